@@ -1,0 +1,13 @@
+"""What a command turns into a single line and an exit code instead of a traceback."""
+
+
+class UserError(ValueError):
+    """A mistake of the user: the message names the file, clip or key, says what is wrong and what to do."""
+
+
+class Interrupted(Exception):
+    """A signal ended the run after it had saved itself; the message says how to go on."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

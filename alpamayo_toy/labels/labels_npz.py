@@ -1,0 +1,111 @@
+"""The project's own one-file form, labels.npz: the fields of Labels as plain arrays. README, "The label file"."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import replacing
+from alpamayo_toy.labels.waypoints import check_waypoints, labels_of
+from alpamayo_toy.scenarios import Scenario, classify
+from alpamayo_toy.trajectory import UNKNOWN_SCENARIO, Labels
+
+NUMBERS = ("v0", "teacher", "ground_truth", "history", "context")
+STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
+REQUIRED = ("clip_id", "teacher")
+KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "dt", "horizon"}
+
+
+def read(path: Path) -> Labels:
+    """teacher (N, K, T, 4) with v0, or waypoints (N, K, T, 2), from which v0, yaw and v are recovered."""
+    arrays = _arrays(path)
+    for name in REQUIRED:
+        if name not in arrays:
+            raise UserError(f"{path} has no {name}; it must hold at least {' and '.join(REQUIRED)}")
+    unknown = sorted(set(arrays) - KNOWN)
+    if unknown:
+        raise UserError(f"{path} holds {unknown[0]}, which no label file has; known: {', '.join(sorted(KNOWN))}")
+    rest: dict[str, Any] = {name: arrays[name].astype(str) for name in STRINGS if name in arrays}
+    for name in NUMBERS:
+        if name in arrays:
+            rest[name] = _float(path, name, arrays[name])
+    n = len(rest["clip_id"])
+    for name in ("t0_us", "scenario"):
+        if name in arrays:
+            if arrays[name].dtype.kind not in "iu":
+                raise UserError(f"{path}: {name} must hold integers (got {arrays[name].dtype})")
+            rest[name] = torch.from_numpy(arrays[name].astype(np.int64))
+    rest["dt"] = float(arrays.get("dt", np.array(0.1)))
+    if "context_names" in rest:
+        rest["context_names"] = tuple(rest["context_names"].tolist())
+    elif "context" in rest:
+        rest["context_names"] = tuple(f"context_{i}" for i in range(rest["context"].shape[-1]))
+    if "scenario" in rest:
+        rest["scenario_source"] = str(arrays.get("scenario_source", np.array("file")))
+        outside = (rest["scenario"] < UNKNOWN_SCENARIO) | (rest["scenario"] >= len(Scenario))
+        if bool(outside.any()):
+            raise UserError(f"{path}: scenario must be -1 (unknown) or 0 to {len(Scenario) - 1}")
+    try:
+        return _made(path, rest, n)
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
+
+
+def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
+    teacher, clip_id = rest.pop("teacher"), rest.pop("clip_id")
+    if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or n == 0:
+        wanted = f"({n}, K, T, 4) or ({n}, K, T, 2) for {n} clip ids, none of them 0"
+        raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
+    check_waypoints(path, clip_id, "teacher", teacher)
+    if teacher.shape[-1] == 2:
+        rest.pop("v0_source", None)
+        return labels_of(path, clip_id, teacher, **rest)
+    if "v0" not in rest:
+        raise UserError(f"{path} has no v0, the speed at t0 that goes with teacher (N, K, T, 4)")
+    if "scenario" not in rest:
+        rest["scenario"], rest["scenario_source"] = classify(teacher[:, 0], rest["v0"]), "future"
+    defaults = {
+        "t0_us": torch.zeros(n, dtype=torch.int64),
+        "source": np.full(n, path.name),
+        "v0_source": np.full(n, "file"),
+    }
+    return Labels(clip_id=clip_id, teacher=teacher, **{**defaults, **rest})
+
+
+def write(labels: Labels, path: Path) -> None:
+    """The label set as one compressed file; read() gives it back."""
+    arrays: dict[str, Any] = {
+        name: value.numpy() if isinstance(value, Tensor) else value
+        for name, value in vars(labels).items()
+        if value is not None and name != "context_names"
+    }
+    if labels.context_names:
+        arrays["context_names"] = np.array(labels.context_names)
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise UserError(f"{path} holds one bare array; an npz archive of named arrays is needed")
+            return {name: archive[name] for name in archive.files}
+    except UserError:
+        raise
+    except ValueError as error:
+        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
+            raise UserError(f"{path} holds pickled objects, which are never opened; write strings as dtype str") from None
+        raise UserError(f"{path} is no valid npz file: {error}") from None
+    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+        raise UserError(f"{path} is no valid npz file, perhaps cut off: {error}") from None
+
+
+def _float(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{path}: {name} must hold numbers (got {array.dtype})")
+    return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))

@@ -1,0 +1,316 @@
+"""fit(): trains a student on a teacher's labels. One loop, read from top to bottom."""
+
+import json
+import math
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from alpamayo_toy import __version__, checkpoint
+from alpamayo_toy.action_space import label_actions
+from alpamayo_toy.config import ScenarioConfig, SyntheticConfig, TrainConfig, to_dict
+from alpamayo_toy.data import batch_indices, hide
+from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.evaluation import Reference, build_reference, evaluate, predicted, scores
+from alpamayo_toy.files import write_json
+from alpamayo_toy.logger import Logger
+from alpamayo_toy.losses import loss_terms, weighted
+from alpamayo_toy.scenarios import Scenario
+from alpamayo_toy.students import Student, build_student
+from alpamayo_toy.teachers import build_teacher
+from alpamayo_toy.trajectory import Labels, Scene
+
+PICTURED = 8  # scenes in a picture from above
+PROFILED = 3  # of them with actions over time
+
+
+def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
+    """Train, validate, log and save into output_dir; returns what metrics.json holds.
+
+    Continues output_dir's own run where config.trainer.resume names it, to the same bits. Raises UserError for labels
+    or checkpoints that do not fit and for a loss that is not finite; Interrupted after SIGINT or SIGTERM.
+    """
+    started = time.monotonic()
+    trainer = config.trainer
+    device = choose_device(trainer.device)
+    torch.set_num_threads(trainer.threads)
+    teacher = build_teacher(config)
+    labels = teacher.training(config.seed)
+    reference = build_reference(teacher, config.seed)
+    scene = labels.scene(teacher.oracle).to(torch.float32)
+
+    student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed).to(device)
+    averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
+    rate = config.optimizer
+    optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
+    step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
+    scene, teacher_trajectory, teacher_actions = _on_device(labels, scene, student, device)
+
+    log = Logger(output_dir, step)
+    log.text("config", json.dumps(to_dict(config), indent=2))
+    write_json(output_dir / "config.json", to_dict(config))
+    watch = LossWatch(output_dir)
+    pictured = _picture_steps(trainer.steps, trainer.pictures)
+    bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+    clock, logged = time.monotonic(), step
+    with _signals() as stopped:
+        while step < trainer.steps and not stopped:
+            index = batch_indices(len(labels), trainer.batch_size, config.seed, step).to(device)
+            batch = hide(scene.select(index), config.student.hide, config.seed, step)
+            with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
+                actions, trajectory = student(batch)
+            targets = teacher_actions.index_select(0, index), teacher_trajectory.index_select(0, index)
+            terms = loss_terms(config.loss, student.action_space, actions, trajectory, *targets)
+            loss = weighted(config.loss, terms)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(student.parameters(), rate.clip_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = rate.lr * schedule(step, trainer.steps, rate.warmup_steps)
+            optimizer.step()
+            averaged.update_parameters(student)
+            step += 1
+            bar.update()
+            watch.add(step, terms)
+
+            last = step == trainer.steps
+            if step % trainer.log_every == 0 or last:
+                means = watch.means()
+                now = time.monotonic()
+                log.scalars(
+                    {
+                        **{f"loss/{name}": value for name, value in means.items()},
+                        "loss/total": sum(getattr(config.loss, name) * value for name, value in means.items()),
+                        "train/learning_rate": optimizer.param_groups[0]["lr"],
+                        "train/gradient_norm": float(norm),
+                        "train/steps_per_second": (step - logged) / (now - clock),
+                    },
+                    step,
+                )
+                clock, logged = now, step
+                bar.set_postfix(loss=f"{sum(means.values()):.3f}", val_ade=f"{best:.3f}", refresh=False)
+            if step % trainer.val_every == 0 or last:
+                watch.check()
+                found = scores(averaged.module, reference)
+                log.scalars({f"val/{name}": value for name, value in found.items()}, step)
+                _histograms(log, averaged.module, reference, step)
+                if found["ade"] < best:
+                    best = found["ade"]
+                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, averaged.module)
+                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                clock, logged = time.monotonic(), step
+            if step in pictured:
+                _pictures(output_dir / "figures", log, averaged.module, reference, step)
+                clock, logged = time.monotonic(), step
+    bar.close()
+    if stopped:
+        watch.check()
+        _save_last(output_dir, config, step, best, student, averaged, optimizer)
+        log.close()
+        raise Interrupted(
+            f"stopped at step {step} of {trainer.steps}; go on with: python scripts/train.py trainer.resume={output_dir}",
+            stopped[0],
+        )
+    metrics = _finished(config, output_dir, log, averaged.module, reference, step)
+    write_json(output_dir / "run.json", _run_facts(config, device, time.monotonic() - started))
+    log.close()
+    return metrics
+
+
+def choose_device(name: str) -> torch.device:
+    """auto takes a GPU where there is one. Raises UserError for a GPU that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+    return device
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the full learning rate: linear warm-up, then half a cosine to zero at `steps`."""
+    return min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+
+
+class LossWatch:
+    """Loss terms kept on the device until somebody looks; a non-finite one is then named with its step."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+        self.kept: list[tuple[int, dict[str, Tensor]]] = []
+        self.unchecked: list[tuple[int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.kept.append((step, {name: term.detach() for name, term in terms.items()}))
+
+    def means(self) -> dict[str, float]:
+        """Means since the last call, checked."""
+        rows = self._rows()
+        self.kept.clear()
+        return {name: float(values.mean()) for name, values in rows.items()}
+
+    def check(self) -> None:
+        """Raise UserError naming step, term and the last good checkpoint where a term was not finite."""
+        self._rows()
+
+    def _rows(self) -> dict[str, Tensor]:
+        names = self.kept[0][1] if self.kept else {}
+        rows = {name: torch.stack([terms[name] for _, terms in self.kept]).cpu() for name in names}
+        for name, values in rows.items():
+            bad = (~values.isfinite()).nonzero()
+            if len(bad):
+                saved = self.output_dir / "checkpoints" / "last.pt"
+                good = f"the last good checkpoint is {saved}" if saved.exists() else "there is no checkpoint yet"
+                row = int(bad[0])
+                raise UserError(
+                    f"loss/{name} is {float(values[row])} at step {self.kept[row][0]}; {good}; try a lower optimizer.lr"
+                )
+        return rows
+
+
+def _on_device(
+    labels: Labels, scene: Scene, student: Student, device: torch.device
+) -> tuple[Scene, Tensor, Tensor]:
+    """Scene, trajectories and clamped actions of all labels in float32 on the device; actions from the labels' own dtype."""
+    v0 = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
+    actions = label_actions(labels.teacher, v0, labels.dt, student.rollout.integrator).float().to(device)
+    return scene.to(device), labels.teacher.float().to(device), student.action_space.clamp(actions)
+
+
+def _continued(
+    config: TrainConfig, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load the state of config.trainer.resume; its step and best validation ADE."""
+    content = checkpoint.load(config.trainer.resume or "", "last")
+    state = content["training"]
+    student.load_state_dict(state["student"])
+    averaged.load_state_dict(state["averaged"])
+    optimizer.load_state_dict(state["optimizer"])
+    return content["step"], state["best"]
+
+
+def _save_last(
+    output_dir: Path,
+    config: TrainConfig,
+    step: int,
+    best: float,
+    student: Student,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    state = {
+        "student": student.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best": best,
+    }
+    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, averaged.module, state)
+
+
+def _finished(
+    config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
+) -> dict[str, Any]:
+    """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
+    best, _ = checkpoint.load_student(output_dir)
+    metrics = {
+        "command": "train",
+        "scenario": scenario_name(config),
+        "teacher": "synthetic" if isinstance(config.teacher, SyntheticConfig) else Path(config.teacher.path).name,
+        "seed": config.seed,
+        **evaluate(best, reference),
+        "last_ade": scores(final, reference)["ade"],
+    }
+    write_json(output_dir / "metrics.json", metrics)
+    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
+    for name in ("student", "loss", "optimizer"):
+        options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
+    results = {"final/ade": metrics["student"]["ade"], "final/excess": metrics["excess"]}
+    if metrics["ade_over_floor"] is not None:
+        results["final/ade_over_floor"] = metrics["ade_over_floor"]
+    log.hparams(options, results, step)
+    return metrics
+
+
+def _histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
+    actions, _ = predicted(student, reference.scene)
+    log.histogram("actions/a", actions[..., 0], step)
+    log.histogram("actions/kappa", actions[..., 1], step)
+
+
+def _pictures(folder: Path, log: Logger, student: Student, reference: Reference, step: int) -> None:
+    """The same scenes every time, one of each scenario first: <kind>.png is the latest."""
+    from alpamayo_toy import figures
+
+    labels = reference.labels
+    firsts = [int((labels.scenario == s).nonzero()[0]) for s in labels.scenario.unique()]
+    rest = [i for i in range(len(labels)) if i not in firsts]
+    index = torch.tensor((firsts + rest)[:PICTURED])
+    _, trajectory = predicted(student, reference.scene.select(index))
+    shown = labels.select(index)
+    titles = [f"{_name(int(s))}, v0 = {float(v):.1f} m/s" for s, v in zip(shown.scenario, shown.v0, strict=True)]
+    teacher = shown.teacher[:, :12]
+    figures.birds_eye(folder / "birds_eye.png", titles, teacher, trajectory, reference.center[index])
+    n = PROFILED
+    integrator = student.rollout.integrator
+    figures.profiles(
+        folder / "profiles.png", titles[:n], teacher[:n, :6], shown.v0[:n].float(), trajectory[:n], labels.dt, integrator
+    )
+    log.picture("birds_eye", folder / "birds_eye.png", step)
+    log.picture("profiles", folder / "profiles.png", step)
+
+
+def _name(scenario: int) -> str:
+    return Scenario(scenario).name if scenario >= 0 else "unknown"
+
+
+def scenario_name(config: TrainConfig) -> str:
+    """The scenario's name, ALL for a mixture, and none of them for a file."""
+    if not isinstance(config.teacher, SyntheticConfig):
+        return "FILE"
+    return config.scenario.name if isinstance(config.scenario, ScenarioConfig) else "ALL"
+
+
+def _picture_steps(steps: int, pictures: int) -> set[int]:
+    return {round(steps * (i + 1) / pictures) for i in range(pictures)}
+
+
+def _run_facts(config: TrainConfig, device: torch.device, seconds: float) -> dict[str, Any]:
+    """What belongs to this run and no other: when, how long, on what, with which versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": round(seconds, 1),
+        "device": f"{device.type}: {name}",
+        "versions": {
+            "alpamayo_toy": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that a SIGINT or SIGTERM puts its number into; the loop ends at its next step."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds]
+    try:
+        yield received
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

@@ -1,0 +1,131 @@
+"""Conventions, and the two records that everything passes around: Scene (what is known at t0) and Labels.
+
+Ego frame at t0: origin at the rear axle, x forward, y left; metres, radians counter-clockwise, m/s. A trajectory is
+(..., T, 4) = x, y, yaw, v at t0 + dt .. t0 + T dt; t0 itself is not in it. History is (..., H, 4), its last row t0.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DT = 0.1  # s, Alpamayo's step
+HORIZON = 64  # steps, 6.4 s
+HISTORY = 16  # poses, 1.5 s, t0 included
+UNKNOWN_SCENARIO = -1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a student may know at t0, for a batch of B scenes. Unknown: scenario -1, context NaN, or None for all.
+
+    scenario (B,) int64; v0 (B,) m/s; history (B, H, 4) or None; context (B, E) or None.
+    """
+
+    scenario: Tensor
+    v0: Tensor
+    history: Tensor | None = None
+    context: Tensor | None = None
+
+    def to(self, *args: Any) -> Self:
+        """Floating-point fields to a device and/or dtype, as Tensor.to; the scenario follows the device only."""
+        v0 = self.v0.to(*args)
+        return replace(
+            self,
+            scenario=self.scenario.to(v0.device),
+            v0=v0,
+            history=None if self.history is None else self.history.to(*args),
+            context=None if self.context is None else self.context.to(*args),
+        )
+
+    def select(self, index: Tensor) -> Self:
+        """The scenes at index, in its order."""
+        picked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: None if t is None else t.index_select(0, index) for name, t in picked.items()})
+
+    def __len__(self) -> int:
+        return len(self.v0)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A set of N clips, each with K trajectories of one teacher. Raises ValueError where shapes or values do not fit.
+
+    clip_id (N,) str; t0_us (N,) int64; source (N,) str, the drive or file a clip was cut from; v0 (N,) m/s;
+    teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
+    None; context (N, E) or None, NaN where unknown, with context_names; scenario (N,) int64, -1 where unknown;
+    text (N,) str or None. v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the
+    latter an oracle. dt in seconds.
+    """
+
+    clip_id: np.ndarray
+    t0_us: Tensor
+    v0: Tensor
+    teacher: Tensor
+    scenario: Tensor
+    source: np.ndarray
+    v0_source: np.ndarray
+    scenario_source: str
+    ground_truth: Tensor | None = None
+    history: Tensor | None = None
+    context: Tensor | None = None
+    context_names: tuple[str, ...] = ()
+    text: np.ndarray | None = None
+    dt: float = DT
+
+    def __post_init__(self) -> None:
+        if self.teacher.dim() != 4 or self.teacher.shape[-1] != 4 or 0 in self.teacher.shape:
+            raise ValueError(f"teacher must have shape (N, K, T, 4), none of them 0 (got {tuple(self.teacher.shape)})")
+        n, _, horizon, _ = self.teacher.shape
+        e = len(self.context_names)
+        shapes: dict[str, tuple[int | None, ...]] = {
+            **{name: (n,) for name in ("clip_id", "t0_us", "v0", "scenario", "source", "v0_source", "text")},
+            "ground_truth": (n, horizon, 4),
+            "history": (n, None, 4),
+            "context": (n, e),
+        }
+        for name, wanted in shapes.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            shape = tuple(value.shape)
+            if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):
+                raise ValueError(f"{name} must have shape {wanted} beside teacher {(n, horizon)} (got {shape})")
+        for name in ("v0", "teacher", "ground_truth", "history"):
+            value = getattr(self, name)
+            if value is not None and not bool(torch.isfinite(value).all()):
+                row = int((~torch.isfinite(value.flatten(1) if value.dim() > 1 else value[:, None])).any(1).nonzero()[0])
+                raise ValueError(f"{name} of clip {self.clip_id[row]} holds NaN or infinite values")
+        if self.scenario_source not in ("file", "future"):
+            raise ValueError(f"scenario_source must be file or future (got {self.scenario_source!r})")
+
+    def __len__(self) -> int:
+        return len(self.v0)
+
+    @property
+    def horizon(self) -> int:
+        """Steps T of every trajectory."""
+        return self.teacher.shape[2]
+
+    def with_teacher(self, teacher: Tensor) -> Self:
+        """The same clips with other trajectories (N, K, T, 4)."""
+        return replace(self, teacher=teacher)
+
+    def scene(self, oracle: bool = False) -> Scene:
+        """What a student may know of these clips; a scenario read off the future only with oracle."""
+        hidden = self.scenario_source == "future" and not oracle
+        scenario = torch.full_like(self.scenario, UNKNOWN_SCENARIO) if hidden else self.scenario
+        return Scene(scenario, self.v0, self.history, self.context)
+
+    def select(self, index: Tensor) -> Self:
+        """The clips at index (int64), in its order."""
+        rows: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                rows[field.name] = value[index]
+            elif isinstance(value, np.ndarray):
+                rows[field.name] = value[index.numpy()]
+        return replace(self, **rows)

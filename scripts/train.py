@@ -1,0 +1,23 @@
+"""Train a student: python scripts/train.py scenario=LEFT, or teacher=file teacher.path=labels.json."""
+
+import hydra
+from omegaconf import DictConfig
+
+from alpamayo_toy.config import TrainConfig, register, validate
+from alpamayo_toy.launch import output_folder, resumed, run
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+def main(config: DictConfig) -> None:
+    checked = resumed(validate(config, TrainConfig))
+    from alpamayo_toy.evaluation import table
+    from alpamayo_toy.training import fit
+
+    folder = output_folder()
+    print(table(fit(checked, folder)))
+    print(f"run: {folder}\nlook: tensorboard --logdir {folder.parents[1]}")
+
+
+if __name__ == "__main__":
+    register()
+    run(main)
