@@ -136,7 +136,9 @@ def smoothed_states(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
     points = _from_origin(waypoints)
     n = points.shape[-2]
     third = torch.eye(n, dtype=points.dtype, device=points.device).diff(n=3, dim=0) / dt**3
-    smooth = torch.linalg.solve(torch.eye(n, dtype=points.dtype, device=points.device) + SMOOTHING * third.mT @ third, points)
+    smooth = torch.linalg.solve(
+        torch.eye(n, dtype=points.dtype, device=points.device) + SMOOTHING * third.mT @ third, points
+    )
     velocity = torch.gradient(smooth, spacing=dt, dim=-2, edge_order=2)[0]
     speed = torch.linalg.vector_norm(velocity, dim=-1)
     direction = torch.atan2(velocity[..., 1], velocity[..., 0])

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from alpamayo_toy.config import EvalConfig, TrainConfig, from_dict, to_dict
+from alpamayo_toy.config import TrainConfig, from_dict, to_dict
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
 from alpamayo_toy.students import Student
@@ -62,12 +62,3 @@ def load_student(path: str | Path) -> tuple[Student, TrainConfig]:
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{path}: the weights do not fit the student that its config describes: {reason}") from None
     return student.eval(), config
-
-
-def check_fits(student: Student, horizon: int, dt: float, integrator: str, config: EvalConfig) -> None:
-    """Raise UserError where labels are of other steps than the student predicts."""
-    mine = (student.horizon, student.rollout.dt)
-    if mine != (horizon, dt):
-        raise UserError(
-            f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {horizon} steps of {dt} s"
-        )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from math import isfinite
+from pathlib import Path
 from typing import Any, TypeVar
 
 from alpamayo_toy.errors import UserError
@@ -80,7 +81,9 @@ class SyntheticConfig:
         _require(self.samples >= 1, "teacher.samples", ">= 1", self.samples)
         _require(self.val_scenes >= 1, "teacher.val_scenes", ">= 1", self.val_scenes)
         _require(self.reveal in ("all", "none"), "teacher.reveal", "all or none", self.reveal)
-        _require(self.integrator == "euler", "teacher.integrator", "euler: the scenarios are made with it", self.integrator)
+        _require(
+            self.integrator == "euler", "teacher.integrator", "euler: the scenarios are made with it", self.integrator
+        )
 
 
 @dataclass
@@ -90,6 +93,7 @@ class FileConfig:
     path: str = MISSING
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
     oracle: bool = False  # a student sees the scenario even where it was read off the future
+    mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
     integrator: str = "trapezoid"  # Alpamayo's
 
     def __post_init__(self) -> None:
@@ -173,7 +177,14 @@ class TrainerConfig:
         _require(known, "trainer.device", "auto, cpu, cuda or cuda:N", self.device)
 
 
-RESUMABLE = ("trainer.resume", "trainer.steps", "trainer.device", "trainer.threads", "trainer.log_every", "trainer.pictures")
+RESUMABLE = (
+    "trainer.resume",
+    "trainer.steps",
+    "trainer.device",
+    "trainer.threads",
+    "trainer.log_every",
+    "trainer.pictures",
+)
 """What may be overridden when a run is continued: nothing that would change the weights of the steps to come."""
 
 
@@ -208,7 +219,12 @@ class EvalConfig:
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
 
     def __post_init__(self) -> None:
-        _require(self.checkpoint not in ("", MISSING), "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
+        _require(
+            self.checkpoint not in ("", MISSING),
+            "checkpoint",
+            "a run's folder (checkpoint=outputs/...)",
+            self.checkpoint,
+        )
 
 
 @dataclass
@@ -258,12 +274,24 @@ def _run_folder(job: str, teacher: str, scenario: str, resume: str | None) -> st
     return resume or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
+def _eval_folder(checkpoint: str, scenario: str | None, teacher: str | None, output: str | None) -> str:
+    """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run."""
+    if output:
+        return output
+    path = Path(checkpoint)
+    run = path.parent.parent if path.is_file() else path
+    if not path.exists():
+        return f"outputs/eval/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return str(run / "eval" / ("FILE" if teacher == "file" else scenario or "held_out"))
+
+
 def register() -> None:
     """Make the schemas known to Hydra, under schema/..., where they do not show up as choices."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="train", node=TrainConfig)
     store.store(group="schema", name="eval", node=EvalConfig)

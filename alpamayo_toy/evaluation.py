@@ -1,20 +1,32 @@
 """How good a student is, beside the error that its teacher's own variation makes unavoidable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from alpamayo_toy.action_space import label_actions
 from alpamayo_toy.baselines import constant_velocity
+from alpamayo_toy.checkpoint import load_student
+from alpamayo_toy.config import EvalConfig, FileConfig, MixtureConfig, RolloutConfig, SyntheticConfig
 from alpamayo_toy.data import mixed
+from alpamayo_toy.device import choose_device
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import write_json
+from alpamayo_toy.labels import load_labels
 from alpamayo_toy.metrics import distance, geometric_median, horizons, min_ade, sanity_checks, starter_metrics
+from alpamayo_toy.scenarios import Scenario
 from alpamayo_toy.students import Student
-from alpamayo_toy.teachers import FileTeacher, SyntheticTeacher
+from alpamayo_toy.teachers import FileTeacher, SyntheticTeacher, build_teacher
 from alpamayo_toy.trajectory import Labels, Scene
 
 FORMAT = 1  # of metrics.json; README, "metrics.json"
 FLOOR_SAMPLES = 64
+PICTURED = 8  # scenes in a picture from above
+PROFILED = 3  # of them with actions over time
+DRAWN_SAMPLES = 12  # of the teacher, in a scene from above
 CHUNK = 64  # clips whose samples are compared at once, so that 64 samples of each stay in the cache
 
 
@@ -45,7 +57,9 @@ def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
     labels = teacher.labels(teacher.config.val_scenes, 1, mixed(seed, 2))
     center = torch.cat([geometric_median(c) for c in teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 3)).split(CHUNK)])
     labels = labels.with_teacher(teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 4)))
-    return Reference(labels, labels.scene(), center, mean_errors(center, labels), "geometric_median_of_64_fresh_samples")
+    return Reference(
+        labels, labels.scene(), center, mean_errors(center, labels), "geometric_median_of_64_fresh_samples"
+    )
 
 
 def _file_reference(labels: Labels, oracle: bool) -> Reference:
@@ -114,6 +128,98 @@ def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
             "teacher_min_ade": float(min_ade(labels.teacher, truth).mean()),
         }
     return found
+
+
+def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
+    """What the labels are, for metrics.json."""
+    if isinstance(teacher, FileConfig):
+        return {"scenario": "FILE", "teacher": Path(teacher.path).name, "seed": seed}
+    return {
+        "scenario": "ALL" if isinstance(scenario, MixtureConfig) else scenario.name,
+        "teacher": "synthetic",
+        "seed": seed,
+    }
+
+
+def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
+    """Score a trained student on its own held-out clips, another scenario or another file; writes metrics.json.
+
+    A student that learnt from a file is scored on held-out clips only, whatever file it is given: the split goes by
+    clip id. Raises UserError where labels and student do not fit.
+    """
+    student, trained = load_student(config.checkpoint)
+    student.to(choose_device(config.device))
+    seed = trained.seed if config.seed is None else config.seed
+    labels_from = config.teacher or (trained.teacher if config.scenario is None else SyntheticConfig())
+    if isinstance(labels_from, SyntheticConfig):
+        labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
+    source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
+    if isinstance(labels_from, FileConfig) and not isinstance(trained.teacher, FileConfig):
+        reference = _file_reference(load_labels(labels_from.path), labels_from.oracle)
+    else:
+        reference = build_reference(build_teacher(source), seed)
+    labels = reference.labels
+    mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
+    if mine != theirs:
+        raise UserError(
+            f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {theirs[0]} of {theirs[1]} s"
+        )
+    reference = replace(reference, scene=student.known_of(reference.scene, labels))
+    metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **evaluate(student, reference)}
+    write_json(output_dir / "metrics.json", metrics)
+    if config.plot:
+        draw(output_dir / "figures", student, reference)
+    return metrics
+
+
+def roll_out(config: RolloutConfig, output_dir: Path) -> dict[str, Any]:
+    """One driver in one scene of a scenario, without training; writes metrics.json and, with plot, two pictures."""
+    generator = torch.Generator().manual_seed(config.seed)
+    teacher = SyntheticTeacher(config.scenario, SyntheticConfig(), config.horizon, config.dt)
+    scenario, scenes = teacher.scenes(1, generator)
+    trajectory = teacher.driven(scenes, generator)
+    v0 = scenes[:, 0]
+    actions = label_actions(trajectory, v0, config.dt, "euler")
+    found = describe(actions, trajectory, v0, config.dt, "euler")
+    name = Scenario(int(scenario[0])).name
+    metrics = {"command": "rollout", **origin(config.scenario, None, config.seed), "drawn": name, **found}
+    write_json(output_dir / "metrics.json", metrics)
+    if config.plot:
+        from alpamayo_toy import figures
+
+        title = [f"{name}, v0 = {float(v0[0]):.1f} m/s"]
+        figures.birds_eye(output_dir / "figures" / "birds_eye.png", title, trajectory[:, None], None)
+        figures.profiles(
+            output_dir / "figures" / "profiles.png", title, trajectory[:, None], v0, None, config.dt, "euler"
+        )
+    return metrics
+
+
+def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
+    """birds_eye.png and profiles.png of the same scenes every time, one of each scenario first."""
+    from alpamayo_toy import figures
+
+    labels = reference.labels
+    firsts = [int((labels.scenario == s).nonzero()[0]) for s in labels.scenario.unique()]
+    rest = [i for i in range(len(labels)) if i not in firsts]
+    index = torch.tensor((firsts + rest)[:PICTURED])
+    _, trajectory = predicted(student, reference.scene.select(index))
+    shown = labels.select(index)
+    names = [Scenario(int(s)).name if s >= 0 else "unknown" for s in shown.scenario]
+    titles = [f"{name}, v0 = {float(v):.1f} m/s" for name, v in zip(names, shown.v0, strict=True)]
+    paths = [folder / "birds_eye.png", folder / "profiles.png"]
+    figures.birds_eye(paths[0], titles, shown.teacher[:, :DRAWN_SAMPLES], trajectory, reference.center[index])
+    few = slice(PROFILED)
+    figures.profiles(
+        paths[1],
+        titles[few],
+        shown.teacher[few, : DRAWN_SAMPLES // 2],
+        shown.v0[few].float(),
+        trajectory[few],
+        labels.dt,
+        student.rollout.integrator,
+    )
+    return paths
 
 
 def table(metrics: dict[str, Any]) -> str:

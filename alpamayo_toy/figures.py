@@ -14,7 +14,9 @@ from alpamayo_toy.files import replacing
 TEACHER, STUDENT, MEDIAN = "#7a9cc6", "#d1495b", "#1d3557"
 
 
-def birds_eye(path: Path, titles: list[str], teacher: Tensor, student: Tensor | None, center: Tensor | None = None) -> None:
+def birds_eye(
+    path: Path, titles: list[str], teacher: Tensor, student: Tensor | None, center: Tensor | None = None
+) -> None:
     """One panel a scene, metres, equal axes, x forward and y left as in the ego frame, driving up the page.
 
     teacher (N, K, T, 4); student (N, T, 4); center (N, T, 2), the median of the teacher's samples.
@@ -33,10 +35,9 @@ def birds_eye(path: Path, titles: list[str], teacher: Tensor, student: Tensor | 
             axis.plot(-student[i, 9::10, 1], student[i, 9::10, 0], "o", color=STUDENT, markersize=4)
         axis.plot(0, 0, "k^", markersize=7)
         axis.set_title(title, fontsize=10)
+        axis.update_datalim([(-4.0, -1.0), (4.0, 4.0)])  # a parked car is not looked at through a microscope
+        axis.autoscale_view()
         axis.set_aspect("equal", adjustable="datalim")
-        low, high = axis.get_xlim()
-        if high - low < 8:  # a straight road is a road, not a microscope slide
-            axis.set_xlim((low + high) / 2 - 4, (low + high) / 2 + 4)
         axis.xaxis.set_major_formatter(lambda value, _: f"{-value:g}" if value else "0")
         axis.grid(alpha=0.25)
         axis.tick_params(labelsize=8)

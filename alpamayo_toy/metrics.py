@@ -7,8 +7,12 @@ FDE_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def distance(trajectories: Tensor, other: Tensor) -> Tensor:
-    """Euclidean distance of waypoints at every step, in metres: (..., T, 2 or more), broadcast -> (..., T)."""
-    return torch.linalg.vector_norm(trajectories[..., :2] - other[..., :2], dim=-1)
+    """Euclidean distance of waypoints at every step, in metres: (..., T, 2 or more), broadcast -> (..., T).
+
+    Written out because a norm over an axis of two takes twice as long; its gradient at distance 0 is 0.
+    """
+    dx, dy = trajectories[..., 0] - other[..., 0], trajectories[..., 1] - other[..., 1]
+    return (dx * dx + dy * dy).clamp(min=torch.finfo(dx.dtype).tiny).sqrt()
 
 
 def min_ade(trajectories: Tensor, ground_truth: Tensor, steps: int | None = None, select: str = "full") -> Tensor:
@@ -62,7 +66,9 @@ def starter_metrics(actions: Tensor, trajectory: Tensor, dt: float) -> dict[str,
     }
 
 
-def sanity_checks(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str) -> dict[str, bool | None]:
+def sanity_checks(
+    actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str
+) -> dict[str, bool | None]:
     """finite; speed_non_negative (None where the integrator promises none); no_teleport: no step is longer than the
     faster of its two ends allows, within 1e-3 m."""
     v = torch.cat([v0.unsqueeze(-1), trajectory[..., 3]], -1).abs()

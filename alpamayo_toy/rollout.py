@@ -49,7 +49,8 @@ class UnicycleRollout(nn.Module):
             if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
                 trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)
                 return trajectory
-            return _fast(actions, v0, self.dt, clamp)[0]
+            flat = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), self.dt, clamp)[0]
+            return flat.view(*actions.shape[:-1], 4)
 
     def extra_repr(self) -> str:
         return f"dt={self.dt}, integrator={self.integrator!r}"
@@ -85,7 +86,7 @@ def _seen_through(*tensors: Tensor) -> bool:
 
 def _clamped_steps(walk: Tensor) -> tuple[Tensor, Tensor]:
     """min(0, S[1], ..., S[t]) of an unclamped walk S (..., T+1), and the mask of the steps that it clamps, both (..., T)."""
-    lowest = walk[..., 1:].cummin(-1).values.clamp(max=0)
+    lowest = walk[..., 1:].cummin(-1)[0].clamp(max=0)
     return lowest, torch.cat([lowest[..., :1] < 0, lowest[..., 1:] < lowest[..., :-1]], -1)
 
 
@@ -98,7 +99,7 @@ def _since_cut(values: Tensor, cut: Tensor) -> Tensor:
 
 def _composed(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
     """The rollout in plain operations: any number of derivatives, any transform."""
-    v = torch.cat([v0.unsqueeze(-1), torch.add(v0.unsqueeze(-1), actions[..., 0].cumsum(-1), alpha=dt)], -1)
+    v = torch.cat([v0.unsqueeze(-1), v0.unsqueeze(-1) + actions[..., 0].cumsum(-1) * dt], -1)
     if clamp:
         # S[t] - S[latest cut] is S[t] - min(0, S[1], ..., S[t]), with the loop's gradient at ties
         _, cut = _clamped_steps(v.detach())
@@ -113,34 +114,45 @@ def _composed(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
     return torch.stack([dx.cumsum(-1), dy.cumsum(-1), yaw[..., 1:], v[..., 1:]], -1)
 
 
-def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """The same numbers written straight into the output; v, cos, sin (..., T+1) and the clamped steps for the adjoint.
+def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """The same numbers written straight into the output (B, T, 4), and what the adjoint needs: v, cos, sin (B, T+1), the
+    rows that stop somewhere and their clamped steps. Actions (B, T, 2), v0 (B,).
 
     A stack along the last axis would cost as much as everything else; cumsum(out=...) into a strided view is free.
     """
-    batch, horizon = actions.shape[:-2], actions.shape[-2]
-    out = actions.new_empty(*batch, horizon, 4)
-    v, yaw = actions.new_empty(2, *batch, horizon + 1)
-    v[..., 0] = v0
-    torch.add(v0.unsqueeze(-1), actions[..., 0].cumsum(-1), alpha=dt, out=v[..., 1:])
-    cut = None
-    if clamp and not (v.device.type == "cpu" and bool(v.min() >= 0)):  # nobody stops: spare the scan
-        lowest, cut = _clamped_steps(v)
-        v[..., 1:] -= lowest
-    step = v[..., :-1] * dt if clamp else (v[..., :-1] + v[..., 1:]).mul_(dt / 2)
-    yaw[..., 0] = 0
-    torch.cumsum(actions[..., 1] * step, -1, out=yaw[..., 1:])
-    cos, sin = yaw.cos(), yaw.sin()
+    batch, horizon, _ = actions.shape
+    out = actions.new_empty(batch, horizon, 4)
+    v, yaw = actions.new_empty(2, batch, horizon + 1)
+    v[:, 0] = v0
+    torch.cumsum(actions[..., 0], -1, out=v[:, 1:])
+    v[:, 1:].mul_(dt).add_(v0[:, None])
+    rows = cut = None
     if clamp:
-        dx, dy = cos[..., :-1] * step, sin[..., :-1] * step
-    else:
-        vx, vy = cos * v, sin * v
-        dx, dy = (vx[..., :-1] + vx[..., 1:]).mul_(dt / 2), (vy[..., :-1] + vy[..., 1:]).mul_(dt / 2)
-    torch.cumsum(dx, -1, out=out[..., 0])
-    torch.cumsum(dy, -1, out=out[..., 1])
-    out[..., 2] = yaw[..., 1:]
-    out[..., 3] = v[..., 1:]
-    return out, (v, cos, sin), cut
+        rows = _stopping(v)
+        if len(rows):
+            lowest, cut = _clamped_steps(v[rows])
+            v[:, 1:].index_add_(0, rows, lowest, alpha=-1)
+    step = v[:, :-1] * dt if clamp else (v[:, :-1] + v[:, 1:]).mul_(dt / 2)
+    yaw[:, 0] = 0
+    torch.mul(actions[..., 1], step, out=yaw[:, 1:]).cumsum_(-1)
+    cos, sin = yaw.cos(), yaw.sin()
+    out[..., 2] = yaw[:, 1:]
+    out[..., 3] = v[:, 1:]
+    for state, place in ((cos, out[..., 0]), (sin, out[..., 1])):
+        if clamp:
+            moved = torch.mul(state[:, :-1], step, out=yaw[:, 1:])  # yaw has done its work: its memory serves again
+        else:
+            half = torch.mul(state, v, out=yaw).mul_(dt / 2)
+            moved = torch.add(half[:, :-1], half[:, 1:], out=step)
+        torch.cumsum(moved, -1, out=place)
+    return out, (v, cos, sin, rows, cut)
+
+
+def _stopping(walk: Tensor) -> Tensor:
+    """The rows of an unclamped walk that fall below 0; all rows on a GPU, where asking which would stall it."""
+    if walk.device.type != "cpu":
+        return torch.arange(len(walk), device=walk.device)
+    return (walk.amin(-1) < 0).nonzero()[:, 0]
 
 
 def _reverse_cumsum(tensor: Tensor) -> Tensor:
@@ -166,38 +178,42 @@ class _HandAdjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
-        out, states, cut = _fast(actions, v0, dt, clamp)
-        ctx.save_for_backward(actions, v0, *states, cut)
+        out, states = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), dt, clamp)
+        ctx.save_for_backward(actions, v0, *states)
         ctx.dt, ctx.clamp = dt, clamp
-        return out
+        return out.view(*actions.shape[:-1], 4)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        actions, v0, v, cos, sin, cut = ctx.saved_tensors
+        actions, v0, v, cos, sin, rows, cut = ctx.saved_tensors
         dt, clamp = ctx.dt, ctx.clamp
         if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
             wanted = [t for t, needed in zip((actions, v0), ctx.needs_input_grad[:2], strict=True) if needed]
             found = iter(torch.autograd.grad(_composed(actions, v0, dt, clamp), wanted, grad, create_graph=True))
             return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None)
-        kappa = actions[..., 1]
+        grad = grad.reshape(-1, *grad.shape[-2:])
+        grad_actions = actions.new_empty(actions.shape)
+        ga, gk = grad_actions.view(-1, *actions.shape[-2:]).unbind(-1)
         weights = _later_sums if clamp else _later_means
-        gx, gy = weights(grad[..., 0], dt), weights(grad[..., 1], dt)  # d loss / d (v cos yaw), (v sin yaw) at the states
-        turn = torch.mul(cos, gy).addcmul_(sin, gx, value=-1).mul_(v)
-        gyaw = _reverse_cumsum(grad[..., 2] + turn[..., 1:])
+        gx, gy = (
+            weights(grad[..., 0], dt),
+            weights(grad[..., 1], dt),
+        )  # d loss / d (v cos yaw), (v sin yaw) at the states
         push = torch.mul(cos, gx).addcmul_(sin, gy)  # d loss / d v at the states, but for its way through v itself
-        bend = kappa * gyaw
-        grad_actions = torch.empty_like(actions, memory_format=torch.contiguous_format)
+        turn = gy.mul_(cos).sub_(gx.mul_(sin)).mul_(v)  # d loss / d yaw at the states, likewise
+        gyaw = _reverse_cumsum(turn[:, 1:].add_(grad[..., 2]))
+        step = v[:, :-1] * dt if clamp else (v[:, :-1] + v[:, 1:]).mul_(dt / 2)
+        torch.mul(gyaw, step, out=gk)
+        bend = gyaw.mul_(actions[..., 1].reshape(gyaw.shape))
         if clamp:
-            step = v[..., :-1] * dt
-            push[..., :-1].add_(bend, alpha=dt)
+            push[:, :-1].add_(bend, alpha=dt)
         else:
-            step = (v[..., :-1] + v[..., 1:]).mul_(dt / 2)
-            push[..., :-1].add_(bend, alpha=dt / 2)
-            push[..., 1:].add_(bend, alpha=dt / 2)
-        torch.mul(gyaw, step, out=grad_actions[..., 1])
-        gv = grad[..., 3] + push[..., 1:]
+            push[:, :-1].add_(bend, alpha=dt / 2)
+            push[:, 1:].add_(bend, alpha=dt / 2)
+        start = push[:, 0].clone()
+        gv = push[:, 1:].add_(grad[..., 3])
         if cut is not None:  # S[cut] was taken away from every speed until the next cut
-            gv -= _since_cut(gv, cut) * cut
+            gv.index_add_(0, rows, _since_cut(gv[rows], cut) * cut, alpha=-1)
         gv = _reverse_cumsum(gv)
-        torch.mul(gv, dt, out=grad_actions[..., 0])
-        return grad_actions, push[..., 0] + gv[..., 0], None, None
+        torch.mul(gv, dt, out=ga)
+        return grad_actions, (start + gv[:, 0]).view(v0.shape), None, None

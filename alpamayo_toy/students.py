@@ -1,5 +1,6 @@
 """Student: an encoder of the scene, a head that predicts bounded actions, and the rollout as a layer behind it."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -103,6 +104,14 @@ class Student(nn.Module):
         scale = torch.stack([torch.ones_like(bend), bend], -1)
         return self.action_space.squash(raw * scale[:, None, None])
 
+    def known_of(self, scene: Scene, labels: Labels) -> Scene:
+        """The scene of other labels without what this student has no inputs for; those are unknown to it."""
+        same_history = scene.history is not None and scene.history.shape[1] == self.history_steps
+        same_context = labels.context_names == self.context_names
+        return replace(
+            scene, history=scene.history if same_history else None, context=scene.context if same_context else None
+        )
+
     @property
     def shape(self) -> dict[str, Any]:
         """What __init__ needs beside the config, in plain types."""
@@ -121,7 +130,9 @@ class Student(nn.Module):
         if unknown:
             known = ", ".join(self.context_names) or "none"
             raise ValueError(f"this student knows no {unknown[0]}; its context: {known}")
-        number = UNKNOWN_SCENARIO if scenario is None else int(Scenario[scenario] if isinstance(scenario, str) else scenario)
+        number = (
+            UNKNOWN_SCENARIO if scenario is None else int(Scenario[scenario] if isinstance(scenario, str) else scenario)
+        )
         values = [context.get(name, float("nan")) for name in self.context_names]
         where = self.action_space.mean
         scene = Scene(
@@ -133,9 +144,7 @@ class Student(nn.Module):
         return actions[0, 0], trajectory[0, 0]
 
 
-def build_student(
-    config: StudentConfig, labels: Labels, scene: Scene, integrator: str, seed: int
-) -> Student:
+def build_student(config: StudentConfig, labels: Labels, scene: Scene, integrator: str, seed: int) -> Student:
     """A student for these training labels: sized, seeded, with their statistics of actions and of inputs."""
     history_steps = 0 if scene.history is None else scene.history.shape[1]
     with torch.random.fork_rng(devices=[]):

@@ -15,6 +15,12 @@ from alpamayo_toy.scenarios import DRIVER, PARAMETERS, Scenario, drive
 from alpamayo_toy.trajectory import DT, HORIZON, Labels
 
 DRIVER_LIMIT = 2.5  # standard deviations: nobody drives further off
+MIRRORED = {
+    Scenario.LEFT: Scenario.RIGHT,
+    Scenario.RIGHT: Scenario.LEFT,
+    Scenario.LANE_CHANGE_LEFT: Scenario.LANE_CHANGE_RIGHT,
+    Scenario.LANE_CHANGE_RIGHT: Scenario.LANE_CHANGE_LEFT,
+}
 CHUNK = 4096  # trajectories made at once, so that intermediate tensors stay in the cache
 
 
@@ -137,4 +143,18 @@ def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
             f"{config.path}: {len(labels)} clips split into {len(train)} to train on and {len(validation)} held out;"
             " change teacher.val_fraction or bring more clips"
         )
+    if config.mirror and train.context is None:
+        train = _with_mirror_images(train)
     return FileTeacher(train, validation, config.oracle)
+
+
+def _with_mirror_images(labels: Labels) -> Labels:
+    """Every clip twice, the second time with left and right exchanged."""
+    twice = labels.select(torch.arange(len(labels)).repeat(2))
+    n = len(labels)
+    flip = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=labels.teacher.dtype)
+    for trajectories in (twice.teacher, twice.ground_truth, twice.history):
+        if trajectories is not None:
+            trajectories[n:] *= flip.to(trajectories.dtype)
+    twice.scenario[n:] = torch.tensor([MIRRORED.get(int(s), int(s)) for s in labels.scenario])
+    return twice

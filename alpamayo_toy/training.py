@@ -19,20 +19,17 @@ from tqdm import tqdm
 
 from alpamayo_toy import __version__, checkpoint
 from alpamayo_toy.action_space import label_actions
-from alpamayo_toy.config import ScenarioConfig, SyntheticConfig, TrainConfig, to_dict
+from alpamayo_toy.config import TrainConfig, to_dict
 from alpamayo_toy.data import batch_indices, hide
+from alpamayo_toy.device import choose_device, keep_freed_memory
 from alpamayo_toy.errors import Interrupted, UserError
-from alpamayo_toy.evaluation import Reference, build_reference, evaluate, predicted, scores
+from alpamayo_toy.evaluation import Reference, build_reference, draw, evaluate, origin, predicted, scores
 from alpamayo_toy.files import write_json
 from alpamayo_toy.logger import Logger
 from alpamayo_toy.losses import loss_terms, weighted
-from alpamayo_toy.scenarios import Scenario
 from alpamayo_toy.students import Student, build_student
 from alpamayo_toy.teachers import build_teacher
 from alpamayo_toy.trajectory import Labels, Scene
-
-PICTURED = 8  # scenes in a picture from above
-PROFILED = 3  # of them with actions over time
 
 
 def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
@@ -45,6 +42,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     trainer = config.trainer
     device = choose_device(trainer.device)
     torch.set_num_threads(trainer.threads)
+    keep_freed_memory()
     teacher = build_teacher(config)
     labels = teacher.training(config.seed)
     reference = build_reference(teacher, config.seed)
@@ -111,7 +109,8 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
             if step in pictured:
-                _pictures(output_dir / "figures", log, averaged.module, reference, step)
+                for picture in draw(output_dir / "figures", averaged.module, reference):
+                    log.picture(picture.stem, picture, step)
                 clock, logged = time.monotonic(), step
     bar.close()
     if stopped:
@@ -123,19 +122,9 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
             stopped[0],
         )
     metrics = _finished(config, output_dir, log, averaged.module, reference, step)
-    write_json(output_dir / "run.json", _run_facts(config, device, time.monotonic() - started))
+    write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
     log.close()
     return metrics
-
-
-def choose_device(name: str) -> torch.device:
-    """auto takes a GPU where there is one. Raises UserError for a GPU that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
-    return device
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -179,9 +168,7 @@ class LossWatch:
         return rows
 
 
-def _on_device(
-    labels: Labels, scene: Scene, student: Student, device: torch.device
-) -> tuple[Scene, Tensor, Tensor]:
+def _on_device(labels: Labels, scene: Scene, student: Student, device: torch.device) -> tuple[Scene, Tensor, Tensor]:
     """Scene, trajectories and clamped actions of all labels in float32 on the device; actions from the labels' own dtype."""
     v0 = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
     actions = label_actions(labels.teacher, v0, labels.dt, student.rollout.integrator).float().to(device)
@@ -225,9 +212,7 @@ def _finished(
     best, _ = checkpoint.load_student(output_dir)
     metrics = {
         "command": "train",
-        "scenario": scenario_name(config),
-        "teacher": "synthetic" if isinstance(config.teacher, SyntheticConfig) else Path(config.teacher.path).name,
-        "seed": config.seed,
+        **origin(config.scenario, config.teacher, config.seed),
         **evaluate(best, reference),
         "last_ade": scores(final, reference)["ade"],
     }
@@ -248,44 +233,11 @@ def _histograms(log: Logger, student: Student, reference: Reference, step: int) 
     log.histogram("actions/kappa", actions[..., 1], step)
 
 
-def _pictures(folder: Path, log: Logger, student: Student, reference: Reference, step: int) -> None:
-    """The same scenes every time, one of each scenario first: <kind>.png is the latest."""
-    from alpamayo_toy import figures
-
-    labels = reference.labels
-    firsts = [int((labels.scenario == s).nonzero()[0]) for s in labels.scenario.unique()]
-    rest = [i for i in range(len(labels)) if i not in firsts]
-    index = torch.tensor((firsts + rest)[:PICTURED])
-    _, trajectory = predicted(student, reference.scene.select(index))
-    shown = labels.select(index)
-    titles = [f"{_name(int(s))}, v0 = {float(v):.1f} m/s" for s, v in zip(shown.scenario, shown.v0, strict=True)]
-    teacher = shown.teacher[:, :12]
-    figures.birds_eye(folder / "birds_eye.png", titles, teacher, trajectory, reference.center[index])
-    n = PROFILED
-    integrator = student.rollout.integrator
-    figures.profiles(
-        folder / "profiles.png", titles[:n], teacher[:n, :6], shown.v0[:n].float(), trajectory[:n], labels.dt, integrator
-    )
-    log.picture("birds_eye", folder / "birds_eye.png", step)
-    log.picture("profiles", folder / "profiles.png", step)
-
-
-def _name(scenario: int) -> str:
-    return Scenario(scenario).name if scenario >= 0 else "unknown"
-
-
-def scenario_name(config: TrainConfig) -> str:
-    """The scenario's name, ALL for a mixture, and none of them for a file."""
-    if not isinstance(config.teacher, SyntheticConfig):
-        return "FILE"
-    return config.scenario.name if isinstance(config.scenario, ScenarioConfig) else "ALL"
-
-
 def _picture_steps(steps: int, pictures: int) -> set[int]:
     return {round(steps * (i + 1) / pictures) for i in range(pictures)}
 
 
-def _run_facts(config: TrainConfig, device: torch.device, seconds: float) -> dict[str, Any]:
+def _run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
     """What belongs to this run and no other: when, how long, on what, with which versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {

@@ -96,7 +96,9 @@ class Labels:
         for name in ("v0", "teacher", "ground_truth", "history"):
             value = getattr(self, name)
             if value is not None and not bool(torch.isfinite(value).all()):
-                row = int((~torch.isfinite(value.flatten(1) if value.dim() > 1 else value[:, None])).any(1).nonzero()[0])
+                row = int(
+                    (~torch.isfinite(value.flatten(1) if value.dim() > 1 else value[:, None])).any(1).nonzero()[0]
+                )
                 raise ValueError(f"{name} of clip {self.clip_id[row]} holds NaN or infinite values")
         if self.scenario_source not in ("file", "future"):
             raise ValueError(f"scenario_source must be file or future (got {self.scenario_source!r})")

@@ -99,7 +99,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise
     except ValueError as error:
         if "allow_pickle" in str(error) or "pickle" in str(error).lower():
-            raise UserError(f"{path} holds pickled objects, which are never opened; write strings as dtype str") from None
+            raise UserError(
+                f"{path} holds pickled objects, which are never opened; write strings as dtype str"
+            ) from None
         raise UserError(f"{path} is no valid npz file: {error}") from None
     except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
         raise UserError(f"{path} is no valid npz file, perhaps cut off: {error}") from None

@@ -1,0 +1,24 @@
+"""One synthetic rollout, no training: python scripts/rollout.py scenario=LEFT plot=false"""
+
+import hydra
+from omegaconf import DictConfig
+
+from alpamayo_toy.config import RolloutConfig, register, validate
+from alpamayo_toy.launch import output_folder, run
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="rollout")
+def main(config: DictConfig) -> None:
+    checked = validate(config, RolloutConfig)
+    from alpamayo_toy.evaluation import roll_out
+
+    folder = output_folder()
+    metrics = roll_out(checked, folder)
+    for name in metrics["summary"]:
+        print(f"{name:<24}{metrics[name]:>10.4f}")
+    print(f"metrics: {folder / 'metrics.json'}")
+
+
+if __name__ == "__main__":
+    register()
+    run(main)
