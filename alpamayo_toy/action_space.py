@@ -64,7 +64,7 @@ class ActionSpace(nn.Module):
         return z * self.std + self.mean
 
     def squash(self, raw: Tensor) -> Tensor:
-        """Any real numbers (..., 2) -> actions strictly inside the bounds, smooth, near denormalize(raw) well inside."""
+        """Any real numbers (..., 2) -> actions inside the bounds, smooth, near denormalize(raw) far from them."""
         return self.bound * torch.tanh(self.denormalize(raw) / self.bound)
 
     def clamp(self, actions: Tensor) -> Tensor:

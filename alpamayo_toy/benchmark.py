@@ -63,7 +63,7 @@ def run(device: str = "cpu", rounds: int = 15) -> str:
             lines.append(f"| {integrator} | {name} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "Training step at B = 256, smooth-L1 on the trajectory, times the step with smooth-L1 on actions and no rollout:",
+        "Training step at B = 256, smooth-L1 on the trajectory, times the step with smooth-L1 on the actions alone:",
         "",
     ]
     lines += ["| student | rollout | plain loop |", "|---|---|---|"]

@@ -328,9 +328,9 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
         return
     kind = OmegaConf.get_type(node)
     known = [f.name for f in fields(kind)] if isinstance(kind, type) and is_dataclass(kind) else None
-    for key in node:
+    for key in map(str, node):
         if known is not None and key not in known:
-            close = get_close_matches(str(key), known, n=1)
+            close = get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {', '.join(known)}"
             raise UserError(f"there is no option {prefix}{key}; {hint}")
         if not OmegaConf.is_missing(node, key):
@@ -338,7 +338,7 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """The message of a Hydra or OmegaConf exception without its line breaks, object types and suggestions to add keys."""
+    """The message of a Hydra or OmegaConf exception in one line, without types and hints to add keys."""
     lines = [line.strip() for line in str(error).splitlines()]
     noise = ("full_key:", "object_type=", "reference_type=", "To append to your config", "Set the environment")
     kept = [line for line in lines if line and not line.startswith(noise)]

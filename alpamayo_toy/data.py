@@ -1,4 +1,4 @@
-"""Which clips a step sees, as a pure function of (seed, step, rank, world size): what makes a run resumable to the bit."""
+"""Which clips a step sees, as a pure function of (seed, step, rank, world size): what lets a run resume to the bit."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +10,7 @@ from alpamayo_toy.trajectory import UNKNOWN_SCENARIO, Scene
 
 
 def batch_indices(n: int, batch_size: int, seed: int, step: int, rank: int = 0, world_size: int = 1) -> Tensor:
-    """Rank's batch of step: its share of an endless row of permutations of n, each clip once per epoch. (batch_size,)"""
+    """A rank's share (batch_size,) of an endless row of permutations of n: each clip once per epoch."""
     first = (step * world_size + rank) * batch_size
     places = range(first, first + batch_size)
     epochs = range(places[0] // n, places[-1] // n + 1)

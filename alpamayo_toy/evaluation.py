@@ -53,7 +53,7 @@ def build_reference(teacher: SyntheticTeacher | FileTeacher, seed: int) -> Refer
 
 
 def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
-    """Scenes never trained on; the median of 64 fresh drivers scored on 64 others, on whom the student is scored too."""
+    """Scenes never trained on; the median of 64 fresh drivers is scored on 64 others, and so is the student."""
     labels = teacher.labels(teacher.config.val_scenes, 1, mixed(seed, 2))
     center = torch.cat([geometric_median(c) for c in teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 3)).split(CHUNK)])
     labels = labels.with_teacher(teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 4)))
@@ -63,7 +63,7 @@ def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
 
 
 def _file_reference(labels: Labels, oracle: bool) -> Reference:
-    """The held-out clips of a file; each sample is scored on the median of the clip's others, where there are others."""
+    """The held-out clips of a file; each sample is scored on the median of its clip's others, if there are any."""
     samples = labels.teacher.float()
     k = samples.shape[1]
     others = [[j for j in range(k) if j != i] or [i] for i in range(k)]
@@ -241,7 +241,7 @@ def table(metrics: dict[str, Any]) -> str:
 
 
 def describe(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str) -> dict[str, Any]:
-    """The part of metrics.json that needs no teacher: (N, T, 2), (N, T, 4), (N,). One rollout also gets plain numbers."""
+    """What metrics.json says without a teacher: (N, T, 2), (N, T, 4), (N,); plain numbers too where N = 1."""
     found = starter_metrics(actions, trajectory, dt)
     plain = {name: float(values[0]) for name, values in found.items()} if len(v0) == 1 else {}
     return {

@@ -53,7 +53,7 @@ def birds_eye(
 def profiles(
     path: Path, titles: list[str], teacher: Tensor, v0: Tensor, student: Tensor | None, dt: float, integrator: str
 ) -> None:
-    """Acceleration, curvature and speed over time, a column a scene: teacher (N, K, T, 4), v0 (N,), student (N, T, 4)."""
+    """a, kappa and v over time, a column a scene: teacher (N, K, T, 4), v0 (N,), student (N, T, 4)."""
     columns = len(titles)
     figure = Figure(figsize=(3.4 * columns, 6.6), layout="constrained", dpi=110)
     axes = figure.subplots(3, columns, sharex=True, squeeze=False)

@@ -31,7 +31,7 @@ def min_ade(trajectories: Tensor, ground_truth: Tensor, steps: int | None = None
 
 
 def horizons(errors: Tensor, dt: float) -> dict[str, float]:
-    """Final displacement error by horizon from mean errors per step (T,): {"1.0": m, ..., "6.4": m}, the last step's too."""
+    """Final displacement error by seconds and at the end, from mean errors per step (T,): {"1.0": m, ..., "6.4": m}."""
     steps = {f"{seconds:.1f}": round(seconds / dt) for seconds in FDE_SECONDS}
     steps[f"{len(errors) * dt:.1f}"] = len(errors)
     return {name: float(errors[step - 1]) for name, step in steps.items() if 1 <= step <= len(errors)}

@@ -36,7 +36,7 @@ class UnicycleRollout(nn.Module):
         self.integrator = integrator
 
     def forward(self, actions: Tensor, v0: Tensor) -> Tensor:
-        """actions (..., T, 2) = a [m/s^2], kappa [1/m]; v0 (...) [m/s] -> (..., T, 4) = x, y, yaw, v at t0+dt .. t0+T dt.
+        """actions (..., T, 2) = a [m/s^2], kappa [1/m]; v0 (...) [m/s] -> (..., T, 4) = x, y, yaw, v after each step.
 
         The batch dimensions of actions and v0 broadcast. float32 and float64 are integrated as given; bfloat16 and
         float16 are upcast to float32 with one warning. Raises ValueError for other shapes or dtypes.
@@ -47,7 +47,7 @@ class UnicycleRollout(nn.Module):
             if _seen_through():
                 return _composed(actions, v0, self.dt, clamp)
             if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
-                trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)
+                trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
                 return trajectory
             flat = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), self.dt, clamp)[0]
             return flat.view(*actions.shape[:-1], 4)
@@ -85,7 +85,7 @@ def _seen_through(*tensors: Tensor) -> bool:
 
 
 def _clamped_steps(walk: Tensor) -> tuple[Tensor, Tensor]:
-    """min(0, S[1], ..., S[t]) of an unclamped walk S (..., T+1), and the mask of the steps that it clamps, both (..., T)."""
+    """min(0, S[1], ..., S[t]) of an unclamped walk S (..., T+1), and the mask of the clamped steps; (..., T) each."""
     lowest = walk[..., 1:].cummin(-1)[0].clamp(max=0)
     return lowest, torch.cat([lowest[..., :1] < 0, lowest[..., 1:] < lowest[..., :-1]], -1)
 
@@ -115,8 +115,8 @@ def _composed(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
 
 
 def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """The same numbers written straight into the output (B, T, 4), and what the adjoint needs: v, cos, sin (B, T+1), the
-    rows that stop somewhere and their clamped steps. Actions (B, T, 2), v0 (B,).
+    """Actions (B, T, 2), v0 (B,) -> the same numbers (B, T, 4), and what the adjoint needs: v, cos, sin (B, T+1), the
+    rows that stop somewhere and their clamped steps.
 
     A stack along the last axis would cost as much as everything else; cumsum(out=...) into a strided view is free.
     """
@@ -168,7 +168,7 @@ def _later_sums(grad: Tensor, dt: float) -> Tensor:
 
 
 def _later_means(grad: Tensor, dt: float) -> Tensor:
-    """The same for the trapezoid rule, in which a state's velocity counts half in the step before and half in the next."""
+    """The same for the trapezoid rule: a state's velocity counts half in the step before and half in the next."""
     sums = _later_sums(grad, dt / 2)
     return torch.cat([sums[..., :1], sums[..., :-1] + sums[..., 1:]], -1)
 

@@ -50,7 +50,7 @@ DRIFT = 0.03  # m/s^2, lateral acceleration of a constant bend at the plan's hig
 
 
 def drive(scene: Tensor, driver: Tensor, horizon: int = HORIZON, dt: float = DT) -> Tensor:
-    """Actions of a driver in a scene: scene (..., 8), driver (..., 4) -> (..., T, 2) = a, kappa, to be rolled out by euler.
+    """What a driver does in a scene: scene (..., 8), driver (..., 4) -> actions (..., T, 2), to be rolled out by euler.
 
     Speed follows v0 + (v1 - v0) S(u), u the share of the change that has passed, S(u) = 3u^2 - 2u^3, times the
     driver's pace. Steering is a road, curvature as a function of the distance s driven: a turn winds up, holds and

@@ -1,6 +1,7 @@
 """Student: an encoder of the scene, a head that predicts bounded actions, and the rollout as a layer behind it."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -86,10 +87,11 @@ class Student(nn.Module):
         self.history_steps = history_steps
         self.encoder = SceneEncoder(config, history_steps, len(context_names))
         widths = [config.embedding] + [config.width] * config.layers
-        hidden = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
-        self.head = nn.Sequential(*hidden, nn.Linear(widths[-1], horizon * 2))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
+        output = nn.Linear(widths[-1], horizon * 2)
+        nn.init.zeros_(output.weight)
+        nn.init.zeros_(output.bias)
+        self.head = nn.Sequential(*hidden, output)
         self.action_space = ActionSpace()
         self.rollout = UnicycleRollout(dt, integrator)
 
@@ -125,7 +127,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def predict(self, scenario: str | int | None, v0: float, **context: float) -> tuple[Tensor, Tensor]:
-        """Actions (T, 2) and trajectory (T, 4) for one scene of your own; context by name, what is not named is unknown."""
+        """Actions (T, 2) and trajectory (T, 4) for a scene of your own; context by name, unknown where not named."""
         unknown = sorted(set(context) - set(self.context_names))
         if unknown:
             known = ", ".join(self.context_names) or "none"

@@ -15,7 +15,7 @@ from alpamayo_toy.scenarios import DRIVER, PARAMETERS, Scenario, drive
 from alpamayo_toy.trajectory import DT, HORIZON, Labels
 
 DRIVER_LIMIT = 2.5  # standard deviations: nobody drives further off
-MIRRORED = {
+MIRRORED: dict[int, int] = {
     Scenario.LEFT: Scenario.RIGHT,
     Scenario.RIGHT: Scenario.LEFT,
     Scenario.LANE_CHANGE_LEFT: Scenario.LANE_CHANGE_RIGHT,
@@ -51,7 +51,7 @@ class SyntheticTeacher:
         return self._drawn(torch.multinomial(weights, n, replacement=True, generator=generator), generator)
 
     def redrawn(self, scenario: Tensor, v0: Tensor, generator: torch.Generator) -> Tensor:
-        """Other parameters (n, 8) that go with the same scenario (n,) and v0 (n,): the teacher's own conditional law."""
+        """Other parameters (n, 8) that go with the same scenario (n,) and v0 (n,), by the teacher's own odds."""
         low, high = self._ranges()
         names = torch.tensor([Scenario[part.name] for part in self.parts])
         density = torch.tensor([part.weight for part in self.parts]) / (high[:, 0] - low[:, 0]).clamp(min=1e-6)

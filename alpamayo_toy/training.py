@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed).to(device)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
+    ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
     scene, teacher_trajectory, teacher_actions = _on_device(labels, scene, student, device)
@@ -100,16 +101,16 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 bar.set_postfix(loss=f"{sum(means.values()):.3f}", val_ade=f"{best:.3f}", refresh=False)
             if step % trainer.val_every == 0 or last:
                 watch.check()
-                found = scores(averaged.module, reference)
+                found = scores(ema, reference)
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                _histograms(log, averaged.module, reference, step)
+                _histograms(log, ema, reference, step)
                 if found["ade"] < best:
                     best = found["ade"]
-                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, averaged.module)
+                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
                 _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
             if step in pictured:
-                for picture in draw(output_dir / "figures", averaged.module, reference):
+                for picture in draw(output_dir / "figures", ema, reference):
                     log.picture(picture.stem, picture, step)
                 clock, logged = time.monotonic(), step
     bar.close()
@@ -118,10 +119,10 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
         _save_last(output_dir, config, step, best, student, averaged, optimizer)
         log.close()
         raise Interrupted(
-            f"stopped at step {step} of {trainer.steps}; go on with: python scripts/train.py trainer.resume={output_dir}",
+            f"stopped at step {step} of {trainer.steps}; continue: python scripts/train.py trainer.resume={output_dir}",
             stopped[0],
         )
-    metrics = _finished(config, output_dir, log, averaged.module, reference, step)
+    metrics = _finished(config, output_dir, log, ema, reference, step)
     write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
     log.close()
     return metrics
@@ -169,7 +170,7 @@ class LossWatch:
 
 
 def _on_device(labels: Labels, scene: Scene, student: Student, device: torch.device) -> tuple[Scene, Tensor, Tensor]:
-    """Scene, trajectories and clamped actions of all labels in float32 on the device; actions from the labels' own dtype."""
+    """Scene, trajectories and clamped actions of all labels, in float32; the actions are found in the labels' dtype."""
     v0 = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
     actions = label_actions(labels.teacher, v0, labels.dt, student.rollout.integrator).float().to(device)
     return scene.to(device), labels.teacher.float().to(device), student.action_space.clamp(actions)
@@ -202,7 +203,7 @@ def _save_last(
         "optimizer": optimizer.state_dict(),
         "best": best,
     }
-    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, averaged.module, state)
+    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
 
 
 def _finished(

@@ -42,8 +42,8 @@ class Scene:
 
     def select(self, index: Tensor) -> Self:
         """The scenes at index, in its order."""
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: None if t is None else t.index_select(0, index) for name, t in picked.items()})
+        given: dict[str, Any] = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        return replace(self, **{name: tensor.index_select(0, index) for name, tensor in given.items()})
 
     def __len__(self) -> int:
         return len(self.v0)
@@ -81,7 +81,7 @@ class Labels:
         n, _, horizon, _ = self.teacher.shape
         e = len(self.context_names)
         shapes: dict[str, tuple[int | None, ...]] = {
-            **{name: (n,) for name in ("clip_id", "t0_us", "v0", "scenario", "source", "v0_source", "text")},
+            **dict.fromkeys(("clip_id", "t0_us", "v0", "scenario", "source", "v0_source", "text"), (n,)),
             "ground_truth": (n, horizon, 4),
             "history": (n, None, 4),
             "context": (n, e),

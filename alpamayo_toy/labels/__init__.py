@@ -1,4 +1,4 @@
-"""Label files: load_labels() reads any supported one, one reader per file beside this; nothing in a file is executed."""
+"""Label files: load_labels() reads any supported one, each with its reader beside this; none is ever executed."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Alpamayo's results as JSON: a list of clips, each with pred_xyz [K][T][3] and often gt_xyz [T][3], clip_id and cot."""
+"""Alpamayo's results as JSON: a list of clips with pred_xyz [K][T][3] and often gt_xyz [T][3], clip_id, cot."""
 
 import json
 from pathlib import Path
