@@ -76,8 +76,8 @@ class Labels:
     dt: float = DT
 
     def __post_init__(self) -> None:
-        if self.teacher.dim() != 4 or self.teacher.shape[-1] != 4 or 0 in self.teacher.shape:
-            raise ValueError(f"teacher must have shape (N, K, T, 4), none of them 0 (got {tuple(self.teacher.shape)})")
+        if self.teacher.dim() != 4 or self.teacher.shape[-1] != 4 or 0 in self.teacher.shape[1:]:
+            raise ValueError(f"teacher must have shape (N, K, T, 4), K and T >= 1 (got {tuple(self.teacher.shape)})")
         n, _, horizon, _ = self.teacher.shape
         e = len(self.context_names)
         shapes: dict[str, tuple[int | None, ...]] = {

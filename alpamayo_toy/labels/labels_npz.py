@@ -16,6 +16,7 @@ from alpamayo_toy.trajectory import UNKNOWN_SCENARIO, Labels
 
 NUMBERS = ("v0", "teacher", "ground_truth", "history", "context")
 STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
+PER_CLIP = {"v0", "ground_truth", "history", "context", "source", "v0_source", "text", "t0_us", "scenario"}
 REQUIRED = ("clip_id", "teacher")
 KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "dt", "horizon"}
 
@@ -61,6 +62,12 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
         wanted = f"({n}, K, T, 4) or ({n}, K, T, 2) for {n} clip ids, none of them 0"
         raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
     check_waypoints(path, clip_id, "teacher", teacher)
+    for name in PER_CLIP & set(rest):
+        if rest[name].shape[:1] != (n,):
+            raise UserError(f"{path}: {name} must have one row for each of {n} clips (got {tuple(rest[name].shape)})")
+    truth = rest.get("ground_truth")
+    if truth is not None and (truth.dim() != 3 or truth.shape[-1] != teacher.shape[-1]):
+        raise UserError(f"{path}: ground_truth must have shape (N, T, {teacher.shape[-1]}) (got {tuple(truth.shape)})")
     if teacher.shape[-1] == 2:
         rest.pop("v0_source", None)
         return labels_of(path, clip_id, teacher, **rest)

@@ -1,0 +1,26 @@
+"""Configurations as the commands compose them from configs/."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from alpamayo_toy.config import MixtureConfig, RolloutConfig, ScenarioConfig, TrainConfig, register, validate
+
+CONFIGS = str(Path(__file__).parents[1] / "configs")
+
+
+def composed(job: str, schema: type, *overrides: str) -> Any:
+    register()
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        return validate(compose(job, overrides=list(overrides)), schema)
+
+
+def train_config(*overrides: str) -> TrainConfig:
+    config: TrainConfig = composed("train", TrainConfig, *overrides)
+    return config
+
+
+def scenario_config(name: str) -> ScenarioConfig | MixtureConfig:
+    config: ScenarioConfig | MixtureConfig = composed("rollout", RolloutConfig, f"scenario={name}").scenario
+    return config
