@@ -90,14 +90,14 @@ class SyntheticConfig:
 class FileConfig:
     """A teacher whose labels were written by somebody else's model."""
 
-    path: str = MISSING
+    path: str = ""
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
     oracle: bool = False  # a student sees the scenario even where it was read off the future
     mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
     integrator: str = "trapezoid"  # Alpamayo's
 
     def __post_init__(self) -> None:
-        _require(self.path not in ("", MISSING), "teacher.path", "a label file (teacher.path=labels.json)", self.path)
+        _require(self.path != "", "teacher.path", "a label file (teacher.path=labels.json)", self.path)
         _require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
         _require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)
 
@@ -210,7 +210,7 @@ class TrainConfig:
 class EvalConfig:
     """python scripts/eval.py"""
 
-    checkpoint: str = MISSING  # a run's folder or a checkpoint file
+    checkpoint: str = ""  # a run's folder or a checkpoint file
     scenario: Any = None  # another one than it was trained on
     teacher: Any = None  # other labels
     output: str | None = None  # where metrics.json goes; default: beside the checkpoint's run
@@ -220,7 +220,7 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         _require(
-            self.checkpoint not in ("", MISSING),
+            self.checkpoint != "",
             "checkpoint",
             "a run's folder (checkpoint=outputs/...)",
             self.checkpoint,
@@ -280,7 +280,7 @@ def _eval_folder(checkpoint: str, scenario: str | None, teacher: str | None, out
         return output
     path = Path(checkpoint)
     run = path.parent.parent if path.is_file() else path
-    if not path.exists():
+    if not checkpoint or not path.exists():
         return f"outputs/eval/{datetime.now():%Y-%m-%d_%H-%M-%S}"
     return str(run / "eval" / ("FILE" if teacher == "file" else scenario or "held_out"))
 
@@ -291,6 +291,7 @@ def register() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True)
     OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="train", node=TrainConfig)
@@ -338,8 +339,21 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """The message of a Hydra or OmegaConf exception in one line, without types and hints to add keys."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    noise = ("full_key:", "object_type=", "reference_type=", "To append to your config", "Set the environment")
-    kept = [line for line in lines if line and not line.startswith(noise)]
-    return " ".join(kept)
+    """What a Hydra or OmegaConf exception says, in one line, with the option that was probably meant."""
+    text = str(error)
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        close = get_close_matches(key, _options(), n=1)
+        return f"there is no option {key}" + (f"; did you mean {close[0]}?" if close else "")
+    if text.startswith("Error merging override ") and error.__cause__ is not None:
+        return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
+    return " ".join(text.partition("Config search path")[0].split())
+
+
+def _options() -> list[str]:
+    """Every option of every command, dotted as on the command line."""
+    groups = {"scenario": (ScenarioConfig,), "teacher": (SyntheticConfig, FileConfig)}
+    groups |= {"student": (StudentConfig,), "loss": (LossConfig,), "optimizer": (OptimizerConfig,)}
+    groups |= {"trainer": (TrainerConfig,)}
+    nested = [f"{group}.{f.name}" for group, kinds in groups.items() for kind in kinds for f in fields(kind)]
+    return nested + [f.name for kind in (TrainConfig, EvalConfig, RolloutConfig) for f in fields(kind)]

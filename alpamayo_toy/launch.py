@@ -1,6 +1,8 @@
 """How a command starts and ends: its folder, its one-line errors, its exit code."""
 
+import functools
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,29 +12,41 @@ from alpamayo_toy.config import RESUMABLE, TrainConfig, from_dict, one_line
 from alpamayo_toy.errors import Interrupted, UserError
 
 
+def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Decorator of a Hydra job: the user's mistakes end in one line and exit code 1, and leave no empty folder."""
+
+    @functools.wraps(job)
+    def guarded(config: Any) -> None:
+        try:
+            job(config)
+        except UserError as error:
+            _forget(output_folder())
+            sys.exit(f"error: {error}")
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            sys.exit(stop.exit_code)
+
+    return guarded
+
+
 def run(main: Callable[[], Any]) -> None:
-    """Call a Hydra main function; the user's mistakes end in one line and exit code 1, never a traceback."""
+    """Call a Hydra main function; what Hydra itself finds wrong on the command line is one line as well."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to here instead of Hydra's own report
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         main()
-    except UserError as error:
-        _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(one_line(error))
+        sys.exit(f"error: {one_line(error)}")
     except OSError as error:
-        if error.filename is None and error.strerror is None:
+        if error.strerror is None:
             raise
-        _fail(f"{error.filename or 'a file'}: {error.strerror}")
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(stop.exit_code)
-
-
-def _fail(message: str) -> None:
-    sys.exit(f"error: {message}")
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
 
 
 def output_folder() -> Path:
@@ -58,3 +72,13 @@ def resumed(config: TrainConfig) -> TrainConfig:
         name = key.removeprefix("trainer.")
         setattr(saved.trainer, name, getattr(config.trainer, name))
     return saved
+
+
+def _forget(folder: Path) -> None:
+    """Remove a folder that holds nothing but Hydra's notes of a run that never was, and parents left empty."""
+    if any(not entry.name.startswith(".hydra") for entry in folder.iterdir()):
+        return
+    shutil.rmtree(folder)
+    for parent in folder.parents[:2]:
+        if parent.exists() and not any(parent.iterdir()):
+            parent.rmdir()

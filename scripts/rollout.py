@@ -4,10 +4,11 @@ import hydra
 from omegaconf import DictConfig
 
 from alpamayo_toy.config import RolloutConfig, register, validate
-from alpamayo_toy.launch import output_folder, run
+from alpamayo_toy.launch import one_line_errors, output_folder, run
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="rollout")
+@one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, RolloutConfig)
     from alpamayo_toy.evaluation import roll_out

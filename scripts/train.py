@@ -4,10 +4,11 @@ import hydra
 from omegaconf import DictConfig
 
 from alpamayo_toy.config import TrainConfig, register, validate
-from alpamayo_toy.launch import output_folder, resumed, run
+from alpamayo_toy.launch import one_line_errors, output_folder, resumed, run
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+@one_line_errors
 def main(config: DictConfig) -> None:
     checked = resumed(validate(config, TrainConfig))
     from alpamayo_toy.evaluation import table
