@@ -207,6 +207,23 @@ class TrainConfig:
 
 
 @dataclass
+class BatchConfig(TrainConfig):
+    """python scripts/batch.py: a TrainConfig, and how often"""
+
+    seeds: int = 8  # seed, seed + 1, ...
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.seeds >= 1, "seeds", ">= 1", self.seeds)
+        _require(
+            self.trainer.resume is None,
+            "trainer.resume",
+            "left alone: a batch continues by itself",
+            self.trainer.resume,
+        )
+
+
+@dataclass
 class EvalConfig:
     """python scripts/eval.py"""
 
@@ -291,10 +308,13 @@ def register() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-    OmegaConf.register_new_resolver("hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True)
+    OmegaConf.register_new_resolver(
+        "hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True
+    )
     OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="train", node=TrainConfig)
+    store.store(group="schema", name="batch", node=BatchConfig)
     store.store(group="schema", name="eval", node=EvalConfig)
     store.store(group="schema", name="rollout", node=RolloutConfig)
     store.store(group="schema/scenario", name="single", node=ScenarioConfig)
@@ -356,4 +376,4 @@ def _options() -> list[str]:
     groups |= {"student": (StudentConfig,), "loss": (LossConfig,), "optimizer": (OptimizerConfig,)}
     groups |= {"trainer": (TrainerConfig,)}
     nested = [f"{group}.{f.name}" for group, kinds in groups.items() for kind in kinds for f in fields(kind)]
-    return nested + [f.name for kind in (TrainConfig, EvalConfig, RolloutConfig) for f in fields(kind)]
+    return nested + [f.name for kind in (BatchConfig, EvalConfig, RolloutConfig) for f in fields(kind)]

@@ -90,7 +90,7 @@ def test_rounded_positions_are_told_from_exact_ones(grid: float, exact: bool) ->
     actions, v0 = smooth_actions(30)
     waypoints = (ROLLOUT(actions, v0)[..., :2] / grid).round() * grid
     found, _ = recover_v0(waypoints)
-    assert bool((alternation(waypoints, found).median() < 1e-3)) == exact
+    assert bool(alternation(waypoints, found).median() < 1e-3) == exact
     if not exact:
         smooth_v0, smooth = smoothed_states(waypoints)
         assert (smooth_v0 - v0).abs().mean() < 0.05

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from composed import scenario_config
 from torch import Tensor
 
 from alpamayo_toy import Labels, Scenario, load_labels
@@ -12,7 +13,6 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import split
 from alpamayo_toy.scenarios import MAX_CURVATURE_RATE, PARAMETERS, classify, drive
 from alpamayo_toy.teachers import SyntheticTeacher, build_teacher
-from composed import scenario_config
 
 NAMES = [s.name for s in Scenario]
 DATA = Path(__file__).parent / "data"
