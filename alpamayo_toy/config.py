@@ -372,8 +372,13 @@ def one_line(error: Exception) -> str:
 
 def _options() -> list[str]:
     """Every option of every command, dotted as on the command line."""
-    groups = {"scenario": (ScenarioConfig,), "teacher": (SyntheticConfig, FileConfig)}
-    groups |= {"student": (StudentConfig,), "loss": (LossConfig,), "optimizer": (OptimizerConfig,)}
-    groups |= {"trainer": (TrainerConfig,)}
+    groups: dict[str, tuple[Any, ...]] = {
+        "scenario": (ScenarioConfig,),
+        "teacher": (SyntheticConfig, FileConfig),
+        "student": (StudentConfig,),
+        "loss": (LossConfig,),
+        "optimizer": (OptimizerConfig,),
+        "trainer": (TrainerConfig,),
+    }
     nested = [f"{group}.{f.name}" for group, kinds in groups.items() for kind in kinds for f in fields(kind)]
     return nested + [f.name for kind in (BatchConfig, EvalConfig, RolloutConfig) for f in fields(kind)]

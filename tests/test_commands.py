@@ -176,8 +176,8 @@ def test_rollout_draws(command: Command, tmp_path: Path) -> None:
 def imported(script: str, *arguments: str) -> set[str]:
     """The modules that a script has imported by its end."""
     path = str(ROOT / "scripts" / script)
-    code = f"import runpy, sys; sys.argv = [{path!r}, *sys.argv[1:]]\ntry:\n    runpy.run_path({path!r}, run_name='__main__')"
-    code += "\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    code = f"import runpy, sys; sys.argv = [{path!r}, *sys.argv[1:]]\ntry:\n"
+    code += f"    runpy.run_path({path!r}, run_name='__main__')\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     return set(result.stdout.splitlines()[-1].split())
 

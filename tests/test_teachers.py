@@ -1,4 +1,4 @@
-"""The synthetic teacher: comfort, scale of the variation, what each manoeuvre promises; and the file teacher's split."""
+"""The synthetic teacher: comfort, scale of the variation, what manoeuvres promise; the file teacher's split."""
 
 from pathlib import Path
 
