@@ -62,7 +62,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     watch = LossWatch(output_dir)
     pictured = _picture_steps(trainer.steps, trainer.pictures)
     bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
-    clock, logged = time.monotonic(), step
+    clock, logged, val_ade = time.monotonic(), step, math.nan
     with _signals() as stopped:
         while step < trainer.steps and not stopped:
             index = batch_indices(len(labels), trainer.batch_size, config.seed, step).to(device)
@@ -71,7 +71,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 actions, trajectory = student(batch)
             targets = teacher_actions.index_select(0, index), teacher_trajectory.index_select(0, index)
             terms = loss_terms(config.loss, student.action_space, actions, trajectory, *targets)
-            loss = weighted(config.loss, terms)
+            loss = terms["total"] = weighted(config.loss, terms)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(student.parameters(), rate.clip_norm)
@@ -81,7 +81,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
             averaged.update_parameters(student)
             step += 1
             bar.update()
-            watch.add(step, terms)
+            watch.add(step, {**{f"loss/{name}": term for name, term in terms.items()}, "train/gradient_norm": norm})
 
             last = step == trainer.steps
             if step % trainer.log_every == 0 or last:
@@ -89,23 +89,22 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 now = time.monotonic()
                 log.scalars(
                     {
-                        **{f"loss/{name}": value for name, value in means.items()},
-                        "loss/total": sum(getattr(config.loss, name) * value for name, value in means.items()),
+                        **means,
                         "train/learning_rate": optimizer.param_groups[0]["lr"],
-                        "train/gradient_norm": float(norm),
                         "train/steps_per_second": (step - logged) / (now - clock),
                     },
                     step,
                 )
                 clock, logged = now, step
-                bar.set_postfix(loss=f"{sum(means.values()):.3f}", val_ade=f"{best:.3f}", refresh=False)
+                bar.set_postfix(loss=f"{means['loss/total']:.3f}", val_ade=f"{val_ade:.3f}", refresh=False)
             if step % trainer.val_every == 0 or last:
                 watch.check()
                 found = scores(ema, reference)
+                val_ade = found["ade"]
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
                 _histograms(log, ema, reference, step)
-                if found["ade"] < best:
-                    best = found["ade"]
+                if val_ade < best:
+                    best = val_ade
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
                 _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
@@ -134,15 +133,14 @@ def schedule(step: int, steps: int, warmup: int) -> float:
 
 
 class LossWatch:
-    """Loss terms kept on the device until somebody looks; a non-finite one is then named with its step."""
+    """Numbers of each step kept on the device until somebody looks; a non-finite one is then named with its step."""
 
     def __init__(self, output_dir: Path) -> None:
         self.output_dir = output_dir
         self.kept: list[tuple[int, dict[str, Tensor]]] = []
-        self.unchecked: list[tuple[int, dict[str, Tensor]]] = []
 
-    def add(self, step: int, terms: dict[str, Tensor]) -> None:
-        self.kept.append((step, {name: term.detach() for name, term in terms.items()}))
+    def add(self, step: int, values: dict[str, Tensor]) -> None:
+        self.kept.append((step, {name: value.detach() for name, value in values.items()}))
 
     def means(self) -> dict[str, float]:
         """Means since the last call, checked."""
@@ -151,7 +149,7 @@ class LossWatch:
         return {name: float(values.mean()) for name, values in rows.items()}
 
     def check(self) -> None:
-        """Raise UserError naming step, term and the last good checkpoint where a term was not finite."""
+        """Raise UserError naming step, number and the last good checkpoint where one was not finite."""
         self._rows()
 
     def _rows(self) -> dict[str, Tensor]:
@@ -164,7 +162,7 @@ class LossWatch:
                 good = f"the last good checkpoint is {saved}" if saved.exists() else "there is no checkpoint yet"
                 row = int(bad[0])
                 raise UserError(
-                    f"loss/{name} is {float(values[row])} at step {self.kept[row][0]}; {good}; try a lower optimizer.lr"
+                    f"{name} is {float(values[row])} at step {self.kept[row][0]}; {good}; try a lower optimizer.lr"
                 )
         return rows
 

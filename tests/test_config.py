@@ -1,0 +1,88 @@
+"""The YAML and its schema: every group composes, a copied scenario works, and what is checked is checked."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from composed import composed, train_config
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from alpamayo_toy.config import (
+    SCENARIOS,
+    BatchConfig,
+    EvalConfig,
+    FileConfig,
+    LossConfig,
+    MixtureConfig,
+    OptimizerConfig,
+    ScenarioConfig,
+    SyntheticConfig,
+    TrainConfig,
+    register,
+    validate,
+)
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.scenarios import PARAMETERS, Scenario
+
+CONFIGS = ROOT / "configs"
+
+
+def test_the_yaml_the_enum_and_the_schema_know_the_same_scenarios() -> None:
+    assert [s.name for s in Scenario] == list(SCENARIOS)
+    assert {p.stem for p in (CONFIGS / "scenario").glob("*.yaml")} == {*SCENARIOS, "ALL"}
+    assert set(train_config("scenario=ALL").scenario.parts) == set(SCENARIOS)
+    assert [name for name in vars(ScenarioConfig("LEFT")) if name not in ("name", "weight")] == list(PARAMETERS)
+
+
+@pytest.mark.parametrize("group", ["scenario", "student", "loss", "optimizer", "trainer"])
+def test_every_choice_composes(group: str) -> None:
+    for path in (CONFIGS / group).glob("*.yaml"):
+        assert isinstance(train_config(f"{group}={path.stem}"), TrainConfig)
+
+
+def test_every_command_composes() -> None:
+    assert isinstance(composed("eval", EvalConfig, "checkpoint=x", "scenario=LEFT").scenario, ScenarioConfig)
+    assert composed("batch", BatchConfig, "seeds=3").seeds == 3
+    experiment = train_config("experiment=label_file", "teacher.path=x.json")
+    assert isinstance(experiment.teacher, FileConfig)
+    assert experiment.trainer.steps == 600
+
+
+def test_a_copied_scenario_file_is_a_new_scenario(tmp_path: Path) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    text = (CONFIGS / "scenario" / "LEFT.yaml").read_text().replace("[60.0, 100.0]", "[20.0, 30.0]")
+    (tmp_path / "configs" / "scenario" / "GENTLE.yaml").write_text(text)
+    register()
+    with initialize_config_dir(str(tmp_path / "configs"), version_base="1.3"):
+        config = validate(compose("train", overrides=["scenario=GENTLE"]), TrainConfig)
+    assert config.scenario.range("turn_angle_deg") == (20.0, 30.0)
+
+
+def test_ranges_inside_a_mixture_can_be_set() -> None:
+    config = train_config("scenario=ALL", "scenario.parts.LEFT.turn_angle_deg=[20,30]", "scenario.parts.STOP.weight=5")
+    assert isinstance(config.scenario, MixtureConfig)
+    assert config.scenario.parts["LEFT"].range("turn_angle_deg") == (20.0, 30.0)
+    assert config.scenario.parts["STOP"].weight == 5
+    with pytest.raises(UserError, match=r"there is no option scenario\.parts\.LEFT\.colour"):
+        train_config("scenario=ALL", "+scenario.parts.LEFT.colour=red")
+
+
+def test_checks_hold_without_hydra() -> None:
+    with pytest.raises(UserError, match=r"optimizer\.ema_decay must be in"):
+        OptimizerConfig(ema_decay=1.0)
+    with pytest.raises(UserError, match="at least one weight > 0"):
+        LossConfig(position=0, action=0)
+    with pytest.raises(UserError, match=r"scenario\.parts must be at least one scenario"):
+        MixtureConfig({})
+    with pytest.raises(UserError, match=r"teacher\.reveal must be all or none"):
+        SyntheticConfig(reveal="some")
+    with pytest.raises(UserError, match="a number or a range"):
+        ScenarioConfig("LEFT", speed_mps=[1, 2, 3])
+
+
+def test_no_choice_leads_to_code() -> None:
+    for path in CONFIGS.rglob("*.yaml"):
+        assert "_target_" not in path.read_text()
+        assert OmegaConf.load(path) is not None
