@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file that becomes path, on disk, when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")  # one name: what a killed run leaves, the next one overwrites
     try:
         with partial.open("wb") as file:
             yield file
