@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alpamayo_toy.action_space import ActionSpace as ActionSpace
-    from alpamayo_toy.action_space import recover_v0 as recover_v0
+    from alpamayo_toy.action_space import estimate_v0 as estimate_v0
+    from alpamayo_toy.action_space import trajectory_to_actions as trajectory_to_actions
     from alpamayo_toy.checkpoint import load_student as load_student
     from alpamayo_toy.labels import load_labels as load_labels
+    from alpamayo_toy.recovery import recover_v0 as recover_v0
     from alpamayo_toy.rollout import UnicycleRollout as UnicycleRollout
     from alpamayo_toy.scenarios import Scenario as Scenario
     from alpamayo_toy.trajectory import Labels as Labels
@@ -21,9 +23,11 @@ _HOMES = {
     "Scenario": "scenarios",
     "Scene": "trajectory",
     "UnicycleRollout": "rollout",
+    "estimate_v0": "action_space",
     "load_labels": "labels",
     "load_student": "checkpoint",
-    "recover_v0": "action_space",
+    "recover_v0": "recovery",
+    "trajectory_to_actions": "action_space",
 }
 __all__ = sorted([*_HOMES, "__version__"])
 

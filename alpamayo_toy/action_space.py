@@ -1,19 +1,38 @@
-"""Actions as numbers to learn: bounds and statistics; and back from a trajectory to the actions that made it."""
+"""Actions as numbers to learn: bounds, statistics, tokens; and Alpamayo's inverse, from trajectories to actions."""
 
 import math
-from typing import Self
+import warnings
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from alpamayo_toy.banded import solve_banded
+from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.trajectory import DT, Labels
 
 BOUNDS = (9.8, 0.33)  # |a| in m/s^2, |kappa| in 1/m (NVlabs/alpamayo, released configuration)
+TOKEN_BINS, TOKEN_RANGE = 3000, 10.0  # bins over +-10 standard deviations (released configuration)
 STD_FLOOR = (0.1, 1e-3)  # m/s^2, 1/m: a label set that never steers must not blow steering up
-MOVING = 0.6  # m/s, curvature is read only where both ends of a step are faster (Alpamayo's standstill threshold)
-HOLD = 1e-3  # m, a shorter step has no direction of its own: the heading is held
-EXACT = 1e-3  # m, a larger alternating residual means that positions are no exact rollout
-SMOOTHING = 1e-6  # s^6, weight of the squared jerk beside squared position errors in smoothed_states
+MOVING = 0.6  # m/s, Alpamayo's standstill threshold: below it curvature means nothing
+GUARDS = ("none", "guard", "ridge")
+
+
+class InverseWeights(NamedTuple):
+    """(smoothing, ridge) of the four systems of the inverse; Alpamayo's defaults.
+
+    Smoothing weighs squared differences of third order (heading, speed) or second (acceleration, curvature), divided by
+    dt^(2 order); ridge weighs the squared values themselves.
+    """
+
+    heading: tuple[float, float] = (1e-6, 1e-8)
+    speed: tuple[float, float] = (1e-6, 1e-4)
+    acceleration: tuple[float, float] = (1e-4, 1e-4)
+    curvature: tuple[float, float] = (1e-4, 1e-4)
+
+
+DEFAULT_WEIGHTS = InverseWeights()
 
 
 class ActionSpace(nn.Module):
@@ -67,6 +86,10 @@ class ActionSpace(nn.Module):
         """Any real numbers (..., 2) -> actions inside the bounds, smooth, near denormalize(raw) far from them."""
         return self.bound * torch.tanh(self.denormalize(raw) / self.bound)
 
+    def unsquash(self, actions: Tensor) -> Tensor:
+        """The inverse of squash, for actions (..., 2) strictly inside the bounds; infinite on them."""
+        return self.normalize(self.bound * torch.atanh(actions / self.bound))
+
     def clamp(self, actions: Tensor) -> Tensor:
         """Actions (..., 2) cut off at the bounds."""
         return torch.minimum(torch.maximum(actions, -self.bound), self.bound)
@@ -75,117 +98,214 @@ class ActionSpace(nn.Module):
         """(..., T, 2) -> (...) bool: every action of a trajectory inside the bounds."""
         return (actions.abs() <= self.bound).all(-1).all(-1)
 
+    def encode(self, actions: Tensor) -> Tensor:
+        """Alpamayo's tokens: (..., T, 2) -> int64 (..., 2 T), a and kappa interleaved.
 
-def label_actions(trajectory: Tensor, v0: Tensor, dt: float = DT, integrator: str = "trapezoid") -> Tensor:
-    """The actions between the states of a trajectory, exact: (..., T, 4), v0 (...) -> (..., T, 2), unclamped.
+        round((z + 10) / 20 * 2999), clipped to 0..2999; count_clipped says how often that loses something.
+        """
+        share = (self.normalize(actions) + TOKEN_RANGE) / (2 * TOKEN_RANGE)
+        return (share * (TOKEN_BINS - 1)).round().clamp(0, TOKEN_BINS - 1).long().flatten(-2)
 
-    a = (v[t+1] - v[t]) / dt;  kappa = (yaw[t+1] - yaw[t]) / s, s = (v[t] + v[t+1]) dt / 2, or v[t] dt for euler, and 0
-    where the heading does not change. With recover_states this is the exact recursion on waypoints alone.
+    def decode(self, tokens: Tensor) -> Tensor:
+        """The actions (..., T, 2) in the middle of each token's bin, from tokens (..., 2 T)."""
+        share = tokens.unflatten(-1, (-1, 2)).to(self.mean.dtype) / (TOKEN_BINS - 1)
+        return self.denormalize(share * (2 * TOKEN_RANGE) - TOKEN_RANGE)
+
+    def count_clipped(self, actions: Tensor) -> Tensor:
+        """How many of a trajectory's numbers lie beyond the tokens' +-10 standard deviations: (..., T, 2) -> (...)."""
+        return (self.normalize(actions).abs() > TOKEN_RANGE).sum((-1, -2))
+
+
+def trajectory_to_actions(
+    waypoints: Tensor,
+    yaw: Tensor,
+    v0: Tensor,
+    dt: float = DT,
+    *,
+    guard: str = "ridge",
+    weights: InverseWeights = DEFAULT_WEIGHTS,
+    check: bool = True,
+) -> Tensor:
+    """Alpamayo's inverse of the trapezoid rollout: (..., T, 2), (..., T), (...) -> actions (..., T, 2), T >= 4.
+
+    Four regularised least-squares systems (NVlabs/alpamayo, unicycle_accel_curvature.py), each smoothed by weights:
+        heading    theta ~ yaw, theta[0] = 0
+        speed      v[t] u[t] + v[t+1] u[t+1] ~ 2 (p[t+1] - p[t]) / dt, u = (cos, sin) theta, v[0] = v0
+        a          a[t] ~ (v[t+1] - v[t]) / dt
+        curvature  kappa[t] s[t] ~ theta[t+1] - theta[t], s = v dt + a dt^2 / 2
+    Solved in float64 whatever the input, since curvature's system has a condition number of 1e5 at standstill, and
+    returned in the input's dtype. Banded, so that memory grows with B x T; differentiable in all three arguments.
+
+    guard, what is done where the car hardly moves and curvature is noise:
+        "none"   nothing: upstream before August 2026. A parked car with noisy positions gets |kappa| up to 2 1/m.
+        "guard"  upstream since: kappa clamped to 0.33, and 0 where |v| < 0.6 m/s at either end of the step. Steering
+                 below walking pace is lost: up to 0.3 m at the end of single real trajectories.
+        "ridge"  curvature's ridge grows where steps are short, 1e-3 (0.06 / (|s| + 0.02))^2, s in metres: no threshold,
+                 no jump; real trajectories come back as with "none", a parked car's |kappa| stays near 0.1 to 0.5.
+
+    Raises ValueError for wrong shapes, dtypes and, with check, for NaN or infinite values, naming argument and batch
+    index; bfloat16 and float16 are upcast with one warning. Value checks step aside under functorch and torch.compile.
     """
-    v = torch.cat([v0.unsqueeze(-1), trajectory[..., 3]], -1)
-    yaw = torch.cat([torch.zeros_like(v[..., :1]), trajectory[..., 2]], -1)
-    s = v[..., :-1] * dt if integrator == "euler" else (v[..., :-1] + v[..., 1:]) * (dt / 2)
-    turned = yaw.diff(dim=-1)
-    straight = (turned == 0) | (s == 0)
-    kappa = torch.where(straight, 0.0, turned / torch.where(straight, 1.0, s))
-    return torch.stack([v.diff(dim=-1) / dt, kappa], -1)
+    if guard not in GUARDS:
+        raise ValueError(f"guard must be one of {', '.join(GUARDS)} (got {guard!r})")
+    if waypoints.dim() < 2 or waypoints.shape[-1] != 2 or waypoints.shape[-2] < 4:
+        raise ValueError(f"waypoints must have shape (..., T, 2) with T >= 4 (got {tuple(waypoints.shape)})")
+    batch, horizon = waypoints.shape[:-2], waypoints.shape[-2]
+    _require_shapes(batch, {"yaw": (yaw, (*batch, horizon)), "v0": (v0, batch)})
+    dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
+    p = waypoints.to(torch.float64).reshape(-1, horizon, 2).permute(2, 1, 0).contiguous()  # (2, T, B)
+    turns = yaw.to(torch.float64).reshape(-1, horizon).T.contiguous()
+    start = v0.to(torch.float64).reshape(1, -1)
+
+    theta = _heading(turns, dt, weights.heading)
+    v = _speeds(p, theta, start, dt, weights.speed)
+    a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ (v.diff(dim=0) / dt)
+    s = (v[:-1] + a * (dt / 2)) * dt
+    kappa = _curvature(theta, s, dt, weights.curvature, guard == "ridge")
+    if guard == "guard":
+        slow = (v.detach().abs() < MOVING).double()
+        kappa = kappa.clamp(-BOUNDS[1], BOUNDS[1]) * (1 - slow[1:]) * (1 - slow[:-1])
+    return torch.stack([a.T, kappa.T], -1).reshape(*batch, horizon, 2).to(dtype)
 
 
-def recover_v0(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
-    """Initial speed and yaw from a teacher trajectory alone: (..., T, 2) -> v0 (...), yaw (..., T). Differentiable.
+def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) -> Tensor:
+    """Speed at t0 from the past, Alpamayo's estimator: (..., H, 2), (..., H) -> (...), H >= 4, the last pose at t0.
 
-    A trapezoid rollout obeys V[k+1] = 2 d[k] / dt - V[k], V the velocity vectors, d the steps, V[0] = (v0, 0). A wrong
-    v0 returns as an error (-1)^k in every V: v0 is the one that leaves the least alternation, by least squares on
-    fourth differences. Valid for exact rollouts only: alternation() tells.
+    The speed system of trajectory_to_actions with no end held, headings as they are; its last speed. Raises ValueError
+    as trajectory_to_actions does.
     """
-    v0 = _least_alternating(waypoints, dt)
-    return v0, recover_states(waypoints, v0, dt)[..., 2]
+    if history_waypoints.dim() < 2 or history_waypoints.shape[-1] != 2 or history_waypoints.shape[-2] < 4:
+        shape = tuple(history_waypoints.shape)
+        raise ValueError(f"history_waypoints must have shape (..., H, 2) with H >= 4 (got {shape})")
+    batch, poses = history_waypoints.shape[:-2], history_waypoints.shape[-2]
+    _require_shapes(batch, {"history_yaw": (history_yaw, (*batch, poses))})
+    dtype = _common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
+    p = history_waypoints.to(torch.float64).reshape(-1, poses, 2).permute(2, 1, 0).contiguous()
+    theta = history_yaw.to(torch.float64).reshape(-1, poses).T.contiguous()
+    ux, uy = theta.cos(), theta.sin()
+    gx, gy = p.diff(dim=1) * (2 / dt)
+    nothing = torch.zeros_like(gx[:1])
+    right = ux * (torch.cat([nothing, gx]) + torch.cat([gx, nothing]))
+    right = right + uy * (torch.cat([nothing, gy]) + torch.cat([gy, nothing]))
+    bands = _penalty_bands(poses, 3, dt, DEFAULT_WEIGHTS.speed, False, theta.device).unsqueeze(-1)
+    count = torch.full((poses, 1), 2.0, dtype=torch.float64, device=theta.device)
+    count[0] = count[-1] = 1.0
+    between = torch.cat([nothing, ux[1:] * ux[:-1] + uy[1:] * uy[:-1]])
+    rest = bands[2:].expand(-1, -1, right.shape[1])
+    v = solve_banded(torch.cat([(bands[0] + count).expand_as(right)[None], (bands[1] + between)[None], rest]), right)
+    return v[-1].reshape(batch).to(dtype)
 
 
-def alternation(waypoints: Tensor, v0: Tensor, dt: float = DT) -> Tensor:
-    """How far positions are from an exact rollout: (..., T, 2), (...) -> (...), metres.
-
-    Root mean square of the alternating part of the recursion's velocities (fourth differences / 16), as a step. Below
-    1e-4 on Alpamayo's files, 4e-4 when rounded to 0.1 mm, 4e-3 when rounded to 1 mm.
-    """
-    jumps = _fourth_difference(_velocities(waypoints, v0, dt)) / 16
-    return jumps.square().sum(-1).mean(-1).sqrt() * (dt / 2)
+def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
+    """Smoothed, continuous headings (T+1, B), 0 at t0, from headings (T, B) that may be wrapped."""
+    jumps = torch.cat([yaw[:1], yaw.diff(dim=0)])
+    jumps = jumps - 2 * math.pi * (jumps.detach() / (2 * math.pi)).round()
+    smooth = _summed_smoother(len(yaw), 3, dt, weights, yaw.device) @ jumps
+    return torch.cat([torch.zeros_like(smooth[:1]), smooth])
 
 
-def recover_states(waypoints: Tensor, v0: Tensor, dt: float = DT) -> Tensor:
-    """The whole trajectory (..., T, 4) of an exact trapezoid rollout from its waypoints (..., T, 2) and v0 (...).
-
-    Speed is signed; heading is continuous modulo half a turn, so that rolling back by a centimetre is a negative speed
-    and not a turn, and is held where the step is shorter than 1e-3 m.
-    """
-    velocity = _velocities(waypoints, v0, dt)
-    steps = _from_origin(waypoints).diff(dim=-2)
-    moved = torch.linalg.vector_norm(steps.detach(), dim=-1) > HOLD
-    direction = torch.atan2(velocity[..., 1:, 1], velocity[..., 1:, 0])
-    yaw = _continuous(_held(direction, moved), math.pi)
-    v = velocity[..., 1:, 0] * yaw.cos() + velocity[..., 1:, 1] * yaw.sin()
-    return torch.stack([waypoints[..., 0], waypoints[..., 1], yaw, v], -1)
-
-
-def smoothed_states(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
-    """Speed and yaw of positions that are no exact rollout: (..., T, 2) -> v0 (...), trajectory (..., T, 4).
-
-    Positions with the origin in front are smoothed by the penalised least squares min |p - q|^2 + w |D^3 q|^2 / dt^6
-    (Whittaker 1923) with w = 1e-6 s^6, then differentiated; x and y stay as they came.
-    """
-    points = _from_origin(waypoints)
-    n = points.shape[-2]
-    third = torch.eye(n, dtype=points.dtype, device=points.device).diff(n=3, dim=0) / dt**3
-    smooth = torch.linalg.solve(
-        torch.eye(n, dtype=points.dtype, device=points.device) + SMOOTHING * third.mT @ third, points
-    )
-    velocity = torch.gradient(smooth, spacing=dt, dim=-2, edge_order=2)[0]
-    speed = torch.linalg.vector_norm(velocity, dim=-1)
-    direction = torch.atan2(velocity[..., 1], velocity[..., 0])
-    yaw = _continuous(_held(direction[..., 1:], speed[..., 1:] * dt > 10 * HOLD), math.pi)
-    along = velocity[..., 1:, 0] * yaw.cos() + velocity[..., 1:, 1] * yaw.sin()
-    return velocity[..., 0, 0], torch.stack([waypoints[..., 0], waypoints[..., 1], yaw, along], -1)
+def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
+    """Speeds (T+1, B) from positions (2, T, B), headings (T+1, B) and v0 (1, B)."""
+    horizon = p.shape[1]
+    ux, uy = theta.cos(), theta.sin()
+    gx, gy = torch.cat([p[:, :1], p.diff(dim=1)], 1) * (2 / dt)
+    nothing = torch.zeros_like(gx[:1])
+    right = ux[1:] * (gx + torch.cat([gx[1:], nothing])) + uy[1:] * (gy + torch.cat([gy[1:], nothing]))
+    between = ux[1:] * ux[:-1] + uy[1:] * uy[:-1]
+    bands = _penalty_bands(horizon, 3, dt, weights, True, p.device).unsqueeze(-1)
+    coupling = _penalty_coupling(horizon, 3, dt, weights, p.device).unsqueeze(-1)
+    known = torch.cat([between[:1] + coupling[:1], coupling[1:].expand(-1, v0.shape[1])]) * v0
+    right = right - torch.cat([known, torch.zeros_like(right[len(known) :])])
+    diagonal = (bands[0] + _twice_but_last(horizon, p.device)).expand_as(right)
+    bend = bands[1] + torch.cat([nothing, between[1:]])
+    rest = bands[2:].expand(-1, -1, right.shape[1])
+    return torch.cat([v0, solve_banded(torch.cat([diagonal[None], bend[None], rest]), right)])
 
 
-def _from_origin(waypoints: Tensor) -> Tensor:
-    """The waypoints (..., T, 2) with the position at t0 in front: (..., T+1, 2)."""
-    return torch.cat([torch.zeros_like(waypoints[..., :1, :2]), waypoints[..., :2]], -2)
+def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:
+    """Curvature (T, B) from headings (T+1, B) and arc lengths (T, B), with the arc-length ridge where told."""
+    held = (weights[0], 0.0) if ridge else weights
+    bands = _penalty_bands(len(s), 2, dt, held, False, s.device).unsqueeze(-1)
+    diagonal = bands[0] + s * s + 1e-30  # a step of no length and no weight: curvature 0 instead of 0 / 0
+    if ridge:
+        diagonal = diagonal + 1e-3 * (0.06 / (s.abs() + 0.02)) ** 2
+    rest = bands[1:].expand(-1, -1, s.shape[1])
+    return solve_banded(torch.cat([diagonal[None], rest]), s * theta.diff(dim=0))
 
 
-def _signs(n: int, like: Tensor) -> Tensor:
-    """1, -1, 1, ... (n,)"""
-    return 1 - 2 * (torch.arange(n, dtype=like.dtype, device=like.device) % 2)
+@lru_cache(maxsize=64)
+def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Tensor:
+    """smoothing D^T D / dt^(2 order) + ridge I, (n, n) float64, D the differences of that order."""
+    eye = torch.eye(n, dtype=torch.float64)
+    differences = eye.diff(n=order, dim=0) / dt**order
+    return weights[0] * differences.mT @ differences + weights[1] * eye
 
 
-def _velocities(waypoints: Tensor, v0: Tensor, dt: float) -> Tensor:
-    """V[k+1] = 2 d[k] / dt - V[k] in closed form: (..., T+1, 2) from V[0] = (v0, 0)."""
-    steps = _from_origin(waypoints).diff(dim=-2) * (2 / dt)
-    signs = _signs(steps.shape[-2] + 1, steps)
-    sums = -(steps * signs[:-1, None]).cumsum(-2)
-    start = torch.stack([v0, torch.zeros_like(v0)], -1).unsqueeze(-2)
-    return torch.cat([start, start + sums], -2) * signs[:, None]
+@lru_cache(maxsize=64)
+def _penalty_bands(
+    n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
+) -> Tensor:
+    """Its diagonals (order + 1, n), as solve_banded takes them; fixed: of n values after one that is held."""
+    matrix = _penalty(n + 1, order, dt, weights)[1:, 1:] if fixed else _penalty(n, order, dt, weights)
+    bands = torch.zeros(order + 1, n, dtype=torch.float64)
+    for k in range(min(order + 1, n)):
+        bands[k, k:] = matrix.diagonal(-k)
+    return bands.to(device)
 
 
-def _fourth_difference(values: Tensor) -> Tensor:
-    return values.diff(n=4, dim=-2)
+@lru_cache(maxsize=64)
+def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
+    """How the first `order` of n values hang on the one that is held: (order,)."""
+    return _penalty(n + 1, order, dt, weights)[1 : order + 1, 0].to(device)
 
 
-def _least_alternating(waypoints: Tensor, dt: float) -> Tensor:
-    zero = torch.zeros(waypoints.shape[:-2], dtype=waypoints.dtype, device=waypoints.device)
-    if waypoints.shape[-2] < 4:
-        raise ValueError(f"v0 can be recovered from 4 waypoints or more (got {tuple(waypoints.shape)})")
-    jumps = _fourth_difference(_velocities(waypoints, zero, dt))[..., 0]
-    return -(jumps * _signs(jumps.shape[-1], jumps)).mean(-1) / 16
+@lru_cache(maxsize=64)
+def _smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
+    """(I + penalty)^-1, (n, n): these systems do not depend on the data."""
+    inverse: Tensor = torch.linalg.inv(torch.eye(n, dtype=torch.float64) + _penalty(n, order, dt, weights))
+    return inverse.to(device)
 
 
-def _held(values: Tensor, valid: Tensor) -> Tensor:
-    """Each value where valid, otherwise the latest valid one; 0 before the first. (..., T)"""
-    steps = torch.arange(1, values.shape[-1] + 1, device=values.device)
-    latest = (valid * steps).cummax(-1).values
-    return torch.cat([torch.zeros_like(values[..., :1]), values], -1).gather(-1, latest)
+@lru_cache(maxsize=64)
+def _summed_smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
+    """The smoother of n values after one held at 0, applied to their running sums: (n, n)."""
+    matrix = torch.eye(n, dtype=torch.float64) + _penalty(n + 1, order, dt, weights)[1:, 1:]
+    product: Tensor = torch.linalg.solve(matrix, torch.ones(n, n, dtype=torch.float64).tril())
+    return product.to(device)
 
 
-def _continuous(angle: Tensor, period: float) -> Tensor:
-    """Angles (..., T) made continuous modulo period, starting from heading 0 at t0."""
-    jumps = torch.cat([angle[..., :1], angle.diff(dim=-1)], -1)
-    return (jumps - period * (jumps.detach() / period).round()).cumsum(-1)
+@lru_cache(maxsize=64)
+def _twice_but_last(n: int, device: torch.device) -> Tensor:
+    """In how many equations each speed stands: 2, the last in 1. (n, 1)"""
+    count = torch.full((n, 1), 2.0, dtype=torch.float64, device=device)
+    count[-1] = 1.0
+    return count
+
+
+def _require_shapes(batch: torch.Size, wanted: dict[str, tuple[Tensor, tuple[int, ...]]]) -> None:
+    for name, (tensor, shape) in wanted.items():
+        if tuple(tensor.shape) != tuple(shape):
+            raise ValueError(f"{name} must have shape {tuple(shape)} (got {tuple(tensor.shape)})")
+
+
+def _common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
+    """The dtype to answer in; warns of half precision; ValueError for integers and, with check, NaN or infinity."""
+    visible = not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
+    dtype = torch.float32
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise ValueError(f"{name} must be a floating-point tensor (got {tensor.dtype})")
+        dtype = torch.promote_types(dtype, tensor.dtype)
+        if check and visible and not bool(tensor.isfinite().all()):
+            bad = (~tensor.isfinite()).nonzero()[0].tolist()
+            raise ValueError(f"{name} holds a NaN or infinite value at index {tuple(bad)} of {tuple(tensor.shape)}")
+    halves = [name for name, tensor in tensors.items() if tensor.dtype in (torch.bfloat16, torch.float16)]
+    if halves and visible:
+        first = tensors[halves[0]]
+        grid = torch.finfo(first.dtype).eps * float(first.abs().max())
+        warnings.warn(
+            f"{halves[0]} in {first.dtype} lies on a grid of {grid:.2g} at its largest value; actions are its second"
+            " differences and mostly noise",
+            stacklevel=3,
+        )
+    return dtype

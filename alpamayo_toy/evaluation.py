@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alpamayo_toy.action_space import label_actions
 from alpamayo_toy.baselines import constant_velocity
 from alpamayo_toy.checkpoint import load_student
 from alpamayo_toy.config import EvalConfig, FileConfig, MixtureConfig, RolloutConfig, SyntheticConfig
@@ -17,6 +16,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
 from alpamayo_toy.labels import load_labels
 from alpamayo_toy.metrics import distance, geometric_median, horizons, min_ade, sanity_checks, starter_metrics
+from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.scenarios import Scenario
 from alpamayo_toy.students import Student
 from alpamayo_toy.teachers import FileTeacher, SyntheticTeacher, build_teacher

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alpamayo_toy.action_space import label_actions
 from alpamayo_toy.files import replacing
+from alpamayo_toy.recovery import label_actions
 
 TEACHER, STUDENT, MEDIAN = "#7a9cc6", "#d1495b", "#1d3557"
 

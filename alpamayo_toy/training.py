@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from alpamayo_toy import __version__, checkpoint
-from alpamayo_toy.action_space import label_actions
 from alpamayo_toy.config import TrainConfig, to_dict
 from alpamayo_toy.data import batch_indices, hide
 from alpamayo_toy.device import choose_device, keep_freed_memory
@@ -27,6 +26,7 @@ from alpamayo_toy.evaluation import Reference, build_reference, draw, evaluate, 
 from alpamayo_toy.files import write_json
 from alpamayo_toy.logger import Logger
 from alpamayo_toy.losses import loss_terms, weighted
+from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.students import Student, build_student
 from alpamayo_toy.teachers import build_teacher
 from alpamayo_toy.trajectory import Labels, Scene

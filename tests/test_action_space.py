@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alpamayo_toy import ActionSpace, UnicycleRollout, recover_v0
-from alpamayo_toy.action_space import (
+from alpamayo_toy.labels import load_labels
+from alpamayo_toy.recovery import (
     alternation,
     label_actions,
     recover_states,
     smoothed_states,
 )
-from alpamayo_toy.labels import load_labels
 from alpamayo_toy.trajectory import Labels
 
 ROLLOUT = UnicycleRollout(0.1, "trapezoid")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpamayo_toy import Labels, Scenario
-from alpamayo_toy.action_space import label_actions
 from alpamayo_toy.config import LossConfig, StudentConfig
 from alpamayo_toy.losses import loss_terms, weighted
+from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.students import Student, build_student
 from alpamayo_toy.teachers import SyntheticTeacher
 

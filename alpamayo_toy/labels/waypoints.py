@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpamayo_toy.action_space import EXACT, alternation, recover_states, recover_v0, smoothed_states
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.recovery import EXACT, alternation, recover_states, recover_v0, smoothed_states
 from alpamayo_toy.scenarios import classify
 from alpamayo_toy.trajectory import DT, Labels
 
