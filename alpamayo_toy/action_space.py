@@ -16,6 +16,7 @@ BOUNDS = (9.8, 0.33)  # |a| in m/s^2, |kappa| in 1/m (NVlabs/alpamayo, released 
 TOKEN_BINS, TOKEN_RANGE = 3000, 10.0  # bins over +-10 standard deviations (released configuration)
 STD_FLOOR = (0.1, 1e-3)  # m/s^2, 1/m: a label set that never steers must not blow steering up
 MOVING = 0.6  # m/s, Alpamayo's standstill threshold: below it curvature means nothing
+CHUNK = 4096  # tracks inverted at once on a CPU: what lies between stays near the cores
 GUARDS = ("none", "guard", "ridge")
 
 
@@ -153,10 +154,19 @@ def trajectory_to_actions(
     batch, horizon = waypoints.shape[:-2], waypoints.shape[-2]
     _require_shapes(batch, {"yaw": (yaw, (*batch, horizon)), "v0": (v0, batch)})
     dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
-    p = waypoints.to(torch.float64).reshape(-1, horizon, 2).permute(2, 1, 0).contiguous()  # (2, T, B)
-    turns = yaw.to(torch.float64).reshape(-1, horizon).T.contiguous()
-    start = v0.to(torch.float64).reshape(1, -1)
+    flat = (waypoints.reshape(-1, horizon, 2), yaw.reshape(-1, horizon), v0.reshape(-1))
+    rows = CHUNK if waypoints.device.type == "cpu" else max(len(flat[2]), 1)
+    parts = [
+        _inverted(p, turns, start, dt, guard, weights).to(dtype)
+        for p, turns, start in zip(*(tensor.split(rows) for tensor in flat), strict=True)
+    ]
+    return torch.cat(parts).reshape(*batch, horizon, 2)
 
+
+def _inverted(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights) -> Tensor:
+    """(B, T, 2), (B, T), (B,) -> actions (B, T, 2) in float64."""
+    p, turns, start = _time_first(waypoints), _time_first(yaw), v0.to(torch.float64).unsqueeze(0)
+    horizon = yaw.shape[1]
     theta = _heading(turns, dt, weights.heading)
     v = _speeds(p, theta, start, dt, weights.speed)
     a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ (v.diff(dim=0) / dt)
@@ -165,7 +175,7 @@ def trajectory_to_actions(
     if guard == "guard":
         slow = (v.detach().abs() < MOVING).double()
         kappa = kappa.clamp(-BOUNDS[1], BOUNDS[1]) * (1 - slow[1:]) * (1 - slow[:-1])
-    return torch.stack([a.T, kappa.T], -1).reshape(*batch, horizon, 2).to(dtype)
+    return torch.stack([a, kappa]).permute(2, 1, 0)
 
 
 def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) -> Tensor:
@@ -180,20 +190,23 @@ def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) 
     batch, poses = history_waypoints.shape[:-2], history_waypoints.shape[-2]
     _require_shapes(batch, {"history_yaw": (history_yaw, (*batch, poses))})
     dtype = _common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
-    p = history_waypoints.to(torch.float64).reshape(-1, poses, 2).permute(2, 1, 0).contiguous()
-    theta = history_yaw.to(torch.float64).reshape(-1, poses).T.contiguous()
+    p, theta = _time_first(history_waypoints.reshape(-1, poses, 2)), _time_first(history_yaw.reshape(-1, poses))
     ux, uy = theta.cos(), theta.sin()
     gx, gy = p.diff(dim=1) * (2 / dt)
     nothing = torch.zeros_like(gx[:1])
     right = ux * (torch.cat([nothing, gx]) + torch.cat([gx, nothing]))
     right = right + uy * (torch.cat([nothing, gy]) + torch.cat([gy, nothing]))
-    bands = _penalty_bands(poses, 3, dt, DEFAULT_WEIGHTS.speed, False, theta.device).unsqueeze(-1)
+    first, second, *rest = _penalty_bands(poses, 3, dt, DEFAULT_WEIGHTS.speed, False, theta.device)
     count = torch.full((poses, 1), 2.0, dtype=torch.float64, device=theta.device)
     count[0] = count[-1] = 1.0
     between = torch.cat([nothing, ux[1:] * ux[:-1] + uy[1:] * uy[:-1]])
-    rest = bands[2:].expand(-1, -1, right.shape[1])
-    v = solve_banded(torch.cat([(bands[0] + count).expand_as(right)[None], (bands[1] + between)[None], rest]), right)
+    v = solve_banded([first + count, second + between, *rest], right)
     return v[-1].reshape(batch).to(dtype)
+
+
+def _time_first(tensor: Tensor) -> Tensor:
+    """(B, T) or (B, T, 2) -> (T, B) or (2, T, B) in float64: each step's numbers side by side."""
+    return tensor.permute(*reversed(range(tensor.dim()))).to(torch.float64, memory_format=torch.contiguous_format)
 
 
 def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
@@ -212,25 +225,21 @@ def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[floa
     nothing = torch.zeros_like(gx[:1])
     right = ux[1:] * (gx + torch.cat([gx[1:], nothing])) + uy[1:] * (gy + torch.cat([gy[1:], nothing]))
     between = ux[1:] * ux[:-1] + uy[1:] * uy[:-1]
-    bands = _penalty_bands(horizon, 3, dt, weights, True, p.device).unsqueeze(-1)
-    coupling = _penalty_coupling(horizon, 3, dt, weights, p.device).unsqueeze(-1)
-    known = torch.cat([between[:1] + coupling[:1], coupling[1:].expand(-1, v0.shape[1])]) * v0
-    right = right - torch.cat([known, torch.zeros_like(right[len(known) :])])
-    diagonal = (bands[0] + _twice_but_last(horizon, p.device)).expand_as(right)
-    bend = bands[1] + torch.cat([nothing, between[1:]])
-    rest = bands[2:].expand(-1, -1, right.shape[1])
-    return torch.cat([v0, solve_banded(torch.cat([diagonal[None], bend[None], rest]), right)])
+    first, second, *rest = _penalty_bands(horizon, 3, dt, weights, True, p.device)
+    coupling = _penalty_coupling(horizon, 3, dt, weights, p.device)
+    known = torch.cat([(between[:1] + coupling[:1]) * v0, coupling[1:] * v0, torch.zeros_like(right[len(coupling) :])])
+    bands = [first + _twice_but_last(horizon, p.device), second + torch.cat([nothing, between[1:]]), *rest]
+    return torch.cat([v0, solve_banded(bands, right - known)])
 
 
 def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:
     """Curvature (T, B) from headings (T+1, B) and arc lengths (T, B), with the arc-length ridge where told."""
     held = (weights[0], 0.0) if ridge else weights
-    bands = _penalty_bands(len(s), 2, dt, held, False, s.device).unsqueeze(-1)
-    diagonal = bands[0] + s * s + 1e-30  # a step of no length and no weight: curvature 0 instead of 0 / 0
+    first, *rest = _penalty_bands(len(s), 2, dt, held, False, s.device)
+    diagonal = s * s + (first + 1e-30)  # a step of no length and no weight: curvature 0 instead of 0 / 0
     if ridge:
         diagonal = diagonal + 1e-3 * (0.06 / (s.abs() + 0.02)) ** 2
-    rest = bands[1:].expand(-1, -1, s.shape[1])
-    return solve_banded(torch.cat([diagonal[None], rest]), s * theta.diff(dim=0))
+    return solve_banded([diagonal, *rest], s * theta.diff(dim=0))
 
 
 @lru_cache(maxsize=64)
@@ -244,19 +253,19 @@ def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Ten
 @lru_cache(maxsize=64)
 def _penalty_bands(
     n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
-) -> Tensor:
-    """Its diagonals (order + 1, n), as solve_banded takes them; fixed: of n values after one that is held."""
+) -> list[Tensor]:
+    """Its diagonals, (n, 1) each, as solve_banded takes them; fixed: of n values after one that is held."""
     matrix = _penalty(n + 1, order, dt, weights)[1:, 1:] if fixed else _penalty(n, order, dt, weights)
-    bands = torch.zeros(order + 1, n, dtype=torch.float64)
+    bands = torch.zeros(order + 1, n, 1, dtype=torch.float64)
     for k in range(min(order + 1, n)):
-        bands[k, k:] = matrix.diagonal(-k)
-    return bands.to(device)
+        bands[k, k:, 0] = matrix.diagonal(-k)
+    return list(bands.to(device))
 
 
 @lru_cache(maxsize=64)
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
-    """How the first `order` of n values hang on the one that is held: (order,)."""
-    return _penalty(n + 1, order, dt, weights)[1 : order + 1, 0].to(device)
+    """How the first `order` of n values hang on the one that is held: (order, 1)."""
+    return _penalty(n + 1, order, dt, weights)[1 : order + 1, :1].to(device)
 
 
 @lru_cache(maxsize=64)
@@ -296,7 +305,7 @@ def _common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
         if not tensor.is_floating_point():
             raise ValueError(f"{name} must be a floating-point tensor (got {tensor.dtype})")
         dtype = torch.promote_types(dtype, tensor.dtype)
-        if check and visible and not bool(tensor.isfinite().all()):
+        if check and visible and not math.isfinite(tensor.detach().sum()) and not bool(tensor.isfinite().all()):
             bad = (~tensor.isfinite()).nonzero()[0].tolist()
             raise ValueError(f"{name} holds a NaN or infinite value at index {tuple(bad)} of {tuple(tensor.shape)}")
     halves = [name for name, tensor in tensors.items() if tensor.dtype in (torch.bfloat16, torch.float16)]

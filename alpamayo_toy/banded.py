@@ -6,32 +6,36 @@ import torch
 from torch import Tensor
 
 
-def solve_banded(diagonals: Tensor, right: Tensor) -> Tensor:
-    """x of M x = b: diagonals (w + 1, T, B) with diagonals[k, i] = M[i, i - k], b (T, B) -> x (T, B).
+def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
+    """x of M x = b: bands[k][i] = M[i, i - k] for k = 0..w, each (T, B), or (T, 1) where alike; b (T, B) -> x (T, B).
 
-    Time comes first so that each step works on contiguous rows. Differentiable by one more solve with the same
-    factors: M y = dL/dx gives dL/db = y and dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
+    What stands in bands[k][:k] is not read. Time comes first so that each step works on contiguous rows. Differentiable
+    by one more solve with the same factors: M y = dL/dx gives dL/db = y and
+    dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _eliminated(diagonals, right)
-    solution: Tensor = _Solve.apply(diagonals, right)  # type: ignore[no-untyped-call]
+        return _eliminated(bands, right)
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (right, *bands)):
+        return _substituted(*_factored(bands, right), right)
+    solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
     return solution
 
 
-def _factored(diagonals: Tensor) -> tuple[Tensor, Tensor]:
-    """L (w, T, B) below the diagonal and 1 / D (T, B) of M = L D L^T, from a copy of M that is worked on in place."""
-    width, horizon = diagonals.shape[0] - 1, diagonals.shape[1]
-    lower, inverse = torch.empty_like(diagonals[1:]), torch.empty_like(diagonals[0])
-    m = [band.unbind(0) for band in diagonals.clone().unbind(0)]
-    low, inv = [band.unbind(0) for band in lower.unbind(0)], inverse.unbind(0)
+def _factored(bands: list[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+    """L (w, T, B) below the diagonal and 1 / D (T, B) of M = L D L^T."""
+    width, horizon = len(bands) - 1, len(like)
+    lower, inverse = like.new_empty(width, *like.shape), torch.empty_like(like)
+    low, inv = [rows.unbind(0) for rows in lower.unbind(0)], inverse.unbind(0)
+    work = [rows.unbind(0) for rows in like.new_empty(width, *like.shape).unbind(0)]
+    m = [list(band.unbind(0)) for band in bands]  # row by row replaced by L D, in the workspace
     for i in range(horizon):
         reach = min(width, i)
         for k in range(reach, 0, -1):
             for j in range(k + 1, reach + 1):
-                m[k][i].addcmul_(low[j - 1][i], m[j - k][i - k], value=-1)
+                m[k][i] = torch.addcmul(m[k][i], low[j - 1][i], m[j - k][i - k], value=-1, out=work[k][i])
             torch.mul(m[k][i], inv[i - k], out=low[k - 1][i])
-            m[0][i].addcmul_(low[k - 1][i], m[k][i], value=-1)
-        torch.reciprocal(m[0][i], out=inv[i])
+            m[0][i] = torch.addcmul(m[0][i], low[k - 1][i], m[k][i], value=-1, out=work[0][i])
+        inv[i].copy_(m[0][i]).reciprocal_()
     return lower, inverse
 
 
@@ -50,18 +54,18 @@ def _substituted(lower: Tensor, inverse: Tensor, right: Tensor) -> Tensor:
     return solution
 
 
-def _eliminated(diagonals: Tensor, right: Tensor) -> Tensor:
+def _eliminated(bands: list[Tensor], right: Tensor) -> Tensor:
     """The same solution in plain operations, which functorch transforms and torch.compile see through."""
-    width, horizon = diagonals.shape[0] - 1, diagonals.shape[1]
+    width, horizon = len(bands) - 1, len(right)
     below: list[list[Tensor]] = []  # below[i][k] = L[i, i - k] D[i - k]
     pivots: list[Tensor] = []
     forward: list[Tensor] = []
     for i in range(horizon):
         reach = min(width, i)
-        row = [diagonals[0, i]] * (reach + 1)
-        pivot, value = diagonals[0, i], right[i]
+        row = [bands[0][i]] * (reach + 1)
+        pivot, value = bands[0][i], right[i]
         for k in range(reach, 0, -1):
-            entry = diagonals[k, i]
+            entry = bands[k][i]
             for j in range(k + 1, reach + 1):
                 entry = entry - row[j] * below[i - k][j - k] / pivots[i - j]
             row[k] = entry
@@ -81,24 +85,28 @@ def _eliminated(diagonals: Tensor, right: Tensor) -> Tensor:
 
 class _Solve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, diagonals: Tensor, right: Tensor) -> Tensor:
-        lower, inverse = _factored(diagonals)
+    def forward(ctx: Any, right: Tensor, *bands: Tensor) -> Tensor:
+        lower, inverse = _factored(list(bands), right)
         solution = _substituted(lower, inverse, right)
-        ctx.save_for_backward(diagonals, right, lower, inverse, solution)
+        ctx.save_for_backward(right, lower, inverse, solution, *bands)
         return solution
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        diagonals, right, lower, inverse, solution = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        right, lower, inverse, solution, *bands = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: the same formulas in operations that are differentiated again
-            solution = solve_banded(diagonals, right)
-            adjoint = solve_banded(diagonals, grad)
+            solution = solve_banded(bands, right)
+            adjoint = solve_banded(bands, grad)
         else:
             adjoint = _substituted(lower, inverse, grad)
-        if not ctx.needs_input_grad[0]:
-            return None, adjoint
-        bands = [-adjoint * solution]
-        for k in range(1, diagonals.shape[0]):
-            inner = -(adjoint[k:] * solution[:-k] + adjoint[:-k] * solution[k:])
-            bands.append(torch.cat([torch.zeros_like(inner[:1]).expand(k, *inner.shape[1:]), inner]))
-        return torch.stack(bands), adjoint
+        grads: list[Tensor | None] = [adjoint]
+        for k, band in enumerate(bands):
+            if not ctx.needs_input_grad[k + 1]:
+                grads.append(None)
+                continue
+            found = -(adjoint[k:] * solution[: len(right) - k])
+            if k > 0:
+                found = found - adjoint[:-k] * solution[k:]
+                found = torch.cat([torch.zeros_like(solution[:k]), found])
+            grads.append(found.sum_to_size(band.shape))
+        return tuple(grads)

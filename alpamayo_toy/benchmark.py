@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alpamayo_toy.action_space import DEFAULT_WEIGHTS
 from alpamayo_toy.config import StudentConfig
 from alpamayo_toy.device import keep_freed_memory
 from alpamayo_toy.rollout import UnicycleRollout
@@ -42,6 +43,47 @@ def plain_loop(actions: Tensor, v0: Tensor, dt: float = 0.1, integrator: str = "
         v = faster
         states.append(torch.stack([x, y, yaw, v], -1))
     return torch.stack(states, -2)
+
+
+def dense_oracle(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float = 0.1) -> Tensor:
+    """trajectory_to_actions(guard="none") as one would first write it: (B, T, 2), (B, T), (B,) -> (B, T, 2).
+
+    All four normal matrices assembled as (B, T, T) from A^T A on every call, dense Cholesky in the input's dtype,
+    nothing cached. The tests' oracle too. Headings must be continuous.
+    """
+    batch, horizon = yaw.shape
+    eye = torch.eye(horizon, dtype=yaw.dtype, device=yaw.device).expand(batch, -1, -1)
+
+    def fitted(a: Tensor, b: Tensor, smoothed: Tensor, held: Tensor, weights: tuple[float, float]) -> Tensor:
+        """min |a x - b|^2 + smoothing |smoothed x + held|^2 + ridge |x|^2, (B, T)."""
+        normal = a.mT @ a + weights[0] * smoothed.mT @ smoothed + weights[1] * eye
+        right = a.mT @ b.unsqueeze(-1) - weights[0] * smoothed.mT @ held.unsqueeze(-1)
+        return torch.cholesky_solve(right, torch.linalg.cholesky(normal)).squeeze(-1)
+
+    def differences(n: int, order: int) -> Tensor:
+        whole: Tensor = torch.eye(n, dtype=yaw.dtype, device=yaw.device).diff(n=order, dim=0) / dt**order
+        return whole.expand(batch, -1, -1)
+
+    third, second = differences(horizon + 1, 3), differences(horizon, 2)
+    rest, first = third[:, :, 1:], third[:, :, 0]
+    still = torch.zeros_like(first)
+    theta = fitted(eye, yaw, rest, still, DEFAULT_WEIGHTS.heading)
+    theta = torch.cat([torch.zeros_like(v0).unsqueeze(-1), theta], -1)
+    u = torch.stack([theta.cos(), theta.sin()], -1)  # (B, T + 1, 2)
+    steps = torch.cat([torch.zeros_like(waypoints[:, :1]), waypoints], 1).diff(dim=1) * (2 / dt)
+    ends = waypoints.new_zeros(batch, horizon, 2, horizon + 1)
+    t = torch.arange(horizon, device=yaw.device)
+    ends[:, t, :, t] = u[:, :-1].transpose(0, 1)
+    ends[:, t, :, t + 1] += u[:, 1:].transpose(0, 1)
+    ends = ends.flatten(1, 2)
+    b = steps.flatten(1) - ends[:, :, 0] * v0.unsqueeze(-1)
+    v = fitted(ends[:, :, 1:], b, rest, first * v0.unsqueeze(-1), DEFAULT_WEIGHTS.speed)
+    v = torch.cat([v0.unsqueeze(-1), v], -1)
+    nothing = torch.zeros_like(second[:, :, 0])
+    a = fitted(eye, v.diff(dim=-1) / dt, second, nothing, DEFAULT_WEIGHTS.acceleration)
+    s = v[:, :-1] * dt + a * (dt * dt / 2)
+    kappa = fitted(torch.diag_embed(s), theta.diff(dim=-1), second, nothing, DEFAULT_WEIGHTS.curvature)
+    return torch.stack([a, kappa], -1)
 
 
 def run(device: str = "cpu", rounds: int = 15) -> str:
