@@ -1,21 +1,28 @@
-"""What scripts/benchmark.py runs: the rollout, and a training step with and without it, against the plain loop.
+"""What scripts/benchmark.py runs: rollout, inverse and a training step against the plain loop and the dense oracle.
 
 Everything in one interleaved run: machines are noisy, so that only ratios taken side by side mean something.
 """
 
+import inspect
 import platform
 import statistics
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alpamayo_toy.action_space import DEFAULT_WEIGHTS
+from alpamayo_toy.action_space import DEFAULT_WEIGHTS, trajectory_to_actions
 from alpamayo_toy.config import StudentConfig
 from alpamayo_toy.device import keep_freed_memory
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.rollout import UnicycleRollout
 from alpamayo_toy.students import Student
 from alpamayo_toy.trajectory import HORIZON, Scene
@@ -86,33 +93,199 @@ def dense_oracle(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float = 0.1) ->
     return torch.stack([a, kappa], -1)
 
 
-def run(device: str = "cpu", rounds: int = 15) -> str:
-    """The whole table as Markdown."""
+def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) -> str:
+    """The report as Markdown. against: "module:function" of rollouts (actions, v0), inverses (waypoints, yaw, v0)."""
     torch.manual_seed(0)
     keep_freed_memory()
     where = torch.device(device)
-    lines = [f"Device: {_name(where)}; {torch.get_num_threads()} thread; PyTorch {torch.__version__}; T = {HORIZON}."]
-    lines += ["", "Rollout, times faster than the plain loop (median of rounds, [quartiles]):", ""]
-    lines += ["| integrator | pass | B = 1 | 64 | 1024 | 16384 |", "|---|---|---|---|---|---|"]
-    for integrator in ("euler", "trapezoid"):
-        for backward in (False, True):
-            cells = []
-            for batch in (1, 64, 1024, 16384):
-                works = _rollout_works(integrator, batch, backward, where)
-                loop, ours = interleaved(works, rounds, where)
-                cells.append(_ratio(loop, ours))
-            name = "forward + backward" if backward else "forward"
-            lines.append(f"| {integrator} | {name} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "Training step at B = 256, smooth-L1 on the trajectory, times the step with smooth-L1 on the actions alone:",
-        "",
+    peers = {name: _imported(name) for name in against}
+    rollouts = {name: f for name, f in peers.items() if _arguments(f) == 2}
+    inverses = {name: f for name, f in peers.items() if _arguments(f) == 3}
+    threads = f"{torch.get_num_threads()} thread" if where.type == "cpu" else "CUDA"
+    report = [
+        f"Device: {_name(where)}; {threads}; PyTorch {torch.__version__}; float32.",
+        "Medians over rounds in which all take turns, [quartiles].",
     ]
-    lines += ["| student | rollout | plain loop |", "|---|---|---|"]
+    report += ["", "Training step at B = 256, times the step with smooth-L1 on the actions alone:", ""]
+    report += _table(["rollout", "plain loop"])
     for label, make in (("33-256-256-128", _plain_network), ("default student", _default_student)):
-        bare, ours, loop = interleaved(_step_works(make, where), rounds, where)
-        lines.append(f"| {label} | {_ratio(ours, bare)} | {_ratio(loop, bare)} |")
-    return "\n".join(lines)
+        bare, mine, loop = interleaved(_step_works(make, where), rounds, where)
+        report.append(f"| {label} | {_ratio(mine, bare)} | {_ratio(loop, bare)} |")
+    for integrator in ("euler", "trapezoid"):
+        loops: dict[str, Rollout] = {"plain loop": partial(plain_loop, integrator=integrator), **rollouts}
+        ours = UnicycleRollout(integrator=integrator)
+        sizes = [(1, 64), (64, 64), (1024, 64), (16384, 64), (64, 16), (64, 256), (64, 1024)]
+        report += ["", f"Rollout, {integrator}: times faster than", ""]
+        report += _table([f"B = {b}, T = {t}" for b, t in sizes])
+        for label, backward in (("forward", False), ("forward + backward", True)):
+            columns = [_rollout_column(ours, loops, b, t, backward, where, rounds) for b, t in sizes]
+            report += [f"| {name}, {label} | " + " | ".join(c[name] for c in columns) + " |" for name in loops]
+    report += ["", *_floor(where, rounds)]
+    contestants: dict[str, Callable[..., Tensor]] = {"dense oracle": dense_oracle, **inverses}
+    batches = [1, 64, 1024, 8192]
+    report += ["", "Inverse, T = 64: times faster than the forward of", "", *_table([f"B = {b}" for b in batches])]
+    for label, backward in (("our forward", False), ("our forward + backward", True)):
+        columns = [_inverse_column(contestants, b, backward, where, rounds if b < 4096 else 3) for b in batches]
+        report += [f"| {name}: {label} | " + " | ".join(c[name] for c in columns) + " |" for name in contestants]
+    report += ["", f"Extra memory at B = 8192: {_memory(where)}."]
+    if where.type == "cuda":
+        report += ["", *_half_precision(where, rounds)]
+    return "\n".join(report)
+
+
+def grown(which: str) -> float:
+    """MiB by which an inverse of 8192 tracks lifts this process's peak memory; called in a process of its own, on Linux."""
+    inverse = dense_oracle if which == "dense" else partial(trajectory_to_actions, guard="none")
+    torch.set_num_threads(1)
+    inverse(*_tracks(64, torch.device("cpu")))
+    tracks = _tracks(8192, torch.device("cpu"))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (proc(5))
+    before = _status("VmRSS")
+    inverse(*tracks)
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    """KiB, from this process's own entry."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def _imported(name: str) -> Callable[..., Tensor]:
+    """The function that "module:function" names."""
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[..., Tensor] = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"--against {name}: {error}; it must be module:function") from None
+    if _arguments(found) not in (2, 3):
+        raise UserError(f"--against {name}: it must take (actions, v0) or (waypoints, yaw, v0)")
+    return found
+
+
+def _arguments(function: Callable[..., Tensor]) -> int:
+    """How many arguments it cannot do without."""
+    parameters = inspect.signature(function).parameters.values()
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _table(columns: list[str]) -> list[str]:
+    return ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+
+
+def _rollout_column(
+    ours: Rollout,
+    others: dict[str, Rollout],
+    batch: int,
+    horizon: int,
+    backward: bool,
+    device: torch.device,
+    rounds: int,
+) -> dict[str, str]:
+    actions = (torch.randn(batch, horizon, 2) * torch.tensor([1.0, 0.02])).to(device).requires_grad_(backward)
+    v0 = (torch.rand(batch) * 10).to(device).requires_grad_(backward)
+    upstream = torch.randn(batch, horizon, 4, device=device)
+
+    def work(rollout: Rollout) -> Work:
+        if backward:
+            return lambda: torch.autograd.grad(rollout(actions, v0), (actions, v0), upstream)
+        return lambda: rollout(actions, v0)
+
+    mine, *times = interleaved([work(f) for f in (ours, *others.values())], rounds, device)
+    return {name: _ratio(seconds, mine) for name, seconds in zip(others, times, strict=True)}
+
+
+def _inverse_column(
+    others: dict[str, Callable[..., Tensor]], batch: int, backward: bool, device: torch.device, rounds: int
+) -> dict[str, str]:
+    tracks = _tracks(batch, device)
+    p, yaw, v0 = (t.clone().requires_grad_() for t in tracks)
+    upstream = torch.randn(batch, HORIZON, 2, device=device)
+
+    def ours() -> object:
+        if backward:
+            return torch.autograd.grad(trajectory_to_actions(p, yaw, v0, guard="none"), (p, yaw, v0), upstream)
+        return trajectory_to_actions(*tracks, guard="none")
+
+    works: list[Work] = [ours, *(partial(f, *tracks) for f in others.values())]
+    mine, *times = interleaved(works, rounds, device)
+    return {name: _ratio(seconds, mine) for name, seconds in zip(others, times, strict=True)}
+
+
+def _tracks(batch: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Smooth drives: waypoints, yaw, v0."""
+    t = torch.arange(HORIZON) / 10
+    waves = torch.sin(t + 6 * torch.rand(batch, 2, 1)) * torch.tensor([[0.6], [0.05]])
+    v0 = 3 + 8 * torch.rand(batch)
+    trajectory = UnicycleRollout(integrator="trapezoid")(waves.transpose(-1, -2), v0)
+    return trajectory[..., :2].to(device), trajectory[..., 2].to(device), v0.to(device)
+
+
+def _floor(device: torch.device, rounds: int) -> list[str]:
+    """What moving the bytes once and one sine and cosine per state cost here, beside forward + backward of euler."""
+    batch = 16384
+    actions = (torch.randn(batch, HORIZON, 2) * torch.tensor([1.0, 0.02])).to(device).requires_grad_()
+    v0, ours = (torch.rand(batch) * 10).to(device), UnicycleRollout()
+    upstream, angles = torch.randn(batch, HORIZON, 4, device=device), torch.randn(batch, HORIZON, device=device)
+    target = torch.empty_like(upstream)
+    sizes: list[int] = []
+
+    def count(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    saved = {}
+    for name, rollout in (("ours", ours), ("plain loop", plain_loop)):
+        sizes.clear()
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            rollout(actions, v0)
+        saved[name] = sum(sizes) / (batch * HORIZON)
+    works: list[Work] = [
+        lambda: torch.autograd.grad(ours(actions, v0), actions, upstream),
+        lambda: target.copy_(upstream),
+        lambda: (angles.sin(), angles.cos()),
+    ]
+    times = interleaved(works, rounds, device)
+    both, copied, turned = (statistics.median(row) / (batch * HORIZON) * 1e9 for row in times)
+    moved = copied * 48 / 32  # actions in, trajectory out, its gradient in, the actions' out: 48 bytes; a copy moves 32
+    return [
+        f"Physical floor at B = {batch}, per step and element: {moved:.2f} ns to move 48 bytes, {turned:.2f} ns for sine"
+        f" and cosine; euler, forward + backward takes {both:.1f} ns. Saved for the backward pass:"
+        f" {saved['ours']:.0f} bytes, the plain loop {saved['plain loop']:.0f}."
+    ]
+
+
+def _memory(device: torch.device) -> str:
+    """Peak memory of the inverse and of the dense oracle, each alone."""
+    if device.type == "cuda":
+        found = []
+        for inverse in (partial(trajectory_to_actions, guard="none"), dense_oracle):
+            tracks = _tracks(8192, device)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            inverse(*tracks)
+            found.append((torch.cuda.max_memory_allocated(device) - before) / 2**20)
+    elif not Path("/proc/self/clear_refs").exists():
+        return "measured on Linux and CUDA only"
+    else:
+        code = "import sys; from alpamayo_toy.benchmark import grown; print(grown(sys.argv[1]))"
+        runs = [[sys.executable, "-c", code, which] for which in ("ours", "dense")]
+        found = [float(subprocess.run(r, capture_output=True, text=True, check=True).stdout) for r in runs]
+    return f"{found[0]:.0f} MiB, dense {found[1]:.0f} MiB ({found[1] / max(found[0], 1):.0f} times)"
+
+
+def _half_precision(device: torch.device, rounds: int) -> list[str]:
+    """bfloat16 inputs are upcast: what that costs beside float32 ones."""
+    lines = ["bfloat16 inputs, times the time of float32 ones:", "", *_table(["B = 1024", "B = 16384"])]
+    cells = []
+    for batch in (1024, 16384):
+        actions, v0 = torch.randn(batch, HORIZON, 2, device=device) * 0.1, torch.rand(batch, device=device) * 10
+        half, ours = (actions.bfloat16(), v0.bfloat16()), UnicycleRollout()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            low, full = interleaved([partial(ours, *half), partial(ours, actions, v0)], rounds, device)
+        cells.append(_ratio(low, full))
+    return [*lines, f"| rollout, forward | {' | '.join(cells)} |"]
 
 
 def interleaved(works: list[Work], rounds: int, device: torch.device) -> list[list[float]]:
@@ -144,20 +317,6 @@ def _ratio(slower: list[float], faster: list[float]) -> str:
     ratios = [a / b for a, b in zip(slower, faster, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
     return f"{statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _rollout_works(integrator: str, batch: int, backward: bool, device: torch.device) -> list[Work]:
-    actions = (torch.randn(batch, HORIZON, 2) * torch.tensor([1.0, 0.02])).to(device).requires_grad_(backward)
-    v0 = (torch.rand(batch) * 10).to(device).requires_grad_(backward)
-    upstream = torch.randn(batch, HORIZON, 4, device=device)
-    ours = UnicycleRollout(integrator=integrator)
-
-    def work(rollout: Rollout) -> Work:
-        if backward:
-            return lambda: torch.autograd.grad(rollout(actions, v0), (actions, v0), upstream)
-        return lambda: rollout(actions, v0)
-
-    return [work(lambda a, v: plain_loop(a, v, 0.1, integrator)), work(ours)]
 
 
 def _step_works(make: Callable[[], tuple[nn.Module, Callable[[], Tensor]]], device: torch.device) -> list[Work]:

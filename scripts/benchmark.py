@@ -1,19 +1,33 @@
-"""Ratios against the plain loop, in one run and one table: python scripts/benchmark.py [--device cuda]"""
+"""Ratios against the plain loop and the dense inverse, in one run: python scripts/benchmark.py [--device cuda]"""
 
 import argparse
+import sys
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the rollout and a training step against the plain loop.")
+    parser = argparse.ArgumentParser(description="Time rollout, inverse and training step, side by side.")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--rounds", type=int, default=15, help="how often the contestants take turns")
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="another rollout (actions, v0) or inverse (waypoints, yaw, v0) for the same tables; may be repeated",
+    )
     options = parser.parse_args()
     import torch
 
     from alpamayo_toy import benchmark
+    from alpamayo_toy.device import choose_device
+    from alpamayo_toy.errors import UserError
 
     torch.set_num_threads(1)
-    print(benchmark.run(options.device, options.rounds))
+    sys.path.insert(0, "")  # a peer in the folder where the user stands
+    try:
+        print(benchmark.run(str(choose_device(options.device)), options.rounds, tuple(options.against)))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
