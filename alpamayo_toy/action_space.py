@@ -16,7 +16,7 @@ BOUNDS = (9.8, 0.33)  # |a| in m/s^2, |kappa| in 1/m (NVlabs/alpamayo, released 
 TOKEN_BINS, TOKEN_RANGE = 3000, 10.0  # bins over +-10 standard deviations (released configuration)
 STD_FLOOR = (0.1, 1e-3)  # m/s^2, 1/m: a label set that never steers must not blow steering up
 MOVING = 0.6  # m/s, Alpamayo's standstill threshold: below it curvature means nothing
-CHUNK = 4096  # tracks inverted at once on a CPU: what lies between stays near the cores
+CHUNK = 2048  # tracks inverted at once on a CPU: what lies between stays near the cores
 GUARDS = ("none", "guard", "ridge")
 
 
@@ -165,10 +165,9 @@ def trajectory_to_actions(
 
 def _inverted(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights) -> Tensor:
     """(B, T, 2), (B, T), (B,) -> actions (B, T, 2) in float64."""
-    p, turns, start = _time_first(waypoints), _time_first(yaw), v0.to(torch.float64).unsqueeze(0)
     horizon = yaw.shape[1]
-    theta = _heading(turns, dt, weights.heading)
-    v = _speeds(p, theta, start, dt, weights.speed)
+    theta = _heading(_time_first(yaw), dt, weights.heading)
+    v = _speeds(_time_first(waypoints), theta, v0.to(torch.float64).unsqueeze(0), dt, weights.speed)
     a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ (v.diff(dim=0) / dt)
     s = (v[:-1] + a * (dt / 2)) * dt
     kappa = _curvature(theta, s, dt, weights.curvature, guard == "ridge")
@@ -219,6 +218,13 @@ def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
 
 def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
     """Speeds (T+1, B) from positions (2, T, B), headings (T+1, B) and v0 (1, B)."""
+    return torch.cat([v0, solve_banded(*_speed_system(p, theta, v0, dt, weights))])
+
+
+def _speed_system(
+    p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]
+) -> tuple[list[Tensor], Tensor]:
+    """Bands and right-hand side of the speeds after v0."""
     horizon = p.shape[1]
     ux, uy = theta.cos(), theta.sin()
     gx, gy = torch.cat([p[:, :1], p.diff(dim=1)], 1) * (2 / dt)
@@ -227,9 +233,9 @@ def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[floa
     between = ux[1:] * ux[:-1] + uy[1:] * uy[:-1]
     first, second, *rest = _penalty_bands(horizon, 3, dt, weights, True, p.device)
     coupling = _penalty_coupling(horizon, 3, dt, weights, p.device)
-    known = torch.cat([(between[:1] + coupling[:1]) * v0, coupling[1:] * v0, torch.zeros_like(right[len(coupling) :])])
-    bands = [first + _twice_but_last(horizon, p.device), second + torch.cat([nothing, between[1:]]), *rest]
-    return torch.cat([v0, solve_banded(bands, right - known)])
+    known = torch.cat([(between[:1] + coupling[:1]) * v0, coupling[1:] * v0])
+    right = torch.cat([right[: len(known)] - known, right[len(known) :]])
+    return [first + _twice_but_last(horizon, p.device), second + torch.cat([nothing, between[1:]]), *rest], right
 
 
 def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:

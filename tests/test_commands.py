@@ -263,8 +263,7 @@ def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
     assert found == ["LEFT", "RIGHT"]
 
 
-def test_benchmark_prints_a_table(command: Command) -> None:
-    result = command("benchmark", "--rounds", "2", timeout=200)
-    assert result.returncode == 0, result.stderr
-    assert "| euler | forward + backward |" in result.stdout
-    assert "| 33-256-256-128 |" in result.stdout
+def test_benchmark_names_a_peer_that_it_cannot_use(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "peer.py").write_text("def other(x): return x")
+    for peer in ("nowhere:f", "peer:missing", "peer:other"):
+        assert f"--against {peer}" in wrong(command, "benchmark", "--against", peer)
