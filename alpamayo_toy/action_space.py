@@ -138,11 +138,13 @@ def trajectory_to_actions(
     returned in the input's dtype. Banded, so that memory grows with B x T; differentiable in all three arguments.
 
     guard, what is done where the car hardly moves and curvature is noise:
-        "none"   nothing: upstream before August 2026. A parked car with noisy positions gets |kappa| up to 2 1/m.
-        "guard"  upstream since: kappa clamped to 0.33, and 0 where |v| < 0.6 m/s at either end of the step. Steering
-                 below walking pace is lost: up to 0.3 m at the end of single real trajectories.
+        "none"   nothing: upstream before August 2026. A parked car with 2 cm position and 50 mrad heading noise gets
+                 |kappa| up to 2.2 1/m. 360 real teacher trajectories come back to 1.3 mm, the worst to 0.04 m.
+        "guard"  upstream since: kappa clamped to 0.33, and 0 where |v| < 0.6 m/s at either end of the step. Parked: 0.
+                 Steering below walking pace is lost: 2.1 mm, the worst 0.26 m.
         "ridge"  curvature's ridge grows where steps are short, 1e-3 (0.06 / (|s| + 0.02))^2, s in metres: no threshold,
-                 no jump; real trajectories come back as with "none", a parked car's |kappa| stays near 0.1 to 0.5.
+                 no jump. Parked: up to 0.45, 0.06 at the 99th percentile. 1.6 mm, the worst 0.18 m. The default: it costs
+                 nothing on recorded drives, and a car that parks at 1 m/s keeps 98 % of its steering.
 
     Raises ValueError for wrong shapes, dtypes and, with check, for NaN or infinite values, naming argument and batch
     index; bfloat16 and float16 are upcast with one warning. Value checks step aside under functorch and torch.compile.
@@ -248,7 +250,7 @@ def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float]
     return solve_banded([diagonal, *rest], s * theta.diff(dim=0))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Tensor:
     """smoothing D^T D / dt^(2 order) + ridge I, (n, n) float64, D the differences of that order."""
     eye = torch.eye(n, dtype=torch.float64)
@@ -256,7 +258,7 @@ def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Ten
     return weights[0] * differences.mT @ differences + weights[1] * eye
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _penalty_bands(
     n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
 ) -> list[Tensor]:
@@ -268,20 +270,20 @@ def _penalty_bands(
     return list(bands.to(device))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """How the first `order` of n values hang on the one that is held: (order, 1)."""
     return _penalty(n + 1, order, dt, weights)[1 : order + 1, :1].to(device)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """(I + penalty)^-1, (n, n): these systems do not depend on the data."""
     inverse: Tensor = torch.linalg.inv(torch.eye(n, dtype=torch.float64) + _penalty(n, order, dt, weights))
     return inverse.to(device)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _summed_smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """The smoother of n values after one held at 0, applied to their running sums: (n, n)."""
     matrix = torch.eye(n, dtype=torch.float64) + _penalty(n + 1, order, dt, weights)[1:, 1:]
@@ -289,7 +291,7 @@ def _summed_smoother(n: int, order: int, dt: float, weights: tuple[float, float]
     return product.to(device)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _twice_but_last(n: int, device: torch.device) -> Tensor:
     """In how many equations each speed stands: 2, the last in 1. (n, 1)"""
     count = torch.full((n, 1), 2.0, dtype=torch.float64, device=device)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alpamayo_toy.action_space import ActionSpace
 from alpamayo_toy.baselines import constant_velocity
 from alpamayo_toy.checkpoint import load_student
 from alpamayo_toy.config import EvalConfig, FileConfig, MixtureConfig, RolloutConfig, SyntheticConfig
@@ -112,6 +113,7 @@ def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
         **describe(actions, trajectory, reference.scene.v0, labels.dt, student.rollout.integrator),
         "clips": len(labels),
         "samples": labels.teacher.shape[1],
+        "action_std": {"student": student.action_space.std.tolist(), "labels": ActionSpace.fit(labels).std.tolist()},
         "student": _entry(errors, labels.dt),
         "floor": {"kind": reference.kind, **_entry(reference.floor, labels.dt)},
         "excess": excess,
@@ -233,6 +235,10 @@ def table(metrics: dict[str, Any]) -> str:
     lines.append(f"floor: {floor}")
     if metrics["ade_over_floor"] is not None:
         lines.append(f"ADE / floor {metrics['ade_over_floor']:.3f}   excess / floor {metrics['excess_over_floor']:.3f}")
+    own, theirs = metrics["action_std"]["student"], metrics["action_std"]["labels"]
+    if any(not 2 / 3 < mine / other < 3 / 2 for mine, other in zip(own, theirs, strict=True)):
+        spreads = [f"{a:.2f} m/s^2 and {kappa:.4f} 1/m" for a, kappa in (own, theirs)]
+        lines.append(f"the student keeps its own action statistics: std {spreads[0]}; these labels have {spreads[1]}")
     for name, value in metrics.get("ground_truth", {}).items():
         lines.append(f"against ground truth: {name:<22}{value if isinstance(value, float) else value['ade']:>8.3f}")
     failed = [name for name, passed in metrics["checks"].items() if passed is False]

@@ -203,6 +203,9 @@ def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Co
     right = json.loads((trained / "eval" / "RIGHT" / "metrics.json").read_text())
     own = json.loads((trained / "metrics.json").read_text())
     assert right["scenario"] == "RIGHT"
+    assert "keeps its own" not in result.stdout
+    stop = command("eval", f"checkpoint={trained}", "scenario=STOP", "plot=false")
+    assert "the student keeps its own action statistics: std " in stop.stdout
     assert right["student"]["ade"] > 2 * own["student"]["ade"]
     best = trained / "checkpoints" / "best.pt"
     result = command("eval", f"checkpoint={best}", "teacher=file", f"teacher.path={DATA / 'labels.npz'}")

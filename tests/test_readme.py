@@ -32,7 +32,9 @@ def test_quick_start_is_two_lines() -> None:
 @pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python"])
 def test_its_python_runs(code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(re.sub(r'"outputs/train/LEFT/[^"]*"', repr(str(run)), code), {})
+    import torch
+
+    exec(re.sub(r'"outputs/train/LEFT/[^"]*"', repr(str(run)), code), {"torch": torch})
     if "np.savez" in code:
         from alpamayo_toy import load_labels
 
