@@ -143,8 +143,8 @@ def trajectory_to_actions(
         "guard"  upstream since: kappa clamped to 0.33, and 0 where |v| < 0.6 m/s at either end of the step. Parked: 0.
                  Steering below walking pace is lost: 2.1 mm, the worst 0.26 m.
         "ridge"  curvature's ridge grows where steps are short, 1e-3 (0.06 / (|s| + 0.02))^2, s in metres: no threshold,
-                 no jump. Parked: up to 0.45, 0.06 at the 99th percentile. 1.6 mm, the worst 0.18 m. The default: it costs
-                 nothing on recorded drives, and a car that parks at 1 m/s keeps 98 % of its steering.
+                 no jump. Parked: up to 0.45, 0.06 at the 99th percentile. 1.6 mm, the worst 0.18 m. The default: it
+                 costs nothing on recorded drives, and a car that parks at 1 m/s keeps 98 % of its steering.
 
     Raises ValueError for wrong shapes, dtypes and, with check, for NaN or infinite values, naming argument and batch
     index; bfloat16 and float16 are upcast with one warning. Value checks step aside under functorch and torch.compile.
