@@ -229,15 +229,15 @@ def _speed_system(
     """Bands and right-hand side of the speeds after v0."""
     horizon = p.shape[1]
     ux, uy = theta.cos(), theta.sin()
-    gx, gy = torch.cat([p[:, :1], p.diff(dim=1)], 1) * (2 / dt)
-    nothing = torch.zeros_like(gx[:1])
-    right = ux[1:] * (gx + torch.cat([gx[1:], nothing])) + uy[1:] * (gy + torch.cat([gy[1:], nothing]))
-    between = ux[1:] * ux[:-1] + uy[1:] * uy[:-1]
+    q = torch.cat([torch.zeros_like(p[:, :1]), p, p[:, -1:]], 1)
+    gx, gy = (q[:, 2:] - q[:, :-2]) * (2 / dt)  # both steps that a speed has a share in; the last has but one
+    right = torch.addcmul(ux[1:] * gx, uy[1:], gy)
+    between = torch.addcmul(ux[1:] * ux[:-1], uy[1:], uy[:-1])
     first, second, *rest = _penalty_bands(horizon, 3, dt, weights, True, p.device)
     coupling = _penalty_coupling(horizon, 3, dt, weights, p.device)
     known = torch.cat([(between[:1] + coupling[:1]) * v0, coupling[1:] * v0])
     right = torch.cat([right[: len(known)] - known, right[len(known) :]])
-    return [first + _twice_but_last(horizon, p.device), second + torch.cat([nothing, between[1:]]), *rest], right
+    return [first + _twice_but_last(horizon, p.device), second + between, *rest], right
 
 
 def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:

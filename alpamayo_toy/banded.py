@@ -38,7 +38,7 @@ def _factored(bands: list[Tensor], like: Tensor) -> Factors:
     width, (horizon, batch) = len(bands) - 1, like.shape
     m = max(horizon - width, 0) // 2
     reached = min(m + width, horizon)
-    lower, inverse = like.new_zeros(width, reached, 2, batch), like.new_empty(m, 2, batch)
+    lower, inverse = like.new_empty(width, reached, 2, batch), like.new_empty(m, 2, batch)
     low, inv = [rows.unbind(0) for rows in lower.unbind(0)], inverse.unbind(0)
     work = [rows.unbind(0) for rows in like.new_empty(width, reached, 2, batch).unbind(0)]
     c = [list(_from_both_ends(band, k, reached).unbind(0)) for k, band in enumerate(bands)]  # becomes L D, row by row
@@ -56,9 +56,10 @@ def _factored(bands: list[Tensor], like: Tensor) -> Factors:
 
 def _from_both_ends(band: Tensor, k: int, reached: int) -> Tensor:
     """M[i, i - k] from above and, mirrored, M[T-1-i+k, T-1-i] from below, for i < reached: (reached, 2, B or 1)."""
-    unread = torch.zeros_like(band[:k])
-    upper, below = band[k:reached], band[len(band) - reached + k :].flip(0)
-    return torch.stack([torch.cat([unread, upper]), torch.cat([unread, below])], 1)
+    ends = band.new_empty(reached, 2, band.shape[1])
+    ends[k:, 0] = band[k:reached]
+    ends[k:, 1] = band[len(band) - reached + k :].flip(0)
+    return ends
 
 
 def _middle(bands: list[Tensor], c: list[list[Tensor]], m: int, like: Tensor) -> Tensor:
