@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from alpamayo_toy.banded import solve_banded
+from alpamayo_toy.device import seen_through
 from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.trajectory import DT, Labels
 
@@ -158,11 +159,15 @@ def trajectory_to_actions(
     dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
     flat = (waypoints.reshape(-1, horizon, 2), yaw.reshape(-1, horizon), v0.reshape(-1))
     rows = CHUNK if waypoints.device.type == "cpu" else max(len(flat[2]), 1)
-    parts = [
-        _inverted(p, turns, start, dt, guard, weights).to(dtype)
-        for p, turns, start in zip(*(tensor.split(rows) for tensor in flat), strict=True)
-    ]
-    return torch.cat(parts).reshape(*batch, horizon, 2)
+    chunks = zip(*(tensor.split(rows) for tensor in flat), strict=True)
+    parts = (_inverted(p, turns, start, dt, guard, weights).to(dtype) for p, turns, start in chunks)
+    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
+    if len(flat[2]) <= rows or tracked or seen_through():
+        return torch.cat(list(parts)).reshape(*batch, horizon, 2)
+    found = waypoints.new_empty(len(flat[2]), horizon, 2, dtype=dtype)  # in place: half the memory of a cat
+    for out, part in zip(found.split(rows), parts, strict=True):
+        out.copy_(part)
+    return found.view(*batch, horizon, 2)
 
 
 def _inverted(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights) -> Tensor:
@@ -307,7 +312,7 @@ def _require_shapes(batch: torch.Size, wanted: dict[str, tuple[Tensor, tuple[int
 
 def _common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
     """The dtype to answer in; warns of half precision; ValueError for integers and, with check, NaN or infinity."""
-    visible = not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
+    visible = not seen_through()
     dtype = torch.float32
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():

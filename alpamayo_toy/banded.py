@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from alpamayo_toy.device import seen_through
+
 
 def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     """x of M x = b: bands[k][i] = M[i, i - k] for k = 0..w, each (T, B), or (T, 1) where alike; b (T, B) -> x (T, B).
@@ -13,7 +15,7 @@ def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     by one more solve with the same factors: M y = dL/dx gives dL/db = y and
     dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if seen_through():
         return _eliminated(bands, right)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (right, *bands)):
         return _substituted(_factored(bands, right), right)

@@ -1,4 +1,4 @@
-"""Where tensors live, and how this process keeps their memory."""
+"""Where tensors live, how this process keeps their memory, and who looks on while it computes."""
 
 import ctypes
 import sys
@@ -32,3 +32,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 32 << 20)
         mallopt(M_TRIM_THRESHOLD, 256 << 20)
+
+
+def seen_through() -> bool:
+    """True where torch.compile or a functorch transform (vmap, jacrev, ...) has to see every operation, and no value."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()

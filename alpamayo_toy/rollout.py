@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from alpamayo_toy.device import seen_through
+
 INTEGRATORS = ("euler", "trapezoid")
 
 
@@ -42,15 +44,17 @@ class UnicycleRollout(nn.Module):
         float16 are upcast to float32 with one warning. Raises ValueError for other shapes or dtypes.
         """
         actions, v0 = _checked(actions, v0)
+        if torch.is_autocast_enabled(actions.device.type):
+            with torch.autocast(actions.device.type, enabled=False):
+                return self(actions, v0)  # type: ignore[no-any-return]
         clamp = self.integrator == "euler"
-        with torch.autocast(actions.device.type, enabled=False):
-            if _seen_through():
-                return _composed(actions, v0, self.dt, clamp)
-            if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
-                trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
-                return trajectory
-            flat = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), self.dt, clamp)[0]
-            return flat.view(*actions.shape[:-1], 4)
+        if seen_through():
+            return _composed(actions, v0, self.dt, clamp)
+        if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
+            trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
+            return trajectory
+        flat = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), self.dt, clamp)[0]
+        return flat.view(*actions.shape[:-1], 4)
 
     def extra_repr(self) -> str:
         return f"dt={self.dt}, integrator={self.integrator!r}"
@@ -79,15 +83,10 @@ def _checked(actions: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
     return actions.to(dtype), v0.to(dtype)
 
 
-def _seen_through(*tensors: Tensor) -> bool:
-    """True where torch.compile or a functorch transform (vmap, jacrev, ...) has to see every operation."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-
-
 def _clamped_steps(walk: Tensor) -> tuple[Tensor, Tensor]:
     """min(0, S[1], ..., S[t]) of an unclamped walk S (..., T+1), and the mask of the clamped steps; (..., T) each."""
-    lowest = walk[..., 1:].cummin(-1)[0].clamp(max=0)
-    return lowest, torch.cat([lowest[..., :1] < 0, lowest[..., 1:] < lowest[..., :-1]], -1)
+    lowest = torch.cat([torch.zeros_like(walk[..., :1]), walk[..., 1:]], -1).cummin(-1)[0]
+    return lowest[..., 1:], lowest[..., 1:] < lowest[..., :-1]
 
 
 def _since_cut(values: Tensor, cut: Tensor) -> Tensor:
@@ -129,7 +128,7 @@ def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, 
     rows = cut = None
     if clamp:
         rows = _stopping(v)
-        if len(rows):
+        if rows is not None:
             lowest, cut = _clamped_steps(v[rows])
             v[:, 1:].index_add_(0, rows, lowest, alpha=-1)
     step = v[:, :-1] * dt if clamp else (v[:, :-1] + v[:, 1:]).mul_(dt / 2)
@@ -148,10 +147,12 @@ def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, 
     return out, (v, cos, sin, rows, cut)
 
 
-def _stopping(walk: Tensor) -> Tensor:
-    """The rows of an unclamped walk that fall below 0; all rows on a GPU, where asking which would stall it."""
+def _stopping(walk: Tensor) -> Tensor | None:
+    """The rows of an unclamped walk that fall below 0, None if none do; all on a GPU, where asking would stall it."""
     if walk.device.type != "cpu":
         return torch.arange(len(walk), device=walk.device)
+    if walk.numel() == 0 or bool(walk.min() >= 0):
+        return None
     return (walk.amin(-1) < 0).nonzero()[:, 0]
 
 
@@ -210,10 +211,9 @@ class _HandAdjoint(torch.autograd.Function):
         else:
             push[:, :-1].add_(bend, alpha=dt / 2)
             push[:, 1:].add_(bend, alpha=dt / 2)
-        start = push[:, 0].clone()
         gv = push[:, 1:].add_(grad[..., 3])
         if cut is not None:  # S[cut] was taken away from every speed until the next cut
             gv.index_add_(0, rows, _since_cut(gv[rows], cut) * cut, alpha=-1)
         gv = _reverse_cumsum(gv)
         torch.mul(gv, dt, out=ga)
-        return grad_actions, (start + gv[:, 0]).view(v0.shape), None, None
+        return grad_actions, (push[:, 0] + gv[:, 0]).view(v0.shape), None, None
