@@ -35,5 +35,5 @@ def keep_freed_memory() -> None:
 
 
 def seen_through() -> bool:
-    """True where torch.compile or a functorch transform (vmap, jacrev, ...) has to see every operation, and no value."""
+    """True where torch.compile or a functorch transform (vmap, jacrev, ...) has to see every operation."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
