@@ -275,7 +275,3 @@ def _summary(values: Tensor) -> dict[str, float | int]:
 def _entry(errors: Tensor, dt: float) -> dict[str, Any]:
     """ADE and FDE by horizon from errors per clip and step (N, T)."""
     return {"ade": float(errors.mean()), "fde": horizons(errors.mean(0), dt)}
-
-
-def _chunked_median(samples: Tensor) -> Tensor:
-    return torch.cat([geometric_median(chunk) for chunk in samples.split(CHUNK)])

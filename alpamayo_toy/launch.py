@@ -29,6 +29,8 @@ def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
+        except KeyboardInterrupt:  # before the first step there is nothing to save
+            sys.exit(130)
 
     return guarded
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 DT = 0.1  # s, Alpamayo's step
 HORIZON = 64  # steps, 6.4 s
-HISTORY = 16  # poses, 1.5 s, t0 included
 UNKNOWN_SCENARIO = -1
 
 
