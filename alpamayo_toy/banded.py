@@ -42,13 +42,14 @@ def _factored(bands: list[Tensor], like: Tensor) -> Factors:
     reached = min(m + width, horizon)
     lower, inverse = like.new_empty(width, reached, 2, batch), like.new_empty(m, 2, batch)
     low, inv = [rows.unbind(0) for rows in lower.unbind(0)], inverse.unbind(0)
-    work = [rows.unbind(0) for rows in like.new_empty(width, reached, 2, batch).unbind(0)]
+    ring = width + 1  # rows of L D in use at a time: so few that they stay in the cache
+    work = [rows.unbind(0) for rows in like.new_empty(width, ring, 2, batch).unbind(0)]
     c = [list(_from_both_ends(band, k, reached).unbind(0)) for k, band in enumerate(bands)]  # becomes L D, row by row
     for i in range(reached):
         reach = min(width, i)
         for k in range(reach, -1, -1):
             for j in range(max(k + 1, i - m + 1), reach + 1):  # column i - j lies before the middle
-                c[k][i] = torch.addcmul(c[k][i], low[j - 1][i], c[j - k][i - k], value=-1, out=work[k][i])
+                c[k][i] = torch.addcmul(c[k][i], low[j - 1][i], c[j - k][i - k], value=-1, out=work[k][i % ring])
             if k > 0 and i - k < m:
                 torch.mul(c[k][i], inv[i - k], out=low[k - 1][i])
         if i < m:
