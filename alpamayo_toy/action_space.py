@@ -188,10 +188,15 @@ def _inverted(
 
 
 def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) -> Tensor:
-    """Speed at t0 from the past, Alpamayo's estimator: (..., H, 2), (..., H) -> (...), H >= 4, the last pose at t0.
+    """Speed at t0 from the past, Alpamayo's estimator: (..., H, 2), (..., H) -> (...): the last of estimate_speeds."""
+    return estimate_speeds(history_waypoints, history_yaw, dt)[..., -1]
 
-    The speed system of trajectory_to_actions with no end held, headings as they are; its last speed. Raises ValueError
-    as trajectory_to_actions does.
+
+def estimate_speeds(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) -> Tensor:
+    """Speeds along the past: (..., H, 2), (..., H) -> (..., H), H >= 4, the last pose at t0.
+
+    The speed system of trajectory_to_actions with no end held, headings as they are. Raises ValueError as
+    trajectory_to_actions does.
     """
     if history_waypoints.dim() < 2 or history_waypoints.shape[-1] != 2 or history_waypoints.shape[-2] < 4:
         shape = tuple(history_waypoints.shape)
@@ -199,7 +204,34 @@ def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) 
     batch, poses = history_waypoints.shape[:-2], history_waypoints.shape[-2]
     _require_shapes(batch, {"history_yaw": (history_yaw, (*batch, poses))})
     dtype = _common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
-    p, theta = _time_first(history_waypoints.reshape(-1, poses, 2)), _time_first(history_yaw.reshape(-1, poses))
+    speeds = _free_speeds(history_waypoints.reshape(-1, poses, 2), history_yaw.reshape(-1, poses), dt)
+    return speeds.mT.reshape(*batch, poses).to(dtype)
+
+
+def regularised_states(
+    waypoints: Tensor, yaw: Tensor, v0: Tensor | None = None, dt: float = DT
+) -> tuple[Tensor, Tensor]:
+    """Speeds and headings of a recorded track, which no unicycle drove: -> v0 (...), trajectory (..., T, 4), float64.
+
+    waypoints (..., T, 2), yaw (..., T), v0 (...): the heading and speed systems of trajectory_to_actions, x and y as
+    they came. Without v0 the speeds at t0 .. t0 + T dt are found with no end held, as in estimate_v0.
+    """
+    batch, horizon = yaw.shape[:-1], yaw.shape[-1]
+    flat = waypoints.reshape(-1, horizon, 2)
+    theta = _heading(_time_first(yaw.reshape(-1, horizon)), dt, DEFAULT_WEIGHTS.heading)
+    if v0 is None:
+        v = _free_speeds(torch.cat([torch.zeros_like(flat[:, :1]), flat], 1), theta.mT, dt)
+    else:
+        start = v0.reshape(1, -1).to(torch.float64)
+        v = _speeds(_time_first(flat), theta, start, dt, DEFAULT_WEIGHTS.speed)
+    states = torch.cat([flat.double(), theta[1:].mT.unsqueeze(-1), v[1:].mT.unsqueeze(-1)], -1)
+    return v[0].reshape(batch), states.reshape(*batch, horizon, 4)
+
+
+def _free_speeds(waypoints: Tensor, yaw: Tensor, dt: float) -> Tensor:
+    """The speeds (H, B) at poses (B, H, 2), (B, H) by the speed system with no end held."""
+    poses = yaw.shape[1]
+    p, theta = _time_first(waypoints), _time_first(yaw)
     ux, uy = theta.cos(), theta.sin()
     gx, gy = p.diff(dim=1) * (2 / dt)
     nothing = torch.zeros_like(gx[:1])
@@ -209,8 +241,7 @@ def estimate_v0(history_waypoints: Tensor, history_yaw: Tensor, dt: float = DT) 
     count = torch.full((poses, 1), 2.0, dtype=torch.float64, device=theta.device)
     count[0] = count[-1] = 1.0
     between = torch.cat([nothing, ux[1:] * ux[:-1] + uy[1:] * uy[:-1]])
-    v = solve_banded([first + count, second + between, *rest], right)
-    return v[-1].reshape(batch).to(dtype)
+    return solve_banded([first + count, second + between, *rest], right)
 
 
 def _time_first(tensor: Tensor) -> Tensor:

@@ -91,6 +91,8 @@ class FileConfig:
     """A teacher whose labels were written by somebody else's model."""
 
     path: str = ""
+    format: str = "auto"  # the file's layout, where it should not be guessed (labels.py convert --help)
+    samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
     oracle: bool = False  # a student sees the scenario even where it was read off the future
     mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
@@ -98,6 +100,8 @@ class FileConfig:
 
     def __post_init__(self) -> None:
         _require(self.path != "", "teacher.path", "a label file (teacher.path=labels.json)", self.path)
+        known = ("all", "first", "medoid", "mean")
+        _require(self.samples in known, "teacher.samples", f"one of {', '.join(known)}", self.samples)
         _require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
         _require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)
 
@@ -325,6 +329,21 @@ def register() -> None:
     store.store(group="schema/loss", name="default", node=LossConfig)
     store.store(group="schema/optimizer", name="adamw", node=OptimizerConfig)
     store.store(group="schema/trainer", name="default", node=TrainerConfig)
+
+
+def scenario_named(name: str) -> ScenarioConfig | MixtureConfig:
+    """What configs/scenario/<name>.yaml describes. Raises UserError with one line."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    register()
+    try:
+        with initialize_config_dir(str(Path(__file__).parents[1] / "configs"), version_base="1.3"):
+            composed = compose("rollout", overrides=[f"scenario={name}"])
+    except HydraException as error:
+        raise UserError(one_line(error)) from None
+    scenario: ScenarioConfig | MixtureConfig = validate(composed, RolloutConfig).scenario
+    return scenario
 
 
 def validate(config: Any, schema: type[Config]) -> Config:

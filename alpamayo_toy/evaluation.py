@@ -20,7 +20,7 @@ from alpamayo_toy.metrics import distance, geometric_median, horizons, min_ade, 
 from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.scenarios import Scenario
 from alpamayo_toy.students import Student
-from alpamayo_toy.teachers import FileTeacher, SyntheticTeacher, build_teacher
+from alpamayo_toy.teachers import FileTeacher, StoredTeacher, SyntheticTeacher, build_teacher
 from alpamayo_toy.trajectory import Labels, Scene
 
 FORMAT = 1  # of metrics.json; README, "metrics.json"
@@ -36,7 +36,7 @@ class Reference:
     """Held-out clips, and what is best at each step: the geometric median of the teacher's samples.
 
     labels.teacher (N, K, T, 4) is what a student is scored on; center (N, T, 2); floor (N, T), the mean distance of
-    the best single prediction; kind says how it was found.
+    the best single prediction; kind says how it was found, split how the clips were held out.
     """
 
     labels: Labels
@@ -44,13 +44,14 @@ class Reference:
     center: Tensor
     floor: Tensor
     kind: str
+    split: str = "fresh"
 
 
-def build_reference(teacher: SyntheticTeacher | FileTeacher, seed: int) -> Reference:
+def build_reference(teacher: SyntheticTeacher | FileTeacher | StoredTeacher, seed: int) -> Reference:
     """The held-out clips of either teacher."""
     if isinstance(teacher, SyntheticTeacher):
         return _synthetic_reference(teacher, seed)
-    return _file_reference(teacher.validation, teacher.oracle)
+    return _file_reference(teacher.validation, teacher.oracle, teacher.split)
 
 
 def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
@@ -63,7 +64,7 @@ def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
     )
 
 
-def _file_reference(labels: Labels, oracle: bool) -> Reference:
+def _file_reference(labels: Labels, oracle: bool, split: str) -> Reference:
     """The held-out clips of a file; each sample is scored on the median of its clip's others, if there are any."""
     samples = labels.teacher.float()
     k = samples.shape[1]
@@ -71,7 +72,8 @@ def _file_reference(labels: Labels, oracle: bool) -> Reference:
     floor = [distance(geometric_median(samples[:, kept]), samples[:, i]) for i, kept in enumerate(others)]
     scene = labels.scene(oracle).to(torch.float32)
     center = geometric_median(samples)
-    return Reference(labels.with_teacher(samples), scene, center, torch.stack(floor).mean(0), "leave_one_out_median")
+    floor_kind = "leave_one_out_median"
+    return Reference(labels.with_teacher(samples), scene, center, torch.stack(floor).mean(0), floor_kind, split)
 
 
 def mean_errors(waypoints: Tensor, labels: Labels) -> Tensor:
@@ -113,6 +115,8 @@ def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
         **describe(actions, trajectory, reference.scene.v0, labels.dt, student.rollout.integrator),
         "clips": len(labels),
         "samples": labels.teacher.shape[1],
+        "split": reference.split,
+        "scenario_source": _scenario_source(reference),
         "action_std": {"student": student.action_space.std.tolist(), "labels": ActionSpace.fit(labels).std.tolist()},
         "student": _entry(errors, labels.dt),
         "floor": {"kind": reference.kind, **_entry(reference.floor, labels.dt)},
@@ -132,10 +136,20 @@ def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
     return found
 
 
+def _scenario_source(reference: Reference) -> str:
+    """file, future (an oracle), or unknown where the student is not told."""
+    return "unknown" if bool((reference.scene.scenario < 0).all()) else reference.labels.scenario_source
+
+
 def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
     """What the labels are, for metrics.json."""
     if isinstance(teacher, FileConfig):
-        return {"scenario": "FILE", "teacher": Path(teacher.path).name, "seed": seed}
+        return {
+            "scenario": "FILE",
+            "teacher": Path(teacher.path).name,
+            "teacher_samples": teacher.samples,
+            "seed": seed,
+        }
     return {
         "scenario": "ALL" if isinstance(scenario, MixtureConfig) else scenario.name,
         "teacher": "synthetic",
@@ -157,7 +171,7 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
         labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
     source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
     if isinstance(labels_from, FileConfig) and not isinstance(trained.teacher, FileConfig):
-        reference = _file_reference(load_labels(labels_from.path), labels_from.oracle)
+        reference = _file_reference(load_labels(labels_from.path, labels_from.format), labels_from.oracle, "none")
     else:
         reference = build_reference(build_teacher(source), seed)
     labels = reference.labels

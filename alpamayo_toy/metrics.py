@@ -50,6 +50,14 @@ def geometric_median(trajectories: Tensor, iterations: int = 60) -> Tensor:
     return median.squeeze(-3)
 
 
+def medoid(trajectories: Tensor) -> Tensor:
+    """The sample with the least mean distance to the others: (..., K, T, 2 or more) -> int64 (...)."""
+    pairwise = [
+        distance(trajectories, trajectories[..., k : k + 1, :, :]).mean(-1) for k in range(trajectories.shape[-3])
+    ]
+    return torch.stack(pairwise, -1).sum(-1).argmin(-1)
+
+
 def starter_metrics(actions: Tensor, trajectory: Tensor, dt: float) -> dict[str, Tensor]:
     """The project notes' six: actions (..., T, 2), trajectory (..., T, 4), T >= 2 -> (...) each.
 

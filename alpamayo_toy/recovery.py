@@ -9,7 +9,7 @@ from alpamayo_toy.trajectory import DT
 
 HOLD = 1e-3  # m, a shorter step has no direction of its own: the heading is held
 EXACT = 1e-3  # m, a larger alternating residual means that positions are no exact rollout
-SMOOTHING = 1e-6  # s^6, weight of the squared jerk beside squared position errors in smoothed_states
+SMOOTHING = 1e-6  # s^6, weight of the squared jerk beside squared position errors in smoothed_heading
 
 
 def label_actions(trajectory: Tensor, v0: Tensor, dt: float = DT, integrator: str = "trapezoid") -> Tensor:
@@ -48,26 +48,27 @@ def alternation(waypoints: Tensor, v0: Tensor, dt: float = DT) -> Tensor:
     return jumps.square().sum(-1).mean(-1).sqrt() * (dt / 2)
 
 
-def recover_states(waypoints: Tensor, v0: Tensor, dt: float = DT) -> Tensor:
+def recover_states(waypoints: Tensor, v0: Tensor, dt: float = DT, yaw: Tensor | None = None) -> Tensor:
     """The whole trajectory (..., T, 4) of an exact trapezoid rollout from its waypoints (..., T, 2) and v0 (...).
 
-    Speed is signed; heading is continuous modulo half a turn, so that rolling back by a centimetre is a negative speed
-    and not a turn, and is held where the step is shorter than 1e-3 m.
+    Speed is signed. Without yaw (..., T) the heading is the course, continuous modulo half a turn, so that rolling back
+    by a centimetre is a negative speed and not a turn, and held where the step is shorter than 1e-3 m.
     """
     velocity = _velocities(waypoints, v0, dt)
-    steps = _from_origin(waypoints).diff(dim=-2)
-    moved = torch.linalg.vector_norm(steps.detach(), dim=-1) > HOLD
-    direction = torch.atan2(velocity[..., 1:, 1], velocity[..., 1:, 0])
-    yaw = _continuous(_held(direction, moved), math.pi)
+    if yaw is None:
+        steps = _from_origin(waypoints).diff(dim=-2)
+        moved = torch.linalg.vector_norm(steps.detach(), dim=-1) > HOLD
+        direction = torch.atan2(velocity[..., 1:, 1], velocity[..., 1:, 0])
+        yaw = continuous(_held(direction, moved), math.pi)
     v = velocity[..., 1:, 0] * yaw.cos() + velocity[..., 1:, 1] * yaw.sin()
     return torch.stack([waypoints[..., 0], waypoints[..., 1], yaw, v], -1)
 
 
-def smoothed_states(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
-    """Speed and yaw of positions that are no exact rollout: (..., T, 2) -> v0 (...), trajectory (..., T, 4).
+def smoothed_heading(waypoints: Tensor, dt: float = DT) -> Tensor:
+    """Course of positions that are no exact rollout and carry no heading: (..., T, 2) -> (..., T), rad.
 
     Positions with the origin in front are smoothed by the penalised least squares min |p - q|^2 + w |D^3 q|^2 / dt^6
-    (Whittaker 1923) with w = 1e-6 s^6, then differentiated; x and y stay as they came.
+    (Whittaker 1923) with w = 1e-6 s^6; the course is held where they hardly move, and continuous modulo half a turn.
     """
     points = _from_origin(waypoints)
     n = points.shape[-2]
@@ -76,11 +77,9 @@ def smoothed_states(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
         torch.eye(n, dtype=points.dtype, device=points.device) + SMOOTHING * third.mT @ third, points
     )
     velocity = torch.gradient(smooth, spacing=dt, dim=-2, edge_order=2)[0]
-    speed = torch.linalg.vector_norm(velocity, dim=-1)
+    moved = torch.linalg.vector_norm(velocity, dim=-1) * dt > 10 * HOLD
     direction = torch.atan2(velocity[..., 1], velocity[..., 0])
-    yaw = _continuous(_held(direction[..., 1:], speed[..., 1:] * dt > 10 * HOLD), math.pi)
-    along = velocity[..., 1:, 0] * yaw.cos() + velocity[..., 1:, 1] * yaw.sin()
-    return velocity[..., 0, 0], torch.stack([waypoints[..., 0], waypoints[..., 1], yaw, along], -1)
+    return continuous(_held(direction[..., 1:], moved[..., 1:]), math.pi)
 
 
 def _from_origin(waypoints: Tensor) -> Tensor:
@@ -121,7 +120,7 @@ def _held(values: Tensor, valid: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(values[..., :1]), values], -1).gather(-1, latest)
 
 
-def _continuous(angle: Tensor, period: float) -> Tensor:
+def continuous(angle: Tensor, period: float = 2 * math.pi) -> Tensor:
     """Angles (..., T) made continuous modulo period, starting from heading 0 at t0."""
     jumps = torch.cat([angle[..., :1], angle.diff(dim=-1)], -1)
     return (jumps - period * (jumps.detach() / period).round()).cumsum(-1)

@@ -1,18 +1,22 @@
 """Who makes the labels: SyntheticTeacher from scenarios, FileTeacher from somebody else's file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alpamayo_toy.action_space import regularised_states
 from alpamayo_toy.config import FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig, TrainConfig
 from alpamayo_toy.data import mixed
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels import load_labels, split
+from alpamayo_toy.labels import load_labels, split, split_by_time, split_hash
+from alpamayo_toy.labels.label_set import LabelSet, is_set, open_set
+from alpamayo_toy.metrics import medoid
 from alpamayo_toy.rollout import UnicycleRollout
 from alpamayo_toy.scenarios import DRIVER, PARAMETERS, Scenario, drive
-from alpamayo_toy.trajectory import DT, HORIZON, Labels
+from alpamayo_toy.trajectory import DT, HORIZON, UNKNOWN_SCENARIO, Labels, Scene
 
 DRIVER_LIMIT = 2.5  # standard deviations: nobody drives further off
 MIRRORED: dict[int, int] = {
@@ -21,6 +25,9 @@ MIRRORED: dict[int, int] = {
     Scenario.LANE_CHANGE_LEFT: Scenario.LANE_CHANGE_RIGHT,
     Scenario.LANE_CHANGE_RIGHT: Scenario.LANE_CHANGE_LEFT,
 }
+IN_MEMORY = 512 << 20  # bytes of trajectories; a larger set on disk is read batch by batch
+STATISTICS = 32_768  # clips of such a set that means and standard deviations are taken from
+VALIDATION = 8192  # held-out clips of such a set that are looked at
 CHUNK = 4096  # trajectories made at once, so that intermediate tensors stay in the cache
 
 
@@ -113,48 +120,149 @@ class SyntheticTeacher:
 
 @dataclass(frozen=True)
 class FileTeacher:
-    """Somebody else's labels, split into training and held-out clips by a hash of the clip id."""
+    """Somebody else's labels, split into training and held-out clips by a hash of the clip id.
+
+    split is "clip", or "time" where a file of few drives would leave a side empty. validation has all samples of a
+    clip, whatever is trained on.
+    """
 
     train: Labels
     validation: Labels
     oracle: bool = False
+    split: str = "clip"
 
     def training(self, seed: int) -> Labels:
         """The labels that a student learns from; the split is the clips' own, no seed moves it."""
         return self.train
 
 
-def build_teacher(config: TrainConfig) -> SyntheticTeacher | FileTeacher:
+@dataclass(frozen=True)
+class StoredTeacher:
+    """A label set too large for memory: read from disk batch by batch, its statistics from a sample of it.
+
+    rows (N,) are those to train on. validation is the 8192 held-out clips with the lowest hashes.
+    """
+
+    stored: LabelSet
+    rows: np.ndarray
+    validation: Labels
+    config: FileConfig
+    split: str = "clip"
+
+    @property
+    def oracle(self) -> bool:
+        return self.config.oracle
+
+    @property
+    def mirror(self) -> bool:
+        """Whether each clip's mirror image is trained on as well."""
+        return self.config.mirror and "context" not in self.stored.facts["fields"]
+
+    def __len__(self) -> int:
+        return len(self.rows) * (2 if self.mirror else 1)
+
+    def training(self, seed: int) -> Labels:
+        """Clips at random, for statistics alone."""
+        rows = np.random.default_rng(seed).choice(self.rows, min(len(self.rows), STATISTICS), replace=False)
+        labels = chosen_samples(self.stored.select(np.sort(rows)), self.config.samples)
+        return with_mirror_images(labels) if self.mirror else labels
+
+    def batch(self, index: Tensor) -> tuple[Scene, Tensor]:
+        """The scenes and trajectories (B, K, T, 4) at index; those beyond the clips are mirror images."""
+        numbers = index.numpy()
+        rows = self.stored.numbers(self.rows[numbers % len(self.rows)])
+        teacher = picked(rows["teacher"], self.config.samples, self.stored.facts["dt"])
+        scenario, history = rows["scenario"], rows.get("history")
+        if self.mirror:
+            scenario, history, teacher = mirrored(scenario, history, teacher, index >= len(self.rows))
+        if self.stored.facts["scenario_source"] == "future" and not self.oracle:
+            scenario = torch.full_like(scenario, UNKNOWN_SCENARIO)
+        return Scene(scenario, rows["v0"].float(), history, rows.get("context")), teacher
+
+
+def build_teacher(config: TrainConfig) -> SyntheticTeacher | FileTeacher | StoredTeacher:
     """The teacher that a config describes. Raises UserError for a label file that does not fit."""
     if isinstance(config.teacher, SyntheticConfig):
         return SyntheticTeacher(config.scenario, config.teacher, config.horizon, config.dt)
+    path = Path(config.teacher.path)
+    if is_set(path):
+        stored = open_set(path)
+        if stored.nbytes > IN_MEMORY:
+            return _stored_teacher(stored, config.teacher, config.horizon, config.dt)
     return _file_teacher(config.teacher, config.horizon, config.dt)
 
 
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
-    labels = load_labels(config.path)
-    if labels.horizon != horizon:
-        raise UserError(f"{config.path} has trajectories of {labels.horizon} steps, the run wants horizon={horizon}")
-    if abs(labels.dt - dt) > 1e-9:
-        raise UserError(f"{config.path} has steps of {labels.dt} s, the run wants dt={dt}")
-    train, validation = split(labels, config.val_fraction)
+    labels = load_labels(config.path, config.format)
+    _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
+    kind, (train, validation) = "clip", split(labels, config.val_fraction)
+    if len(train) == 0 or len(validation) == 0:
+        by_time = split_by_time(labels, config.val_fraction)
+        if all(len(side) for side in by_time):
+            kind, (train, validation) = "time", by_time
     if len(train) == 0 or len(validation) == 0:
         raise UserError(
             f"{config.path}: {len(labels)} clips split into {len(train)} to train on and {len(validation)} held out;"
             " change teacher.val_fraction or bring more clips"
         )
+    train = chosen_samples(train, config.samples)
     if config.mirror and train.context is None:
-        train = _with_mirror_images(train)
-    return FileTeacher(train, validation, config.oracle)
+        train = with_mirror_images(train)
+    return FileTeacher(train, validation, config.oracle, kind)
 
 
-def _with_mirror_images(labels: Labels) -> Labels:
-    """Every clip twice, the second time with left and right exchanged."""
-    twice = labels.select(torch.arange(len(labels)).repeat(2))
+def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: float) -> StoredTeacher:
+    _check_time(config.path, (stored.facts["horizon"], stored.facts["dt"]), (horizon, dt))
+    place = np.array([split_hash(name) for name in stored.keys()[0]])
+    held = np.flatnonzero(place < config.val_fraction)
+    rows = np.flatnonzero(place >= config.val_fraction)
+    if len(held) == 0 or len(rows) == 0:
+        raise UserError(f"{config.path}: no clip is left to train on, or none held out; change teacher.val_fraction")
+    shown = np.sort(held[np.argsort(place[held], kind="stable")[:VALIDATION]])
+    return StoredTeacher(stored, rows, stored.select(shown), config)
+
+
+def _check_time(path: str, found: tuple[int, float], wanted: tuple[int, float]) -> None:
+    if found[0] != wanted[0]:
+        raise UserError(f"{path} has trajectories of {found[0]} steps, the run wants horizon={wanted[0]}")
+    if abs(found[1] - wanted[1]) > 1e-9:
+        raise UserError(f"{path} has steps of {found[1]} s, the run wants dt={wanted[1]}")
+
+
+def chosen_samples(labels: Labels, which: str) -> Labels:
+    """The same clips with the samples that are to be trained on."""
+    return labels.with_teacher(picked(labels.teacher, which, labels.dt))
+
+
+def picked(teacher: Tensor, which: str, dt: float) -> Tensor:
+    """all (N, K, T, 4), or one of them (N, 1, T, 4): first, medoid, or mean, whose speeds are regularised anew.
+
+    A mean of samples is no trajectory that anybody would drive where they disagree.
+    """
+    if which == "all" or teacher.shape[1] == 1:
+        return teacher
+    if which == "first":
+        return teacher[:, :1]
+    if which == "medoid":
+        return teacher.gather(1, medoid(teacher)[:, None, None, None].expand(-1, 1, *teacher.shape[2:]))
+    mean = teacher.double().mean(1, keepdim=True)
+    return regularised_states(mean[..., :2], mean[..., 2], None, dt)[1].to(teacher.dtype)
+
+
+def with_mirror_images(labels: Labels) -> Labels:
+    """Every clip twice, the second time with left and right exchanged; without ground truth, which nobody trains on."""
     n = len(labels)
-    flip = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=labels.teacher.dtype)
-    for trajectories in (twice.teacher, twice.ground_truth, twice.history):
-        if trajectories is not None:
-            trajectories[n:] *= flip.to(trajectories.dtype)
-    twice.scenario[n:] = torch.tensor([MIRRORED.get(int(s), int(s)) for s in labels.scenario])
-    return twice
+    twice = labels.select(torch.arange(n).repeat(2))
+    scenario, history, teacher = mirrored(twice.scenario, twice.history, twice.teacher, torch.arange(2 * n) >= n)
+    return replace(twice, scenario=scenario, history=history, teacher=teacher, ground_truth=None)
+
+
+def mirrored(
+    scenario: Tensor, history: Tensor | None, teacher: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Left and right exchanged where mask (N,) is true: scenario (N,), history (N, H, 4), teacher (N, K, T, 4)."""
+    signs = torch.where(mask[:, None], torch.tensor([1.0, -1.0, -1.0, 1.0]), 1.0)
+    other = torch.tensor([MIRRORED.get(number, number) for number in (*range(len(Scenario)), UNKNOWN_SCENARIO)])
+    past = None if history is None else history * signs[:, None].to(history.dtype)
+    turned = torch.where(mask, other[scenario], scenario)
+    return turned, past, teacher * signs[:, None, None].to(teacher.dtype)

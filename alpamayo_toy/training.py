@@ -6,7 +6,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from alpamayo_toy.logger import Logger
 from alpamayo_toy.losses import loss_terms, weighted
 from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.students import Student, build_student
-from alpamayo_toy.teachers import build_teacher
+from alpamayo_toy.teachers import FileTeacher, StoredTeacher, SyntheticTeacher, build_teacher
 from alpamayo_toy.trajectory import Labels, Scene
 
 
@@ -54,7 +54,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
-    scene, teacher_trajectory, teacher_actions = _on_device(labels, scene, student, device)
+    clips, clips_at = _clips(teacher, labels, scene, student, device)
 
     log = Logger(output_dir, step)
     log.text("config", json.dumps(to_dict(config), indent=2))
@@ -65,11 +65,11 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     clock, logged, val_ade = time.monotonic(), step, math.nan
     with _signals() as stopped:
         while step < trainer.steps and not stopped:
-            index = batch_indices(len(labels), trainer.batch_size, config.seed, step).to(device)
-            batch = hide(scene.select(index), config.student.hide, config.seed, step)
+            index = batch_indices(clips, trainer.batch_size, config.seed, step)
+            batch, *targets = clips_at(index)
+            batch = hide(batch, config.student.hide, config.seed, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
                 actions, trajectory = student(batch)
-            targets = teacher_actions.index_select(0, index), teacher_trajectory.index_select(0, index)
             terms = loss_terms(config.loss, student.action_space, actions, trajectory, *targets)
             loss = terms["total"] = weighted(config.loss, terms)
             optimizer.zero_grad(set_to_none=True)
@@ -167,11 +167,38 @@ class LossWatch:
         return rows
 
 
-def _on_device(labels: Labels, scene: Scene, student: Student, device: torch.device) -> tuple[Scene, Tensor, Tensor]:
-    """Scene, trajectories and clamped actions of all labels, in float32; the actions are found in the labels' dtype."""
-    v0 = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
-    actions = label_actions(labels.teacher, v0, labels.dt, student.rollout.integrator).float().to(device)
-    return scene.to(device), labels.teacher.float().to(device), student.action_space.clamp(actions)
+def _clips(
+    teacher: SyntheticTeacher | FileTeacher | StoredTeacher,
+    labels: Labels,
+    scene: Scene,
+    student: Student,
+    device: torch.device,
+) -> tuple[int, Callable[[Tensor], tuple[Scene, Tensor, Tensor]]]:
+    """How many clips there are, and the scenes, clamped actions and trajectories of those at an index, in float32.
+
+    All of them lie on the device, but for a set that is larger than memory: its batches are read as they are needed.
+    """
+
+    def actions_of(trajectory: Tensor, v0: Tensor) -> Tensor:
+        speeds = v0.unsqueeze(-1).expand(trajectory.shape[:2])
+        found = label_actions(trajectory, speeds, student.rollout.dt, student.rollout.integrator)
+        return student.action_space.clamp(found.float().to(device))
+
+    if isinstance(teacher, StoredTeacher):
+
+        def read(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
+            seen, trajectory = teacher.batch(index)
+            return seen.to(device), actions_of(trajectory, seen.v0), trajectory.to(device)
+
+        return len(teacher), read
+    whole, trajectories = scene.to(device), labels.teacher.float().to(device)
+    actions = actions_of(labels.teacher, labels.v0)
+
+    def held(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
+        index = index.to(device)
+        return whole.select(index), actions.index_select(0, index), trajectories.index_select(0, index)
+
+    return len(labels), held
 
 
 def _continued(

@@ -18,7 +18,7 @@ UNKNOWN_SCENARIO = -1
 
 @dataclass(frozen=True)
 class Scene:
-    """What a student may know at t0, for a batch of B scenes. Unknown: scenario -1, context NaN, or None for all.
+    """What a student may know at t0, for a batch of B scenes. Unknown: scenario -1, history, context NaN or None.
 
     scenario (B,) int64; v0 (B,) m/s; history (B, H, 4) or None; context (B, E) or None.
     """
@@ -54,8 +54,8 @@ class Labels:
 
     clip_id (N,) str; t0_us (N,) int64; source (N,) str, the drive or file a clip was cut from; v0 (N,) m/s;
     teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
-    None; context (N, E) or None, NaN where unknown, with context_names; scenario (N,) int64, -1 where unknown;
-    text (N,) str or None. v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the
+    None and context (N, E) or None, NaN where unknown, context_names; scenario (N,) int64, -1 where unknown; text (N,)
+    str or None. v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the
     latter an oracle. dt in seconds.
     """
 
@@ -92,7 +92,7 @@ class Labels:
             shape = tuple(value.shape)
             if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):
                 raise ValueError(f"{name} must have shape {wanted} beside teacher {(n, horizon)} (got {shape})")
-        for name in ("v0", "teacher", "ground_truth", "history"):
+        for name in ("v0", "teacher", "ground_truth"):
             value = getattr(self, name)
             if value is not None and not bool(torch.isfinite(value).all()):
                 row = int(

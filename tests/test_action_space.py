@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alpamayo_toy import ActionSpace, UnicycleRollout, recover_v0
+from alpamayo_toy.action_space import regularised_states
 from alpamayo_toy.labels import load_labels
 from alpamayo_toy.recovery import (
     alternation,
     label_actions,
     recover_states,
-    smoothed_states,
+    smoothed_heading,
 )
 from alpamayo_toy.trajectory import Labels
 
@@ -92,7 +93,7 @@ def test_rounded_positions_are_told_from_exact_ones(grid: float, exact: bool) ->
     found, _ = recover_v0(waypoints)
     assert bool(alternation(waypoints, found).median() < 1e-3) == exact
     if not exact:
-        smooth_v0, smooth = smoothed_states(waypoints)
+        smooth_v0, smooth = regularised_states(waypoints, smoothed_heading(waypoints))
         assert (smooth_v0 - v0).abs().mean() < 0.05
         assert (smooth[..., 3] - ROLLOUT(actions, v0)[..., 3]).abs().mean() < 0.02
 
@@ -100,10 +101,22 @@ def test_rounded_positions_are_told_from_exact_ones(grid: float, exact: bool) ->
 def test_a_parked_track_keeps_its_heading_when_smoothed() -> None:
     generator = torch.Generator().manual_seed(0)
     waypoints = 0.01 * torch.randn(20, 64, 2, dtype=torch.float64, generator=generator)
-    _, states = smoothed_states(waypoints * 0)
-    assert states[..., 2:].abs().max() == 0
-    _, noisy = smoothed_states(waypoints)
-    assert bool(noisy.isfinite().all())
+    assert smoothed_heading(waypoints * 0).abs().max() == 0
+    assert bool(smoothed_heading(waypoints).isfinite().all())
+
+
+def test_a_recorded_track_takes_the_speeds_of_the_inverse() -> None:
+    """v and yaw of regularised_states are those between the actions of trajectory_to_actions, whatever holds them."""
+    actions, v0 = smooth_actions(30)
+    states = ROLLOUT(actions, v0)
+    held, track = regularised_states(states[..., :2], states[..., 2], v0)
+    assert torch.equal(held, v0)
+    assert (track - states).abs().amax((0, 1)).tolist() == pytest.approx([0, 0, 0, 0], abs=2e-3)
+    found, free = regularised_states(states[..., :2], states[..., 2])
+    assert (found - v0).abs().max() < 0.05
+    assert (free[..., 3] - states[..., 3]).abs().max() < 0.05
+    wrapped = torch.remainder(states[..., 2] + torch.pi, 2 * torch.pi) - torch.pi
+    assert torch.allclose(regularised_states(states[..., :2], wrapped, v0)[1], track)
 
 
 @needs_60_clips

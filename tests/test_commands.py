@@ -109,7 +109,7 @@ def test_a_broken_label_file_is_one_line(content: bytes, message: str, command: 
 def test_pickles_and_cut_off_archives_are_one_line(command: Command, tmp_path: Path) -> None:
     np.savez(tmp_path / "pickled.npz", clip_id=np.array(["a", None], dtype=object), teacher=np.zeros((2, 1, 64, 4)))
     line = wrong(command, "train", "teacher=file", "teacher.path=pickled.npz")
-    assert "pickled.npz holds pickled objects, which are never opened" in line
+    assert "pickled.npz: clip_id must hold strings (got None)" in line
     (tmp_path / "cut.npz").write_bytes((DATA / "labels.npz").read_bytes()[:5000])
     assert "cut.npz is no valid npz file" in wrong(command, "train", "teacher=file", "teacher.path=cut.npz")
     with zipfile.ZipFile(tmp_path / "strange.npz", "w") as archive:

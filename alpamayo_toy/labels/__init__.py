@@ -1,35 +1,107 @@
 """Label files: load_labels() reads any supported one, each with its reader beside this; none is ever executed."""
 
 import hashlib
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels import alpamayo_json, labels_npz
 from alpamayo_toy.trajectory import Labels
 
-READERS = {".json": alpamayo_json.read, ".npz": labels_npz.read}
+PAST_S = 1.5  # s, of history that a window shows before t0
 
 
-def load_labels(path: str | Path) -> Labels:
-    """Read a label file: the project's labels.npz, or Alpamayo's JSON list. Raises UserError naming file and clip."""
+def load_labels(path: str | Path, told: str = "auto") -> Labels:
+    """Read any supported label file or folder into memory; told names its layout where it should not be guessed.
+
+    A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
+    cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
+    """
+    from alpamayo_toy.labels.raw import RawClips, gathered, labels_of
+    from alpamayo_toy.labels.reading import read
+
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"there is no label file {path}")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name the label file in it")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(READERS)}")
-    return reader(path)
+    parts: list[Labels] = []
+    waiting: list[RawClips] = []
+    for part in read(path, told):
+        if isinstance(part, UserError):
+            raise part
+        if isinstance(part, RawClips):
+            waiting.append(part)
+        else:
+            parts.append(part)
+    parts += [labels_of(raw, path) for raw in gathered(waiting)]
+    return _without_repeats(joined(parts, path), path)
+
+
+def joined(parts: list[Labels], path: Path) -> Labels:
+    """Several label sets as one; fields that not all of them have are left out. Raises UserError for other shapes."""
+    first = parts[0]
+    for part in parts[1:]:
+        mine, theirs = tuple(first.teacher.shape[1:3]), tuple(part.teacher.shape[1:3])
+        if theirs != mine or part.dt != first.dt:
+            raise UserError(
+                f"{path}: clip {part.clip_id[0]} has K, T = {theirs} with steps of {part.dt} s,"
+                f" clip {first.clip_id[0]} has {mine} with {first.dt} s; convert keeps one kind"
+            )
+    if len(parts) == 1:
+        return first
+    found: dict[str, Any] = {}
+    for field in fields(Labels):
+        values = [getattr(part, field.name) for part in parts]
+        if any(value is None for value in values):
+            found[field.name] = None
+        elif isinstance(values[0], Tensor):
+            same = len({tuple(value.shape[1:]) for value in values}) == 1
+            found[field.name] = torch.cat(values) if same else None
+        elif isinstance(values[0], np.ndarray):
+            found[field.name] = np.concatenate(values)
+    if len({part.context_names for part in parts}) > 1:
+        found |= {"context": None, "context_names": ()}
+    if len({part.scenario_source for part in parts}) > 1:
+        found["scenario_source"] = "future"
+    return replace(first, **found)
+
+
+def _without_repeats(labels: Labels, path: Path) -> Labels:
+    """Every (clip, t0) once. Raises UserError where two of them differ."""
+    seen: dict[tuple[str, int], int] = {}
+    kept = []
+    for row, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True)):
+        if key not in seen:
+            seen[key] = row
+            kept.append(row)
+        elif not torch.allclose(labels.teacher[seen[key]], labels.teacher[row], rtol=0, atol=1e-6):
+            raise UserError(f"{path}: clip {key[0]} at t0 {key[1]} us comes twice with different trajectories")
+    return labels if len(kept) == len(labels) else labels.select(torch.tensor(kept))
 
 
 def split(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
     """(train, validation) by a hash of the clip id: a clip stays on its side whatever is added to the set."""
     held = torch.from_numpy(np.array([split_hash(str(clip)) < val_fraction for clip in labels.clip_id]))
     return labels.select((~held).nonzero()[:, 0]), labels.select(held.nonzero()[:, 0])
+
+
+def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
+    """(train, validation) where hashing leaves a side empty: the last share of each drive's time is held out.
+
+    Windows that share a moment with a held-out one, 1.5 s of history and the horizon included, are left out.
+    """
+    reach = int((labels.horizon * labels.dt + PAST_S) * 1e6)
+    times = labels.t0_us.numpy()
+    train, held = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=bool)
+    for clip in np.unique(labels.clip_id):
+        mine = labels.clip_id == clip
+        first, last = times[mine].min(), times[mine].max()
+        border = last - val_fraction * (last - first)
+        held |= mine & (times > border)
+        train |= mine & (times <= border - reach)
+    sides = (torch.from_numpy(np.flatnonzero(side)) for side in (train, held))
+    return labels.select(next(sides)), labels.select(next(sides))
 
 
 def split_hash(clip_id: str) -> float:

@@ -1,6 +1,7 @@
 """The project's own one-file form, labels.npz: the fields of Labels as plain arrays. README, "The label file"."""
 
-import zipfile
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
-from alpamayo_toy.labels.waypoints import check_waypoints, labels_of
+from alpamayo_toy.labels.raw import RawClips, check_finite, labels_of
 from alpamayo_toy.scenarios import Scenario, classify
 from alpamayo_toy.trajectory import UNKNOWN_SCENARIO, Labels
 
@@ -21,16 +22,25 @@ REQUIRED = ("clip_id", "teacher")
 KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "dt", "horizon"}
 
 
-def read(path: Path) -> Labels:
+def matches(names: Collection[str]) -> bool:
+    return "teacher" in names
+
+
+def read(arrays: dict[str, Any], path: Path) -> Labels:
     """teacher (N, K, T, 4) with v0, or waypoints (N, K, T, 2), from which v0, yaw and v are recovered."""
-    arrays = _arrays(path)
     for name in REQUIRED:
         if name not in arrays:
             raise UserError(f"{path} has no {name}; it must hold at least {' and '.join(REQUIRED)}")
     unknown = sorted(set(arrays) - KNOWN)
     if unknown:
         raise UserError(f"{path} holds {unknown[0]}, which no label file has; known: {', '.join(sorted(KNOWN))}")
-    rest: dict[str, Any] = {name: arrays[name].astype(str) for name in STRINGS if name in arrays}
+    for name, values in arrays.items():
+        if isinstance(values, list) and name not in STRINGS:
+            raise UserError(f"{path}: {name} must hold numbers, not objects")
+        other = [value for value in values if not isinstance(value, str)] if isinstance(values, list) else []
+        if other:
+            raise UserError(f"{path}: {name} must hold strings (got {str(other[0])[:40]})")
+    rest: dict[str, Any] = {name: np.array(arrays[name]).astype(str) for name in STRINGS if name in arrays}
     for name in NUMBERS:
         if name in arrays:
             rest[name] = _float(path, name, arrays[name])
@@ -61,7 +71,9 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or n == 0:
         wanted = f"({n}, K, T, 4) or ({n}, K, T, 2) for {n} clip ids, none of them 0"
         raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
-    check_waypoints(path, clip_id, "teacher", teacher)
+    if teacher.shape[2] < 4:
+        raise UserError(f"{path}: teacher has {teacher.shape[2]} steps; at least 4 are needed")
+    check_finite(path, clip_id, "teacher", teacher.numpy())
     for name in PER_CLIP & set(rest):
         if rest[name].shape[:1] != (n,):
             raise UserError(f"{path}: {name} must have one row for each of {n} clips (got {tuple(rest[name].shape)})")
@@ -69,8 +81,7 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     if truth is not None and (truth.dim() != 3 or truth.shape[-1] != teacher.shape[-1]):
         raise UserError(f"{path}: ground_truth must have shape (N, T, {teacher.shape[-1]}) (got {tuple(truth.shape)})")
     if teacher.shape[-1] == 2:
-        rest.pop("v0_source", None)
-        return labels_of(path, clip_id, teacher, **rest)
+        return _recovered(path, clip_id, teacher, rest)
     if "v0" not in rest:
         raise UserError(f"{path} has no v0, the speed at t0 that goes with teacher (N, K, T, 4)")
     if "scenario" not in rest:
@@ -83,10 +94,30 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     return Labels(clip_id=clip_id, teacher=teacher, **{**defaults, **rest})
 
 
+def _recovered(path: Path, clip_id: np.ndarray, teacher: Tensor, rest: dict[str, Any]) -> Labels:
+    """Labels of waypoints (N, K, T, 2) with whatever else the file says."""
+
+    def xyz(points: Tensor | None) -> Any:
+        return None if points is None else np.pad(points.double().numpy(), [(0, 0)] * (points.dim() - 1) + [(0, 1)])
+
+    raw = RawClips(
+        clip_id=clip_id,
+        source=rest.get("source", np.full(len(clip_id), path.name)),
+        t0_us=rest["t0_us"].numpy() if "t0_us" in rest else np.zeros(len(clip_id), dtype=np.int64),
+        teacher=xyz(teacher),
+        ground_truth=xyz(rest.get("ground_truth")),
+        v0=rest["v0"].numpy() if "v0" in rest else None,
+        text=rest.get("text"),
+        dt=rest["dt"],
+    )
+    said = ("history", "context", "context_names", "scenario", "scenario_source")
+    return replace(labels_of(raw, path), **{name: rest[name] for name in said if name in rest})
+
+
 def write(labels: Labels, path: Path) -> None:
     """The label set as one compressed file; read() gives it back."""
     arrays: dict[str, Any] = {
-        name: value.numpy() if isinstance(value, Tensor) else value
+        name: value.numpy() if isinstance(value, Tensor) else value.astype(str) if name == "text" else value
         for name, value in vars(labels).items()
         if value is not None and name != "context_names"
     }
@@ -94,24 +125,6 @@ def write(labels: Labels, path: Path) -> None:
         arrays["context_names"] = np.array(labels.context_names)
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise UserError(f"{path} holds one bare array; an npz archive of named arrays is needed")
-            return {name: archive[name] for name in archive.files}
-    except UserError:
-        raise
-    except ValueError as error:
-        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
-            raise UserError(
-                f"{path} holds pickled objects, which are never opened; write strings as dtype str"
-            ) from None
-        raise UserError(f"{path} is no valid npz file: {error}") from None
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        raise UserError(f"{path} is no valid npz file, perhaps cut off: {error}") from None
 
 
 def _float(path: Path, name: str, array: np.ndarray) -> Tensor:

@@ -1,0 +1,55 @@
+"""Arrays of numbers out of what a file holds: nested lists, tensors, numpy arrays; checked for shape, not for sense."""
+
+import numpy as np
+from torch import Tensor
+
+from alpamayo_toy.errors import UserError
+
+
+def points(where: str, value: object, dims: int, wanted: str) -> np.ndarray:
+    """Positions (..., 2 or 3) of that many dimensions as (..., 3), z = 0 where there is none. Raises UserError."""
+    array = numbers(where, value)
+    if array.ndim != dims or array.shape[-1] not in (2, 3) or 0 in array.shape:
+        raise UserError(f"{where} must have shape {wanted} (got {list(array.shape)})")
+    if array.shape[-1] == 2:
+        array = np.concatenate([array, np.zeros_like(array[..., :1])], -1)
+    return array
+
+
+def rotations(where: str, value: object, like: np.ndarray) -> np.ndarray | None:
+    """Rotation matrices (..., 3, 3) beside positions (..., 3); None stays None. Raises UserError."""
+    if value is None:
+        return None
+    array = numbers(where, value)
+    if array.shape != (*like.shape[:-1], 3, 3):
+        raise UserError(f"{where} must have shape {[*like.shape[:-1], 3, 3]} (got {list(array.shape)})")
+    return array
+
+
+def numbers(where: str, value: object) -> np.ndarray:
+    """A regular array of numbers as float64, or float32 where it is that. Raises UserError."""
+    if isinstance(value, Tensor):
+        value = value.detach().float().numpy() if value.is_floating_point() and value.itemsize < 4 else value.numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{where} is not a regular array of numbers")
+    return array if array.dtype == np.float32 else array.astype(np.float64)
+
+
+def without_leading_ones(array: np.ndarray, dims: int) -> np.ndarray:
+    """NVIDIA's loader puts axes of length 1 in front: those beyond so many dimensions are taken off."""
+    while array.ndim > dims and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def integer(where: str, value: object) -> int:
+    """A whole number that fits 64 bits. Raises UserError."""
+    if isinstance(value, Tensor | np.ndarray | np.generic) and np.size(value) == 1:
+        value = value.item() if isinstance(value, Tensor) else np.asarray(value).item()
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise UserError(f"{where} must be an integer (got {str(value)[:40]!r})")
+    return value

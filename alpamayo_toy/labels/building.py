@@ -1,0 +1,179 @@
+"""Builder: clips come in, shards of a label set go out; and the index that makes a set of shards."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.label_set import SHARD_BYTES, LabelSet, ShardWriter, facts_of, open_set, write_index
+from alpamayo_toy.trajectory import Labels
+
+SHAPE = ("samples", "horizon", "dt")
+COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source")
+
+
+class Builder:
+    """Writes what it is given as shards <key>-000, <key>-001, ... of a set; those that are there already stay.
+
+    The key must stand for the content, so that a killed run goes on where it was. Clips of other facts begin a new
+    shard.
+    """
+
+    def __init__(self, out: Path, key: str) -> None:
+        self.shards, self.key = out / "shards", key
+        self.entries: list[dict[str, Any]] = []
+        self.common: dict[str, Any] | None = None
+        self._writer: ShardWriter | None = None
+        self._there = 0  # rows to come that an earlier run has written
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._close()
+        elif self._writer is not None:
+            self._writer.drop()
+
+    def add(self, labels: Labels) -> None:
+        """Clips in their order. Raises UserError where K, T or dt are others than before."""
+        start = 0
+        while start < len(labels):
+            if self._there == 0 and self._writer is None:
+                self._begin(facts_of(labels), labels.source[0])
+            if self._there:
+                taken = min(self._there, len(labels) - start)
+                self._there -= taken
+            else:
+                assert self._writer is not None
+                if facts_of(labels) != self._writer.common:
+                    self._close()
+                    continue
+                room = max(1, SHARD_BYTES // (labels.teacher[0].numel() * 4)) - self._writer.clips
+                taken = min(room, len(labels) - start)
+                whole = taken == len(labels)
+                self._writer.add(labels if whole else labels.select(torch.arange(start, start + taken)))
+                if taken == room:
+                    self._close()
+            start += taken
+
+    def reuse(self) -> bool:
+        """Take the shard that an earlier run has written for this key, if it did."""
+        noted = self.shards / f"{self.key}-000" / "shard.json"
+        if noted.exists():
+            found = json.loads(noted.read_bytes())
+            self.entries, self.common = [found["entry"]], found["common"]
+        return bool(self.entries)
+
+    def _begin(self, facts: dict[str, Any], where: object) -> None:
+        self.common = facts if self.common is None else shared_facts([self.common, facts], where)
+        folder = self.shards / f"{self.key}-{len(self.entries):03d}"
+        noted = folder / "shard.json"
+        if noted.exists():
+            self.entries.append(json.loads(noted.read_bytes())["entry"])
+            self._there = self.entries[-1]["clips"]
+        else:
+            self._writer = ShardWriter(folder, facts)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self.entries.append(self._writer.close())
+            self._writer = None
+
+
+def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
+    """What all parts of a set have: the fields that none of them lacks. Raises UserError for other shapes."""
+    first = facts[0]
+    found = dict(first)
+    for other in facts[1:]:
+        if any(other[name] != first[name] for name in SHAPE):
+            mine, theirs = ([part[name] for name in SHAPE] for part in (first, other))
+            raise UserError(f"{where} has K, T, dt = {theirs}, the clips before it {mine}; a set has one of each")
+        lost = set(found["fields"]) - set(other["fields"])
+        lost |= {"history"} if other["history_poses"] != found["history_poses"] else set()
+        lost |= {"context"} if other["context_names"] != found["context_names"] else set()
+        found["fields"] = [name for name in found["fields"] if name not in lost]
+        if other["scenario_source"] != found["scenario_source"]:
+            found["scenario_source"] = "future"
+    if "history" not in found["fields"]:
+        found["history_poses"] = 0
+    if "context" not in found["fields"]:
+        found["context_names"] = []
+    return found
+
+
+def finish(out: Path, common: dict[str, Any], entries: list[dict[str, Any]], rest: dict[str, Any]) -> LabelSet:
+    """Write labels.json, with which the new set replaces an old one, then remove what is no part of it."""
+    write_index(out, common, entries, rest)
+    listed = {entry["name"] for entry in entries}
+    for leftover in (out / "shards").iterdir():
+        if leftover.name not in listed:
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+    return open_set(out)
+
+
+def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[np.ndarray]:
+    """Rows of each part whose (clip_id, t0_us) stands in an earlier row of it or in an earlier part."""
+    digests = [
+        np.frombuffer(
+            b"".join(
+                hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest()
+                for name, t0 in zip(names, t0_us.tolist(), strict=True)
+            ),
+            dtype="<u8",
+        )
+        for names, t0_us in keys
+    ]
+    _, first = np.unique(np.concatenate(digests), return_index=True)
+    again = np.ones(sum(map(len, digests)), dtype=bool)
+    again[first] = False
+    return [np.flatnonzero(part) for part in np.split(again, np.cumsum([len(d) for d in digests])[:-1])]
+
+
+def merge(paths: list[Path], out: Path) -> LabelSet:
+    """Several sets as one, by hard links: nothing is copied where one file system holds them all.
+
+    Raises UserError where shapes differ or a clip stands in two of them.
+    """
+    sets = [open_set(path) for path in paths]
+    common = shared_facts([{name: part.facts[name] for name in COMMON} for part in sets], "one of them")
+    again = repeated_rows([part.keys() for part in sets])
+    for part, rows in zip(sets, again, strict=True):
+        if len(rows):
+            names, t0_us = part.keys()
+            row = int(rows[0])
+            raise UserError(f"{part.folder}: clip {names[row]} at t0 {t0_us[row]} us is in another of these sets too")
+    entries = []
+    for part in sets:
+        for shard, entry in zip(part.shards, part.facts["shards"], strict=True):
+            _link(shard.folder, out / "shards" / entry["name"])
+            entries.append(entry)
+    sources = [source for part in sets for source in part.facts["sources"]]
+    dropped: dict[str, int] = {}
+    for part in sets:
+        for code, count in part.facts["dropped"].items():
+            dropped[code] = dropped.get(code, 0) + count
+    return finish(out, common, entries, {"sources": sources, "dropped": dropped})
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for file in sorted(source.iterdir()):
+        try:
+            os.link(file, partial / file.name)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(file, partial / file.name)
+    partial.rename(target)

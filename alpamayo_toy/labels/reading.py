@@ -1,0 +1,144 @@
+"""read(): any label file or folder, its layout told from what is in it."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels import (
+    clip_json,
+    community_npz,
+    drives,
+    egomotion,
+    flat_parquet,
+    label_set,
+    labels_npz,
+    results_json,
+    sample_pt,
+)
+from alpamayo_toy.labels.archive import read_npz, read_pt
+from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.trajectory import Labels
+
+Part = RawClips | Labels | UserError
+"""What reading yields: clips as the file has them, labels of our own making, or why a clip could not be read."""
+
+FORMATS = {
+    "set": "the project's own folder",
+    "labels_npz": "the project's own one file",
+    "results_json": "JSON list with pred_xyz",
+    "clip_json": "JSON with predicted_xyz, one clip or results",
+    "community_npz": "npz with clip_ids and trajectory_xyz",
+    "drives": "npz or .pt with ego_history_xyz and ego_future_xyz",
+    "sample_pt": ".pt with pred_xyz",
+    "flat_parquet": "Parquet with a row per clip, t0 and sample",
+    "egomotion": "PhysicalAI-AV egomotion Parquet",
+}
+SUFFIXES = (".json", ".npz", ".pt", ".parquet")
+
+
+def read(path: Path, told: str = "auto") -> Iterator[Part]:
+    """The clips of a file or folder, in batches as they come; told names one of FORMATS. Raises UserError."""
+    if told not in ("auto", *FORMATS):
+        raise UserError(f"there is no label format {told}; known: auto, {', '.join(FORMATS)}")
+    if not path.exists():
+        raise UserError(f"there is no label file {path}")
+    if label_set.is_set(path):
+        _expect(path, told, "set")
+        yield from label_set.open_set(path).batches()
+        return
+    for file in files_of(path):
+        yield from _file(file, told)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The label files of a folder in the order of their names, or the file itself. Raises UserError if none."""
+    if label_set.is_set(path) or not path.is_dir():
+        return [path]
+    found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
+    labels = [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    labels = [file for file in labels if not _only_history(file)]
+    if not labels:
+        raise UserError(f"{path} holds no label file; known: {', '.join(SUFFIXES)}")
+    return labels
+
+
+def _file(path: Path, told: str) -> Iterator[Part]:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".json":
+            content = _json(path)
+            yield from _matching(path, told, content, {"results_json": results_json, "clip_json": clip_json})
+        elif suffix == ".npz":
+            yield from _arrays(path, told)
+        elif suffix == ".pt":
+            yield from _tensors(path, told)
+        elif suffix == ".parquet":
+            names = flat_parquet.columns(path)
+            found = {"flat_parquet": flat_parquet, "egomotion": egomotion}
+            chosen = next((name for name, reader in found.items() if reader.matches(names)), None)
+            if chosen is None:
+                raise UserError(f"{path}: no layout known has the columns {', '.join(sorted(names)[:8])}")
+            _expect(path, told, chosen)
+            yield from found[chosen].clips(path)
+        else:
+            raise UserError(f"{path}: cannot read {suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # what Labels finds wrong
+        raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
+
+
+def _matching(path: Path, told: str, content: Any, readers: dict[str, Any]) -> Iterator[Part]:
+    """The clips by the first reader that knows the content."""
+    for name, reader in readers.items():
+        if reader.matches(content):
+            _expect(path, told, name)
+            yield from reader.clips(content, path)
+            return
+    keys = f"the keys {', '.join(sorted(map(str, content))[:8])}" if isinstance(content, dict) else "such content"
+    raise UserError(f"{path}: no layout known has {keys}; expected a list of clips, each an object with pred_xyz")
+
+
+def _expect(path: Path, told: str, found: str) -> None:
+    if told not in ("auto", found):
+        raise UserError(f"{path} is {FORMATS[found]} ({found}), not {told}")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON, perhaps cut off: {str(error)[:200]}") from None
+
+
+def _arrays(path: Path, told: str) -> Iterator[Part]:
+    content = read_npz(path)
+    if community_npz.is_history(content):
+        raise UserError(f"{path} holds a history only; name the labels beside it")
+    if labels_npz.matches(content) or not (community_npz.matches(content) or drives.matches(content)):
+        _expect(path, told, "labels_npz")
+        yield labels_npz.read(content, path)
+        return
+    yield from _matching(path, told, content, {"community_npz": community_npz, "drives": drives})
+
+
+def _tensors(path: Path, told: str) -> Iterator[Part]:
+    content = read_pt(path)
+    for i, clip in enumerate(content if isinstance(content, list) else [content]):
+        if not isinstance(clip, dict):
+            raise UserError(f"{path}: entry {i} is no dictionary with pred_xyz or ego_future_xyz")
+        yield from _matching(path, told, clip, {"sample_pt": sample_pt, "drives": drives})
+
+
+def _only_history(path: Path) -> bool:
+    """The second file of the community's pair, told by the names of its arrays."""
+    if path.suffix.lower() != ".npz":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return community_npz.is_history([name.removesuffix(".npy") for name in archive.namelist()])
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # reading it will say what is wrong

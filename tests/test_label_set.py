@@ -1,0 +1,282 @@
+"""The label set on disk: what goes in comes out, in any order, from several shards, after any interruption."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from composed import train_config
+from conftest import ROOT
+
+from alpamayo_toy import Labels, load_labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels import building, split_hash
+from alpamayo_toy.labels.building import Builder, finish, merge
+from alpamayo_toy.labels.convert import convert, split_set
+from alpamayo_toy.labels.label_set import LabelSet
+from alpamayo_toy.labels.labels_npz import write
+from alpamayo_toy.training import fit
+
+DATA = Path(__file__).parent / "data" / "labels.npz"
+
+
+@pytest.fixture
+def labels() -> Labels:
+    """24 clips as float32, with odd strings, some history and some context."""
+    found = load_labels(DATA)
+    past = torch.zeros(24, 16, 4)
+    past[..., 0] = found.v0[:, None].float() * torch.linspace(-1.5, 0, 16)
+    past[..., 3] = found.v0[:, None].float()
+    past[::3] = torch.nan
+    return replace(
+        found,
+        teacher=found.teacher.float(),
+        ground_truth=found.teacher[:, 0].float(),
+        history=past,
+        context=torch.full((24, 2), 0.5),
+        context_names=("rain", "night"),
+        text=np.array([["", "größer", "slow down", "停"][i % 4] for i in range(24)]),
+        t0_us=torch.arange(24) * 1_000_000,
+    )
+
+
+def stored(folder: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch, rows: int = 5) -> LabelSet:
+    """A set in shards of a few rows."""
+    monkeypatch.setattr(building, "SHARD_BYTES", rows * labels.teacher[0].numel() * 4)
+    with Builder(folder, "0123456789abcdef") as builder:
+        for some in torch.arange(len(labels)).split(7):
+            builder.add(labels.select(some))
+    assert builder.common is not None
+    return finish(folder, builder.common, builder.entries, {"sources": [], "dropped": {}})
+
+
+def same(one: Labels, other: Labels) -> None:
+    for name, value in vars(one).items():
+        given = getattr(other, name)
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value.double().nan_to_num(7e7), given.double().nan_to_num(7e7)), name
+        else:
+            assert np.array_equal(value, given), name
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_set_gives_back_what_it_was_given(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stored(tmp_path / "set", labels, monkeypatch)
+    assert [shard.clips for shard in made.shards] == [5, 5, 5, 5, 4]
+    same(load_labels(tmp_path / "set"), labels)
+    same(load_labels(tmp_path / "set" / "labels.json"), labels)
+    order = torch.tensor([23, 0, 7, 7, 12, 4, 5])
+    same(made.select(order.numpy()), labels.select(order))
+    assert made.damaged() == []
+    facts = json.loads((tmp_path / "set" / "labels.json").read_text())
+    assert facts["clips"] == 24
+    assert facts["actions"]["a"]["std"] > 0
+
+
+def test_its_statistics_are_those_of_the_action_space(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alpamayo_toy import ActionSpace
+
+    found = stored(tmp_path / "set", labels, monkeypatch).facts["actions"]
+    space = ActionSpace.fit(labels)
+    assert [found[name]["mean"] for name in ("a", "kappa")] == pytest.approx(space.mean.tolist(), abs=1e-6)
+    assert [found[name]["std"] for name in ("a", "kappa")] == pytest.approx(space.std.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda f: (f / "labels.json").write_text('{"kind": "alpamayo_toy label set", "format": 9}'), "has format 9"),
+        (lambda f: (f / "labels.json").write_text('{"kind": "alpamayo_toy label set"'), "no index of a label set"),
+        (lambda f: next(f.glob("shards/*-001/teacher.npy")).unlink(), "no whole label set"),
+        (lambda f: next(f.glob("shards/*-001/v0.npy")).write_bytes(b"\x93NUMPY"), "label set"),
+        (lambda f: _cut(next(f.glob("shards/*-001/teacher.npy"))), "label set"),
+        (lambda f: np.save(next(f.glob("shards/*-001/v0.npy")), np.zeros(3)), r"v0\.npy must hold \(5,\) float64"),
+        (lambda f: _edit(f / "labels.json", "horizon", 63), r"teacher\.npy must hold \(5, 4, 63, 4\)"),
+        (lambda f: _edit(f / "labels.json", "shards", [{"name": "../../x", "clips": 5}]), "is no shard"),
+    ],
+)
+def test_a_broken_set_is_named(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch, harm: object, message: str
+) -> None:
+    stored(tmp_path / "set", labels, monkeypatch)
+    assert callable(harm)
+    harm(tmp_path / "set")
+    with pytest.raises(UserError, match=message):
+        load_labels(tmp_path / "set")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _edit(path: Path, key: str, value: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+
+def test_changed_bytes_are_found(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stored(tmp_path / "set", labels, monkeypatch)
+    path = next((tmp_path / "set").glob("shards/*-002/v0.npy"))
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert made.damaged() == [str(path.relative_to(tmp_path / "set"))]
+
+
+def pieces(folder: Path, labels: Labels, count: int) -> list[Path]:
+    """The clips as several labels.npz."""
+    folder.mkdir()
+    paths = []
+    for i, some in enumerate(torch.arange(len(labels)).chunk(count)):
+        paths.append(folder / f"{i}.npz")
+        write(labels.select(some), paths[-1])
+    return paths
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = pieces(tmp_path / "in", labels, 3)
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    convert(paths, tmp_path / "one")
+    convert(paths, tmp_path / "two", workers=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    convert(paths, tmp_path / "one")
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    same(load_labels(tmp_path / "one"), labels)
+
+
+def test_a_clip_in_two_files_is_kept_once(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    first, second = (tmp_path / f"{name}.npz" for name in "ab")
+    write(labels.select(torch.arange(16)), first)
+    write(labels.select(torch.arange(8, 24)), second)
+    made = convert([first, second], tmp_path / "set")
+    assert made.facts["dropped"] == {"repeated": 8}
+    same(load_labels(tmp_path / "set"), labels)
+
+
+def test_shares_are_merged_into_the_whole_without_copying(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = pieces(tmp_path / "in", labels, 4)
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    parts = [tmp_path / f"part{i}" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        convert(paths, part, share=(i, 2))
+    merge(parts, tmp_path / "all")
+    order = {name: i for i, name in enumerate(labels.clip_id)}
+    found = load_labels(tmp_path / "all")
+    assert sorted(order[name] for name in found.clip_id) == list(range(24))
+    linked = next((tmp_path / "all").glob("shards/*/teacher.npy"))
+    assert linked.stat().st_nlink == 2
+    with pytest.raises(UserError, match="is in another of these sets too"):
+        merge([parts[0], parts[0]], tmp_path / "twice")
+    with pytest.raises(UserError, match="nothing left for share 9 of 9"):
+        convert(paths, tmp_path / "none", share=(9, 9))
+
+
+def test_sets_of_other_shapes_are_not_merged(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path / "a", labels, monkeypatch)
+    stored(tmp_path / "b", labels.with_teacher(labels.teacher[:, :1]), monkeypatch)
+    with pytest.raises(UserError, match="K, T, dt"):
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+
+
+def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path / "set", labels, monkeypatch)
+    counts = split_set(tmp_path / "set", tmp_path / "out", "auto", 0.3, 0.2)
+    assert sum(counts.values()) == 24
+    for side, (low, high) in {"test": (0, 0.2), "val": (0.2, 0.5), "train": (0.5, 1)}.items():
+        names = load_labels(tmp_path / "out" / side).clip_id
+        assert len(names) == counts[side]
+        assert all(low <= split_hash(str(name)) < high for name in names)
+
+
+CONVERT = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from alpamayo_toy.labels import convert, building
+convert.UNIT_FILES = 1
+building.SHARD_BYTES = 30000
+print("ready", flush=True)
+convert.convert(sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_convert_goes_on_to_the_same_bytes(tmp_path: Path, labels: Labels) -> None:
+    pieces(tmp_path / "in", labels, 8)
+    run = [sys.executable, "-c", CONVERT, str(tmp_path / "in")]
+    started = time.monotonic()
+    with subprocess.Popen([*run, str(tmp_path / "whole")], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        ready = time.monotonic()
+        assert process.wait(60) == 0
+    lasted = time.monotonic() - ready
+    assert ready > started
+    for moment in np.random.default_rng(0).uniform(0, lasted, 4):
+        with subprocess.Popen([*run, str(tmp_path / "cut")], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+        if (tmp_path / "cut" / "labels.json").exists():
+            same(load_labels(tmp_path / "cut"), labels)
+    subprocess.run([*run, str(tmp_path / "cut")], check=True, stdout=subprocess.DEVNULL)
+    assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_the_old_set_whole(tmp_path: Path, labels: Labels) -> None:
+    """A limit on file size stands for the disk."""
+    write(labels.select(torch.arange(4)), tmp_path / "few.npz")
+    write(replace(labels, clip_id=np.char.add(labels.clip_id, "x")), tmp_path / "many.npz")
+    script = [sys.executable, str(ROOT / "scripts" / "labels.py"), "convert"]
+    subprocess.run([*script, "few.npz", "set"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    before = tree(tmp_path / "set")
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    full = subprocess.run(
+        [*script, "many.npz", "set"], cwd=tmp_path, check=False, capture_output=True, text=True, preexec_fn=limited
+    )
+    assert full.returncode == 2
+    assert full.stderr.startswith("error: ")
+    assert len(full.stderr.splitlines()) == 1
+    assert {name: data for name, data in tree(tmp_path / "set").items() if name in before} == before
+    same(load_labels(tmp_path / "set"), load_labels(tmp_path / "few.npz"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")
+def test_a_read_only_folder_is_an_error(tmp_path: Path, labels: Labels) -> None:
+    write(labels, tmp_path / "labels.npz")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(PermissionError):
+        convert([tmp_path / "labels.npz"], tmp_path / "locked" / "set")
+
+
+@pytest.mark.parametrize("samples", ["all", "first", "medoid", "mean"])
+def test_training_from_disk_is_training_from_memory(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch, samples: str
+) -> None:
+    plain = replace(labels, context=None, context_names=())
+    stored(tmp_path / "set", plain, monkeypatch)
+    options = ["teacher=file", f"teacher.path={tmp_path / 'set'}", f"teacher.samples={samples}", "trainer=smoke"]
+    config = train_config(*options, "trainer.pictures=0", "teacher.val_fraction=0.3", "student.inputs=[v0,history]")
+    kept = fit(config, tmp_path / "memory")
+    monkeypatch.setattr("alpamayo_toy.teachers.IN_MEMORY", 0)
+    read = fit(config, tmp_path / "disk")
+    assert read["teacher_samples"] == samples
+    assert read["student"]["ade"] == pytest.approx(kept["student"]["ade"], rel=1e-4)
+    assert read["floor"] == kept["floor"]

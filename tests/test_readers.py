@@ -1,0 +1,239 @@
+"""Every layout that users hold becomes the same Labels, told by its content."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import LABELS_60, SHARED, Command, needs_60_clips
+
+from alpamayo_toy import Labels, UnicycleRollout, load_labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.metrics import min_ade
+
+N, K = 4, 3
+CLIPS = [f"clip-{i}" for i in range(N)]
+SHARED_LABELS, DRIVES = SHARED / "labels", SHARED / "drives"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the real files are not on this machine")
+
+
+def driven() -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """Exact trapezoid rollouts (N, K, 64, 3), their rotations, their v0, one of them from rest."""
+    v0 = torch.linspace(0, 9, N, dtype=torch.float64)
+    actions = torch.zeros(N, K, 64, 2, dtype=torch.float64)
+    actions[..., 0] = torch.linspace(0.2, 0.4, K, dtype=torch.float64)[:, None]
+    actions[..., 1] = torch.linspace(-0.02, 0.02, N, dtype=torch.float64)[:, None, None]
+    states = UnicycleRollout(0.1, "trapezoid")(actions, v0[:, None])
+    xyz = states[..., :3].clone()
+    xyz[..., 2] = 0
+    yaw = states[..., 2]
+    rotation = torch.zeros(*yaw.shape, 3, 3, dtype=torch.float64)
+    rotation[..., 0, 0] = rotation[..., 1, 1] = yaw.cos()
+    rotation[..., 1, 0], rotation[..., 0, 1], rotation[..., 2, 2] = yaw.sin(), -yaw.sin(), 1
+    return xyz.numpy(), rotation.numpy(), v0
+
+
+def past(v0: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Straight histories (N, 16, 3) at constant speed."""
+    xyz = np.zeros((N, 16, 3))
+    xyz[..., 0] = v0.numpy()[:, None] * np.linspace(-1.5, 0, 16)
+    return xyz, np.tile(np.eye(3), (N, 16, 1, 1))
+
+
+def results_json(folder: Path) -> Path:
+    xyz, _, _ = driven()
+    clips = [
+        {"clip_id": CLIPS[i], "t0_us": i, "pred_xyz": xyz[i].tolist(), "gt_xyz": xyz[i, 0].tolist(), "cot": [["go"]]}
+        for i in range(N)
+    ]
+    (folder / "results.json").write_text(json.dumps(clips))
+    return folder / "results.json"
+
+
+def clip_jsons(folder: Path) -> Path:
+    xyz, rotation, _ = driven()
+    clips = [
+        {
+            "clip_id": CLIPS[i],
+            "t0_us": i,
+            "chain_of_causation": "go",
+            "trajectory": {
+                "num_waypoints": 64,
+                "duration_sec": 6.4,
+                "predicted_xyz": xyz[i, 0].tolist(),
+                "predicted_rotation": rotation[i, 0].tolist(),
+            },
+        }
+        for i in range(N)
+    ]
+    for clip in clips:
+        (folder / f"{clip['clip_id']}.json").write_text(json.dumps(clip))
+    (folder / "summary.json").write_text(json.dumps({"average_ADE": 1.0, "results": clips}))
+    return folder
+
+
+def community(folder: Path) -> Path:
+    xyz, rotation, v0 = driven()
+    history, turned = past(v0)
+    history[1:3], turned[1:3] = 0, 0
+    np.savez(
+        folder / "train_labels.npz",
+        clip_ids=np.array(CLIPS, dtype=object),
+        t0_us=np.arange(N),
+        trajectory_xyz=xyz[:, 0].astype(np.float32),
+        trajectory_rot=rotation[:, 0].astype(np.float32),
+        coc_texts=np.array(["go"] * N, dtype=object),
+        coc_embeddings=np.zeros((N, 384), dtype=np.float32),
+    )
+    np.savez(folder / "train_ego_history.npz", ego_history_xyz=history, ego_history_rot=turned)
+    return folder
+
+
+def tensors(folder: Path) -> Path:
+    xyz, rotation, _ = driven()
+    for i in range(N):
+        content = {"pred_xyz": torch.tensor(xyz[i])[None, None], "pred_rot": torch.tensor(rotation[i])[None, None]}
+        torch.save({**content, "cot": [[["go"]]], "t0_us": i}, folder / f"{CLIPS[i]}.pt")
+    return folder
+
+
+def loader_dictionaries(folder: Path) -> Path:
+    xyz, rotation, v0 = driven()
+    history, turned = past(v0)
+    for i in range(N):
+        arrays = {
+            "ego_history_xyz": history[i],
+            "ego_history_rot": turned[i],
+            "ego_future_xyz": xyz[i, 0],
+            "ego_future_rot": rotation[i, 0],
+        }
+        content = {name: torch.tensor(value)[None, None].float() for name, value in arrays.items()}
+        torch.save({**content, "clip_id": CLIPS[i], "t0_us": i}, folder / f"{i}.pt")
+    return folder
+
+
+LAYOUTS = {
+    "results_json": results_json,
+    "clip_json": clip_jsons,
+    "community_npz": community,
+    "sample_pt": tensors,
+    "drives": loader_dictionaries,
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_gives_the_same_trajectories(tmp_path: Path, name: str) -> None:
+    xyz, _, v0 = driven()
+    labels = load_labels(LAYOUTS[name](tmp_path))
+    assert list(labels.clip_id) == CLIPS
+    assert labels.t0_us.tolist() == list(range(N))
+    assert np.abs(labels.teacher[..., :2].numpy() - xyz[:, : labels.teacher.shape[1], :, :2]).max() < 1e-5
+    assert (labels.v0 - v0).abs().max() < (0.05 if name == "drives" else 2e-3)
+    if name not in ("drives",):
+        assert labels.text is not None
+        assert set(labels.text) == {"go"}
+    same = load_labels(tmp_path if name != "results_json" else tmp_path / "results.json", name)
+    assert torch.equal(same.teacher, labels.teacher)
+
+
+def test_where_v0_came_from(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    labels = load_labels(community(tmp_path / "a"))
+    assert list(labels.v0_source) == ["history", "recovered", "recovered", "history"]  # the first one is parked
+    assert labels.history is not None
+    assert bool(labels.history[1].isnan().all())
+    assert labels.history[3, :, 3].tolist() == pytest.approx([9.0] * 16, abs=1e-3)
+    (tmp_path / "b").mkdir()
+    assert set(load_labels(loader_dictionaries(tmp_path / "b")).v0_source) <= {"history", "smoothed"}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_that_is_told_is_held_to(tmp_path: Path, name: str) -> None:
+    path = LAYOUTS[name](tmp_path)
+    other = "flat_parquet" if name != "flat_parquet" else "drives"
+    with pytest.raises(UserError, match=f"\\({name}\\), not {other}"):
+        load_labels(path, other)
+    with pytest.raises(UserError, match="there is no label format parket"):
+        load_labels(path, "parket")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"coc_texts": ["go"]}, "4 clip_ids but 1 rows in coc_texts"),
+        ({"trajectory_rot": np.zeros((N, 64, 3))}, r"trajectory_rot must have shape \[4, 64, 3, 3\]"),
+        ({"trajectory_xyz": np.zeros((N, 64 * 3))}, r"trajectory_xyz must have shape \(N, T, 3\)"),
+        ({"t0_us": np.zeros(N)}, "t0_us must hold integers"),
+    ],
+)
+def test_community_files_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    community(tmp_path)
+    path = tmp_path / "train_labels.npz"
+    with np.load(path, allow_pickle=True) as archive:
+        content = dict(archive)
+    np.savez(path, **{**content, **change})
+    with pytest.raises(UserError, match=message):
+        load_labels(path)
+
+
+def test_a_history_of_another_length_or_alone_is_named(tmp_path: Path) -> None:
+    community(tmp_path)
+    np.savez(tmp_path / "train_ego_history.npz", ego_history_xyz=np.zeros((2, 16, 3)))
+    with pytest.raises(UserError, match="4 clip_ids but 2 rows in the history file"):
+        load_labels(tmp_path)
+    with pytest.raises(UserError, match="holds a history only"):
+        load_labels(tmp_path / "train_ego_history.npz")
+
+
+def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(UserError, match="holds no label file"):
+        load_labels(tmp_path)
+
+
+def test_a_clip_that_comes_twice_is_kept_once_unless_it_differs(tmp_path: Path) -> None:
+    path = results_json(tmp_path)
+    clips = json.loads(path.read_text())
+    path.write_text(json.dumps([*clips, clips[1]]))
+    assert len(load_labels(path)) == N
+    path.write_text(json.dumps([*clips, {**clips[1], "pred_xyz": clips[2]["pred_xyz"]}]))
+    with pytest.raises(UserError, match="clip clip-1 at t0 1 us comes twice with different trajectories"):
+        load_labels(path)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "clips", "samples"),
+    [
+        ("labels/alpamayo1_5_results_60clips.json", 60, 6),
+        ("labels/community_npz", 60, 1),
+        ("labels/alpamayo_r1_per_clip_json", 5, 1),
+        ("drives/real_drives_comma2k19.npz", 105, 1),
+        ("drives/real_drives_av2.npz", 74, 1),
+        ("drives/real_drives_kitti_00-07.npz", 1558, 1),
+        ("drives/real_drives_commonroad_ngsim.npz", 18, 1),
+    ],
+)
+def test_real_files(name: str, clips: int, samples: int) -> None:
+    labels = load_labels(SHARED / name)
+    assert labels.teacher.shape == (clips, samples, 64, 4)
+    drive = name.startswith("drives")
+    assert ("history" in labels.v0_source) == (drive or "community" in name)
+    if drive:
+        assert len(set(labels.clip_id)) < clips
+        assert len(set(zip(labels.clip_id, labels.t0_us.tolist(), strict=True))) == clips
+
+
+@needs_60_clips
+def test_the_60_clips_score_the_same_from_a_set(tmp_path: Path, command: Command) -> None:
+    made = command("labels", "convert", str(LABELS_60), "set")
+    assert made.returncode == 0, made.stderr
+    stored = np.array([clip["min_ade"] for clip in json.loads(LABELS_60.read_text())])
+    for path in (LABELS_60, tmp_path / "set"):
+        labels: Labels = load_labels(path)
+        assert labels.ground_truth is not None
+        found = min_ade(labels.teacher.double(), labels.ground_truth.double()).numpy()
+        assert np.abs(found - stored).max() < 1e-6
+        assert found.mean() == pytest.approx(0.85569, abs=5e-6)
