@@ -44,7 +44,8 @@ def run_batch(config: BatchConfig, output_dir: Path) -> dict[str, Any]:
 
 def table(summary: dict[str, Any]) -> str:
     """The headline as a Markdown table of one row: mean and standard deviation over seeds."""
-    cells = [f"{summary['summary'][name]['mean']:.3f} ± {summary['summary'][name]['std']:.3f}" for name in HEADLINE]
+    spreads = [summary["summary"].get(name) for name in HEADLINE]
+    cells = [f"{spread['mean']:.3f} ± {spread['std']:.3f}" if spread else "none" for spread in spreads]
     head = "| scenario | seeds | floor ADE [m] | student ADE [m] | ADE / floor | excess / floor |"
     return f"{head}\n{'|---' * 6}|\n| {summary['scenario']} | {summary['seeds']} | {' | '.join(cells)} |"
 

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,6 +25,7 @@ from alpamayo_toy.action_space import DEFAULT_WEIGHTS, trajectory_to_actions
 from alpamayo_toy.config import StudentConfig
 from alpamayo_toy.device import keep_freed_memory
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.generate import synthetic
 from alpamayo_toy.rollout import UnicycleRollout
 from alpamayo_toy.students import Student
 from alpamayo_toy.trajectory import HORIZON, Scene
@@ -31,6 +34,7 @@ Rollout = Callable[[Tensor, Tensor], Tensor]
 Work = Callable[[], object]
 ROLLOUT_SIZES = [(1, 64), (64, 64), (1024, 64), (16384, 64), (64, 16), (64, 256), (64, 1024)]  # B, T
 INVERSE_BATCHES = [1, 64, 1024, 8192]
+STORED_CLIPS = 200_000  # 200 MB
 SLICE_S = 0.1  # each turn of a contestant lasts about this long
 
 
@@ -133,6 +137,7 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     for label in ("our forward", "our forward + backward"):
         report += [f"| {name}: {label} | " + " | ".join(c[name, label] for c in found) + " |" for name in contestants]
     report += ["", f"Extra memory at B = 8192: {_memory(where)}."]
+    report += ["", _label_set(rounds)]
     if where.type == "cuda":
         report += ["", *_half_precision(where, rounds)]
     return "\n".join(report)
@@ -279,6 +284,29 @@ def _memory(device: torch.device) -> str:
         runs = [[sys.executable, "-c", code, which] for which in ("ours", "dense")]
         found = [float(subprocess.run(r, capture_output=True, text=True, check=True).stdout) for r in runs]
     return f"{found[0]:.0f} MiB, dense {found[1]:.0f} MiB ({found[1] / max(found[0], 1):.0f} times)"
+
+
+def _label_set(rounds: int) -> str:
+    """Batches at random from a set on disk, its pages in the cache, beside the same batches from tensors in memory."""
+    cpu, fields = torch.device("cpu"), ("teacher", "v0", "scenario", "context")
+    with TemporaryDirectory() as folder:
+        stored = synthetic("ALL", STORED_CLIPS, 1, 0, Path(folder) / "set", (1, 1))
+        held = stored.numbers(np.arange(STORED_CLIPS), fields)
+        generator = np.random.default_rng(0)
+
+        def rows() -> np.ndarray:
+            return np.sort(generator.integers(0, STORED_CLIPS, 256))
+
+        works: list[Work] = [
+            lambda: stored.numbers(rows(), fields),
+            lambda: [field.index_select(0, torch.from_numpy(rows())) for field in held.values()],
+        ]
+        disk, memory = interleaved(works, rounds, cpu)
+    rate = 256 / statistics.median(disk)
+    return (
+        f"Label set on disk, batches of 256 out of {STORED_CLIPS} clips: {_ratio(memory, disk)} times the rate of"
+        f" tensors in memory, {rate:,.0f} clips a second."
+    )
 
 
 def _half_precision(device: torch.device, rounds: int) -> list[str]:

@@ -68,12 +68,15 @@ def _file_reference(labels: Labels, oracle: bool, split: str) -> Reference:
     """The held-out clips of a file; each sample is scored on the median of its clip's others, if there are any."""
     samples = labels.teacher.float()
     k = samples.shape[1]
-    others = [[j for j in range(k) if j != i] or [i] for i in range(k)]
-    floor = [distance(geometric_median(samples[:, kept]), samples[:, i]) for i, kept in enumerate(others)]
     scene = labels.scene(oracle).to(torch.float32)
+    whole = labels.with_teacher(samples)
+    if k == 1:  # one sample says nothing of how its teacher varies
+        center = samples[:, 0, :, :2]
+        return Reference(whole, scene, center, torch.zeros(center.shape[:2]), "none, one sample", split)
+    others = [[j for j in range(k) if j != i] for i in range(k)]
+    floor = [distance(geometric_median(samples[:, kept]), samples[:, i]) for i, kept in enumerate(others)]
     center = geometric_median(samples)
-    floor_kind = "leave_one_out_median"
-    return Reference(labels.with_teacher(samples), scene, center, torch.stack(floor).mean(0), floor_kind, split)
+    return Reference(whole, scene, center, torch.stack(floor).mean(0), "leave_one_out_median", split)
 
 
 def mean_errors(waypoints: Tensor, labels: Labels) -> Tensor:
@@ -93,14 +96,12 @@ def predicted(student: Student, scene: Scene) -> tuple[Tensor, Tensor]:
 def scores(student: Student, reference: Reference) -> dict[str, float]:
     """The few numbers that are watched during training."""
     _, trajectory = predicted(student, reference.scene)
-    errors, floor = mean_errors(trajectory, reference.labels), reference.floor.mean()
-    excess = distance(trajectory, reference.center).mean()
-    return {
-        "ade": float(errors.mean()),
-        "fde": float(errors[:, -1].mean()),
-        "ade_over_floor": float(errors.mean() / floor),
-        "excess_over_floor": float(excess / floor),
-    }
+    errors, floor = mean_errors(trajectory, reference.labels), float(reference.floor.mean())
+    excess = float(distance(trajectory, reference.center).mean())
+    found = {"ade": float(errors.mean()), "fde": float(errors[:, -1].mean())}
+    if floor > 0:
+        found |= {"ade_over_floor": found["ade"] / floor, "excess_over_floor": excess / floor}
+    return found
 
 
 def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
@@ -240,13 +241,13 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
 
 def table(metrics: dict[str, Any]) -> str:
     """The scores of metrics.json as a few aligned lines for a terminal."""
-    rows = {"student": metrics["student"], "floor": metrics["floor"], **metrics["baselines"]}
+    floor = {"floor": metrics["floor"]} if metrics["ade_over_floor"] is not None else {}
+    rows = {"student": metrics["student"], **floor, **metrics["baselines"]}
     names = list(metrics["student"]["fde"])
     lines = [f"{'metres':<20}{'ADE':>8}" + "".join(f"{'FDE ' + name + ' s':>12}" for name in names)]
     for name, row in rows.items():
         lines.append(f"{name:<20}{row['ade']:>8.3f}" + "".join(f"{row['fde'][n]:>12.3f}" for n in names))
-    floor = f"{metrics['floor']['kind']}, {metrics['clips']} clips of {metrics['samples']} samples"
-    lines.append(f"floor: {floor}")
+    lines.append(f"floor: {metrics['floor']['kind']}, {metrics['clips']} clips of {metrics['samples']} samples")
     if metrics["ade_over_floor"] is not None:
         lines.append(f"ADE / floor {metrics['ade_over_floor']:.3f}   excess / floor {metrics['excess_over_floor']:.3f}")
     own, theirs = metrics["action_std"]["student"], metrics["action_std"]["labels"]

@@ -26,6 +26,7 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(benchmark, "ROLLOUT_SIZES", [(1, 64), (8, 16)])
     monkeypatch.setattr(benchmark, "INVERSE_BATCHES", [1, 8])
     monkeypatch.setattr(benchmark, "SLICE_S", 1e-4)
+    monkeypatch.setattr(benchmark, "STORED_CLIPS", 300)
     monkeypatch.setattr(benchmark, "_memory", lambda device: "not measured here")
     report = benchmark.run("cpu", 2, (f"{__name__}:roll", f"{__name__}:invert"))
     for name in ("plain loop", f"{__name__}:roll"):
@@ -37,3 +38,4 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     assert "| 33-256-256-128 |" in report
     assert "| default student |" in report
     assert "Physical floor" in report
+    assert "times the rate of tensors in memory" in report

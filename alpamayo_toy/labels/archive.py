@@ -6,6 +6,7 @@ import statistics
 import struct
 import sys
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -172,7 +173,9 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: s
         )
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
-        shape, fortran, dtype = parse(head)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a header that Python 2 wrote, or looks so
+            shape, fortran, dtype = parse(head)
     except HEADER_FAULTS:
         raise ValueError(f"the header of {name} says nothing that numpy wrote") from None
     member = _Member(name, info, shape, fortran, dtype, head.tell())

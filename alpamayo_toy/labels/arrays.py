@@ -1,9 +1,13 @@
 """Arrays of numbers out of what a file holds: nested lists, tensors, numpy arrays; checked for shape, not for sense."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
+
+LONGEST_NAME = 1000  # characters; an array of names takes as much for each of them as for the longest
 
 
 def points(where: str, value: object, dims: int, wanted: str) -> np.ndarray:
@@ -53,3 +57,32 @@ def integer(where: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
         raise UserError(f"{where} must be an integer (got {str(value)[:40]!r})")
     return value
+
+
+def integers(where: str, value: object) -> np.ndarray:
+    """Whole numbers (n,) as int64. Raises UserError."""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or bool((array > 2**63 - 1).any()):
+        raise UserError(f"{where} must hold integers of 64 bits, one for each clip (got {array.dtype} {array.shape})")
+    return array.astype(np.int64)
+
+
+def name_of(where: str, value: object, i: int) -> str:
+    """The id or source of the i-th clip. Raises UserError for one that is too long."""
+    text = str(value)
+    if len(text) > LONGEST_NAME:
+        raise UserError(f"{where} of clip {i} has {len(text)} characters, more than {LONGEST_NAME}; shorten it")
+    return text
+
+
+def names(where: str, values: Iterable[object]) -> np.ndarray:
+    """Ids or sources of clips as (n,) str. Raises UserError for one that is too long."""
+    return np.array([name_of(where, value, i) for i, value in enumerate(values)], dtype=str)
+
+
+def seconds(where: str, value: object) -> float:
+    """One number of seconds above 0; 0.1 as float32 is 0.1. Raises UserError."""
+    array = numbers(where, value)
+    if array.size != 1 or not 0 < array.item() < np.inf:
+        raise UserError(f"{where} must be one number of seconds above 0 (got {str(value)[:40]})")
+    return round(float(array.item()), 6)

@@ -31,7 +31,7 @@ WARNINGS = {
     "repeated": "came before with the same id, t0 and trajectories: only the first is kept",
     "standing_still": "stays within 0.5 m in every sample: it teaches to stand, too many of these teach nothing else",
     "reversing": "drives backwards faster than 0.5 m/s for longer than 0.5 s: make sure that the car did",
-    "kinematic_fit": "is no unicycle drive, its actions return it with a mean error above 0.1 m: expect that floor",
+    "kinematic_fit": "is no trapezoid rollout, its actions return it with a mean error above 0.1 m: expect that floor",
     "v0_history": "starts more than 1 m/s off the speed of its history, or the one stated: is that of the same t0?",
     "coarse": "has positions on a grid of half precision or of whole millimetres: actions are noise, export float32",
     "empty_text": "has an empty text: nothing can be learnt from its words",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.arrays import points, rotations
+from alpamayo_toy.labels.arrays import name_of, points, rotations
 from alpamayo_toy.labels.raw import RawClips
 from alpamayo_toy.labels.results_json import single
 from alpamayo_toy.trajectory import DT
@@ -24,8 +24,9 @@ def clips(content: Any, path: Path) -> Iterator[RawClips | UserError]:
     if not isinstance(found, list) or not found or not all(isinstance(clip, dict) for clip in found):
         raise UserError(f"{path}: results must be a list of clips, each with trajectory.predicted_xyz")
     for i, clip in enumerate(found):
-        name = str(clip.get("clip_id", path.stem if found is not content.get("results") else f"{path.stem}-{i}"))
+        otherwise = path.stem if found is not content.get("results") else f"{path.stem}-{i}"
         try:
+            name = name_of(f"{path}: clip_id", clip.get("clip_id", otherwise), i)
             yield _clip(clip, name, path)
         except UserError as error:
             yield error
@@ -51,6 +52,6 @@ def _clip(clip: dict[str, Any], name: str, path: Path) -> RawClips:
 def _step(trajectory: dict[str, Any], steps: int, path: Path, name: str) -> float:
     """Seconds between waypoints, from duration_sec where it is said."""
     duration = trajectory.get("duration_sec", steps * DT)
-    if not isinstance(duration, int | float) or not 0 < duration < float("inf"):
+    if not isinstance(duration, int | float) or not 0 < duration < 1e9:
         raise UserError(f"{path}: duration_sec of clip {name} must be a number of seconds (got {str(duration)[:40]!r})")
     return round(duration / steps, 6)

@@ -12,7 +12,7 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.archive import read_npz
-from alpamayo_toy.labels.arrays import numbers, points, rotations
+from alpamayo_toy.labels.arrays import integers, names, numbers, points, rotations
 from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
 
@@ -30,27 +30,28 @@ def is_history(names: Collection[str]) -> bool:
 
 def clips(content: dict[str, Any], path: Path) -> Iterator[RawClips]:
     """All clips at once, one sample each. Raises UserError for arrays whose rows do not match."""
-    names = [str(name) for name in content["clip_ids"]]
-    n = len(names)
+    for key in ("clip_ids", "coc_texts"):
+        if np.ndim(content.get(key, [])) != 1 and not isinstance(content[key], list):
+            raise UserError(f"{path}: {key} must have one text for each clip (got {np.shape(content[key])})")
+    clip_id = names(f"{path}: clip_ids", content["clip_ids"])
+    n = len(clip_id)
     teacher = points(f"{path}: trajectory_xyz", content["trajectory_xyz"], 3, "(N, T, 3)")
     rotation = rotations(f"{path}: trajectory_rot", content.get("trajectory_rot"), teacher)
-    t0_us = np.asarray(content.get("t0_us", np.zeros(n, dtype=np.int64)))
+    t0_us = integers(f"{path}: t0_us", content.get("t0_us", np.zeros(n, dtype=np.int64)))
     texts = content.get("coc_texts", [""] * n)
     history = _history(path)
     rows = {"trajectory_xyz": teacher, "t0_us": t0_us, "coc_texts": texts, "the history file": history[0]}
     for key, value in rows.items():
         if value is not None and len(value) != n:
             raise UserError(f"{path}: {n} clip_ids but {len(value)} rows in {key}; rows are joined by their place")
-    if t0_us.dtype.kind not in "iu":
-        raise UserError(f"{path}: t0_us must hold integers (got {t0_us.dtype})")
     try:
         flat = [flat_text(text) for text in texts]
     except ValueError as error:
         raise UserError(f"{path}: coc_texts: {error}") from None
     yield RawClips(
-        clip_id=np.array(names),
+        clip_id=clip_id,
         source=np.full(n, path.name),
-        t0_us=t0_us.astype(np.int64),
+        t0_us=t0_us,
         teacher=teacher[:, None],
         rotation=None if rotation is None else rotation[:, None],
         history=history[0],

@@ -55,15 +55,15 @@ def convert(
     strict: bool = False,
     share: tuple[int, int] = (1, 1),
     workers: int = 1,
-) -> LabelSet:
-    """Write the sound clips of all files as a set, this process's share (i of n) of them.
+) -> LabelSet | None:
+    """Write the sound clips of all files as a set, this process's share (i of n) of them; None where it has no share.
 
     What a killed run of the same call left is used. Clips with errors are dropped and counted in labels.json, with
     strict the first one ends it. A set that is there stays whole until the new one replaces it. Raises UserError.
     """
     units = _units(paths, told, strict)[share[0] - 1 :: share[1]]
     if not units:
-        raise UserError(f"nothing left for share {share[0]} of {share[1]}: the input makes {len(units)} pieces of work")
+        return None
     (out / "shards").mkdir(parents=True, exist_ok=True)
     records = _records(units, out, workers)
     kept = [record for record in records if record["shards"]]
@@ -301,6 +301,7 @@ def write_one_file(paths: list[Path], out: Path, told: str, strict: bool) -> int
     """The sound clips of all files as one labels.npz or flat Parquet; how many. Raises UserError."""
     with TemporaryDirectory(dir=out.parent if out.parent.exists() else None, prefix=f".{out.name}.") as folder:
         made = convert(paths, Path(folder), told, strict)
+        assert made is not None  # all of it is this process's share
         if out.suffix == ".parquet":
             flat_parquet.write(made.batches(), out)
         else:

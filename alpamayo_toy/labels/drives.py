@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.arrays import numbers
+from alpamayo_toy.labels.arrays import names, numbers, seconds
 from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
 from alpamayo_toy.trajectory import DT
@@ -45,7 +45,7 @@ def clips(content: dict[str, Any], path: Path) -> Iterator[RawClips]:
         driven |= {"ground_truth": future, "ground_truth_rotation": turned}
     else:
         driven = {"teacher": future[:, None], "rotation": None if turned is None else turned[:, None]}
-    names = _strings(path, content, "clip_id", n)
+    ids = _strings(path, content, "clip_id", n)
     sources = _strings(path, content, "source", n)
     numbered = np.array([f"{path.stem}-{i}" for i in range(n)])
     if n == 1 and "cot" in content:
@@ -55,12 +55,12 @@ def clips(content: dict[str, Any], path: Path) -> Iterator[RawClips]:
             raise UserError(f"{path}: cot: {error}") from None
         driven |= {"text": np.array([text], dtype=object), "nested_text": np.array([nested])}
     yield RawClips(
-        clip_id=next(found for found in (sources, names, numbered) if found is not None),
+        clip_id=next(found for found in (sources, ids, numbered) if found is not None),
         source=np.full(n, path.name) if sources is None else sources,
         t0_us=_t0_us(path, content, n),
         history=arrays["ego_history_xyz"],
         history_rotation=arrays.get("ego_history_rot"),
-        dt=_dt(path, content),
+        dt=seconds(f"{path}: dt", content.get("dt", DT)),
         recorded="pred_xyz" not in arrays,
         **driven,
     )
@@ -100,7 +100,7 @@ def _per_clip(path: Path, content: dict[str, Any], name: str, n: int) -> np.ndar
 
 def _strings(path: Path, content: dict[str, Any], name: str, n: int) -> np.ndarray | None:
     values = _per_clip(path, content, name, n)
-    return None if values is None else np.array([str(value) for value in values])
+    return None if values is None else names(f"{path}: {name}", values)
 
 
 def _t0_us(path: Path, content: dict[str, Any], n: int) -> np.ndarray:
@@ -109,18 +109,12 @@ def _t0_us(path: Path, content: dict[str, Any], n: int) -> np.ndarray:
         values = _per_clip(path, content, name, n)
         if values is None:
             continue
-        sound = values.dtype.kind in ("iuf" if name == "t0_s" else "iu") and bool((np.abs(values * unit) < 2**63).all())
+        sound = values.dtype.kind in ("iuf" if name == "t0_s" else "iu") and bool(
+            (np.abs(values.astype(np.float64)) < 2**63 / unit).all()
+        )
         if not sound:
             raise UserError(
-                f"{path}: {name} must hold {'seconds' if name == 't0_s' else 'integers'} (got {values[:3]})"
+                f"{path}: {name} must hold {'seconds' if name == 't0_s' else 'integers'} (got {str(values[:3])[:100]})"
             )
         return np.round(values * unit).astype(np.int64) if name == "t0_s" else values.astype(np.int64)
     return np.zeros(n, dtype=np.int64)
-
-
-def _dt(path: Path, content: dict[str, Any]) -> float:
-    """Seconds between waypoints; 0.1 as float32 is 0.1."""
-    array = numbers(f"{path}: dt", content.get("dt", DT))
-    if array.size != 1 or not np.isfinite(array).all() or array.item() <= 0:
-        raise UserError(f"{path}: dt must be one number of seconds above 0 (got {str(content['dt'])[:40]})")
-    return round(float(array.item()), 6)

@@ -17,6 +17,7 @@ import torch
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
+from alpamayo_toy.labels.arrays import names as names_of
 from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips, as_raw
 from alpamayo_toy.scenarios import Scenario
@@ -239,7 +240,7 @@ def _whole_clips(tables: Iterable[Any]) -> Iterator[Any]:
 def _made(path: Path, table: Any) -> Iterator[RawClips]:
     """The clips of a table that cuts none, in runs that agree in samples, steps, dt and in having a v0."""
     starts = _starts(table)
-    names = np.array(table.column("clip_id").take(starts).to_pylist())
+    names = names_of(f"{path}: clip_id", table.column("clip_id").take(starts).to_pylist())
     counts = np.diff(starts, append=table.num_rows)
     table = _by_sample(path, table, np.repeat(np.arange(len(names)), counts), names)
     heads = table.take(starts)
@@ -389,7 +390,8 @@ def _sources(path: Path, heads: Any) -> np.ndarray:
     """What each clip was cut from: the file's name where the file does not say."""
     if "source" not in heads.column_names:
         return np.full(heads.num_rows, path.stem)
-    return np.array([path.stem if source is None else source for source in heads.column("source").to_pylist()])
+    sources = [path.stem if source is None else source for source in heads.column("source").to_pylist()]
+    return names_of(f"{path}: source", sources)
 
 
 def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:
@@ -402,7 +404,10 @@ def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:
             found.append(flat_text(text))
         except ValueError as error:
             raise UserError(f"{path}: coc of clip {name}: {error}") from None
-    return {"text": np.array([text for text, _ in found]), "nested_text": np.array([nested for _, nested in found])}
+    return {
+        "text": np.array([text for text, _ in found], dtype=object),
+        "nested_text": np.array([nested for _, nested in found]),
+    }
 
 
 def write(batches: Iterable[Labels], path: Path) -> None:

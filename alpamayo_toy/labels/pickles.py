@@ -158,6 +158,12 @@ def shown(text: str) -> str:
     return text[:200].encode("unicode_escape").decode()
 
 
+def one_line(message: str) -> str:
+    """A message, whatever of a file it repeats, as one line of printable characters; a long one is cut in its middle."""
+    cut = message if len(message) <= 900 else f"{message[:600]} ... {message[-250:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
 class Inert:
     """What stands for a global; as it has a __setstate__ and no attributes, BUILD cannot change it."""
 

@@ -60,11 +60,10 @@ class RawClips:
         """(N,) bool: a history that says something, not the zeros that stand for a failed download."""
         if self.history is None or self.history.shape[1] < 4:
             return np.zeros(len(self), dtype=bool)
-        said: np.ndarray = (self.history != 0).any((1, 2))
-        if self.history_rotation is not None:  # a parked car's positions are zeros, its rotations are not
-            said = (self.history_rotation != 0).any((1, 2, 3)) & np.isfinite(self.history_rotation).all((1, 2, 3))
-        whole: np.ndarray = said & np.isfinite(self.history).all((1, 2))
-        return whole
+        said = self.history if self.history_rotation is None else self.history_rotation  # parked: zeros, but turned
+        present: np.ndarray = (np.isfinite(said) & (said != 0)).any(tuple(range(1, said.ndim)))
+        present &= np.isfinite(self.history).any((1, 2))
+        return present
 
     def select(self, index: np.ndarray) -> Self:
         """The clips at index, or where a mask is true."""
@@ -83,6 +82,10 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
     for what, points in (("teacher", raw.teacher), ("ground truth", raw.ground_truth)):
         if points is not None:
             check_finite(path, raw.clip_id, what, points[..., :2])
+    told = raw.has_history
+    for turns in (raw.history, raw.history_rotation):
+        if turns is not None:
+            check_finite(path, raw.clip_id[told], "history", turns[told])
     if raw.teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {raw.teacher.shape[2]} steps; at least 4 are needed")
     teacher, yaw = _tensor(raw.teacher)[..., :2], _yaw(raw.rotation)
@@ -175,7 +178,7 @@ def as_raw(labels: Labels) -> RawClips:
         if trajectories is None:
             return None
         points = trajectories.double().numpy()
-        return np.concatenate([points[..., :2], np.zeros_like(points[..., :1])], -1)
+        return np.concatenate([points[..., :2], points[..., :1] * 0], -1)
 
     def turned(trajectories: Tensor | None) -> Any:
         if trajectories is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.arrays import integer, points
+from alpamayo_toy.labels.arrays import integer, name_of, points
 from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
 
@@ -25,7 +25,8 @@ def clips(content: Any, path: Path) -> Iterator[RawClips | UserError]:
     all_have_truth = all("gt_xyz" in clip for clip in content)
     for i, clip in enumerate(content):
         try:
-            yield _clip(clip, str(clip.get("clip_id", f"{path.stem}-{i}")), path, all_have_truth)
+            name = name_of(f"{path}: clip_id", clip.get("clip_id", f"{path.stem}-{i}"), i)
+            yield _clip(clip, name, path, all_have_truth)
         except UserError as error:
             yield error
 

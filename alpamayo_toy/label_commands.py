@@ -151,7 +151,10 @@ def _convert(options: argparse.Namespace) -> int:
         return 0
     out = options.out if share == (1, 1) else options.out / f"part-{share[0]:05d}-of-{share[1]:05d}"
     made = convert(options.paths, out, options.told, options.strict, share, options.workers)
-    _say_made(made.facts, out)
+    if made is None:
+        print(f"share {share[0]} of {share[1]} is empty: there are fewer files than shares")
+    else:
+        _say_made(made.facts, out)
     return 0
 
 
