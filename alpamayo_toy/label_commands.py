@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return job(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from alpamayo_toy.labels.pickles import one_line
+
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code

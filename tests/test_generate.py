@@ -1,4 +1,4 @@
-"""Labels made by running a teacher: the synthetic one here, a stand-in for NVIDIA's model, and what a killed run leaves."""
+"""Labels made by running a teacher: the synthetic one, a stand-in for NVIDIA's model, and what a killed run leaves."""
 
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def test_what_a_stopped_run_has_asked_is_not_asked_again(tmp_path: Path, monkeyp
 def test_shares_of_a_model_are_its_clips(tmp_path: Path) -> None:
     for i in (1, 2):
         by_model(Recorded(), "Recorded", CLIPS, 1, 0, tmp_path / str(i), (i, 2))
-    assert [list(load_labels(tmp_path / str(i)).clip_id) for i in (1, 2)] == [["clip-0", "clip-2"], ["clip-1", "clip-3"]]
+    assert list(load_labels(tmp_path / "1").clip_id) == ["clip-0", "clip-2"]
+    assert list(load_labels(tmp_path / "2").clip_id) == ["clip-1", "clip-3"]
 
 
 class FakePackage:
@@ -137,7 +138,7 @@ def test_the_adapter_speaks_the_packages_language(tmp_path: Path, monkeypatch: p
 
 
 def test_a_missing_package_or_list_is_one_line(tmp_path: Path, command: Command) -> None:
-    with pytest.raises(UserError, match="must hold one of Alpamayo-1.5, Alpamayo-R1"):
+    with pytest.raises(UserError, match=r"must hold one of Alpamayo-1\.5, Alpamayo-R1"):
         AlpamayoModel("gpt")
     (tmp_path / "clips.txt").write_text("# my clips\nabc 5100000\n\ndef\n")
     assert listed(tmp_path / "clips.txt") == [("abc", 5_100_000), ("def", 5_100_000)]

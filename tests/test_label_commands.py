@@ -1,4 +1,4 @@
-"""scripts/labels.py as a user runs it: what it prints, what it writes, its exit codes, and one line for every mistake."""
+"""scripts/labels.py as a user runs it: what it prints and writes, its exit codes, one line for every mistake."""
 
 import json
 from pathlib import Path

@@ -31,8 +31,21 @@ MUTATIONS = int(os.environ.get("ALPAMAYO_TOY_MUTATIONS", "40"))
 DATA = Path(__file__).parent / "data" / "labels.npz"
 SLOWEST = 5.0  # s
 DTYPES = ("?", "c16", "U", "u1", "i1", "f2", "f4", ">f8", ">i4", "i8", "u8", "M8[s]", "S8", "O")
-NUMBERS = (np.nan, np.inf, -np.inf, 1e308, -1e308, 1e200, 1e39, 1e-310, 1e6, 0.0, -1.0)
-STRINGS = ("", "\ud800", "a\nb", "a\0b", "\0", "x" * 10_000, "é" * 300, "\x1b[2J", "../../etc", "[[", "['a', ['b']]", "nan")
+NUMBERS = (np.nan, np.inf, -np.inf, 1e308, -1e308, 1e200, 1e39, 1e29, 1e-310, 1e6, 0.0, -1.0)
+STRINGS = (
+    "",
+    "\ud800",
+    "a\nb",
+    "a\0b",
+    "\0",
+    "x" * 10_000,
+    "é" * 300,
+    "\x1b[2J",
+    "../../etc",
+    "[[",
+    "['a', ['b']]",
+    "nan",
+)
 INTEGERS = (0, 1, -1, 65, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30, 10**400, 10**5000)
 Draw = np.random.Generator
 
@@ -296,13 +309,16 @@ def flat() -> list[Any]:
     }
     beside = {"gt_xyz": xyz[:, 0], "hist_xyz": history, "hist_rot": turned}
     more = {name: value.reshape(N, -1).repeat(K, 0).tolist() for name, value in beside.items()}
-    return [content, {**content, **more, "coc": ["go"] * rows, "v0": v0.repeat_interleave(K).tolist(), "dt": [0.1] * rows}]
+    return [
+        content,
+        {**content, **more, "coc": ["go"] * rows, "v0": v0.repeat_interleave(K).tolist(), "dt": [0.1] * rows},
+    ]
 
 
 def poses() -> list[Any]:
     t = np.arange(0, 12, 0.1)
     names = ("qx", "qy", "qz", "y", "z")
-    content = {"timestamp": np.round(t * 1e6).astype(np.int64), **{name: 0 * t for name in names}}
+    content = {"timestamp": np.round(t * 1e6).astype(np.int64), **dict.fromkeys(names, 0 * t)}
     return [{**content, "qw": np.ones(len(t)), "x": 10 * t}]
 
 
@@ -355,10 +371,17 @@ def save_edited(draw: Draw, whole: Any, form: Form, path: Path) -> None:
                 continue
 
 
-def broken_set(draw: Draw, folder: Path) -> Path:
+def whole_set(folder: Path) -> Path:
     as_npz(own()[0], folder / "own.npz")
     convert([folder / "own.npz"], folder / "set")
-    files = [file for file in sorted((folder / "set").rglob("*")) if file.suffix == ".npy" or file.name == "labels.json"]
+    return folder / "set"
+
+
+def broken_set(draw: Draw, folder: Path) -> Path:
+    whole_set(folder)
+    files = [
+        file for file in sorted((folder / "set").rglob("*")) if file.suffix == ".npy" or file.name == "labels.json"
+    ]
     path = chosen(draw, files) if draw.random() < 0.7 else folder / "set" / "labels.json"
     if draw.random() < 0.4:
         path.write_bytes(garbled(draw, path.read_bytes()))
@@ -442,3 +465,134 @@ def test_whatever_is_broken_ends_in_a_line(tmp_path: Path, name: str) -> None:
         shutil.rmtree(folder)
         outcomes.add(outcome)
     assert outcomes == {"loaded", "refused"}
+
+
+def edit(**changes: Any) -> Callable[[Any], None]:
+    return lambda content: content.update(changes)
+
+
+def wide(key: str, value: Any) -> Callable[[Any], None]:
+    """One number of an array, or one text of a column, replaced."""
+
+    def change(content: Any) -> None:
+        content[key] = content[key].copy()
+        content[key][(0,) * content[key].ndim if isinstance(content[key], np.ndarray) else 0] = value
+
+    return change
+
+
+FOUND: list[tuple[str, int, Callable[[Any], Any], str]] = [
+    ("labels_npz", 0, edit(dt=np.array([0.1, 0.1])), "dt must be one number of seconds"),
+    ("labels_npz", 0, edit(dt=np.float64(np.nan)), "dt must be one number of seconds"),
+    ("labels_npz", 0, edit(dt=np.float64(1e200)), "dt is 1e.200 s; it must be between"),
+    ("labels_npz", 0, edit(clip_id=np.array("c")), "clip_id must be a row of strings"),
+    ("labels_npz", 0, edit(context=np.float64(1.0)), "context must have"),
+    ("labels_npz", 0, edit(t0_us=np.full(N, 2**63, dtype=np.uint64)), "t0_us must hold integers of 64 bits"),
+    ("labels_npz", 0, edit(v0=np.full(N, -1e200)), "v0 of clip synthetic-0-0 holds numbers beyond 1e"),
+    ("labels_npz", 0, edit(history=np.full((N, 16, 4), np.inf)), "history of clip synthetic-0-0 holds infinite values"),
+    ("labels_npz", 0, edit(clip_id=np.array(["x" * 1001] * N)), "clip_id of clip 0 has 1001 characters"),
+    ("labels_npz", 1, edit(v0=np.ones((N, 1))), "v0 must have one row for each of 4 clips"),
+    ("labels_npz", 1, edit(teacher=np.ones((N, 0, 64, 2))), "teacher must have shape"),
+    ("results_json", 0, lambda clips: clips[1].update(clip_id="x" * 10_000), "clip_id of clip 1 has 10000 characters"),
+    ("results_json", 0, lambda clips: clips[1].update(clip_id="a\nb", pred_xyz=1), r"clip a\\nb must have shape"),
+    ("results_json", 0, lambda clips: clips[1].update(pred_xyz=[[[1e200, 0, 0]] * 64] * K), "holds numbers beyond 1e"),
+    ("clip_json", 0, lambda clip: clip["trajectory"].update(duration_sec=1e200), "duration_sec of clip c0 must be"),
+    ("clip_json", 0, lambda clip: clip["trajectory"].update(duration_sec=1e6), "it must be between"),
+    ("clip_json", 0, lambda clip: clip.update(clip_id=deep(900)), "clip_id|nested too deeply"),
+    ("community_npz", 0, edit(clip_ids=np.array("c")), "clip_ids must have one text for each clip"),
+    ("community_npz", 0, edit(coc_texts=np.array("go")), "coc_texts must have one text for each clip"),
+    ("community_npz", 0, edit(t0_us=np.array(5)), "t0_us must hold integers of 64 bits"),
+    ("community_npz", 0, edit(clip_ids=np.array(["c"] * N), t0_us=np.full((N, 1), 5)), "t0_us must hold integers"),
+    ("drives_npz", 0, edit(t0_s=np.full(3, 1e308)), "t0_s must hold seconds"),
+    ("flat_parquet", 1, wide("v0", float("inf")), "v0 of clip c0 holds NaN or infinite values"),
+    ("drives_npz", 0, edit(t0_s=np.full(3, 60_000, dtype=np.float16), dt=np.float64(1e9)), "dt is"),
+    ("drives_npz", 0, edit(dt=np.float64(1e-200)), "dt is 0.0 s; it must be between"),
+    ("drives_pt", 0, edit(t0_us=[{"a": torch.ones(30, 30)}]), "t0_us must hold integers"),
+    ("drives_pt", 0, lambda clip: clip.update({"\x1b": clip.pop("ego_future_xyz")}), r"keys \\x1b, clip_id"),
+    ("flat_parquet", 0, wide("clip_id", "x" * 1001), "clip_id of clip 0 has 1001 characters"),
+    ("egomotion", 0, wide("qw", 1e200), "row 0 holds numbers beyond 1e"),
+    ("set", 0, lambda facts: facts["fields"].remove("v0"), "'v0 is missing or not what it should be'"),
+    ("set", 0, edit(dt="fast"), "'dt is missing or not what it should be'"),
+    ("set", 0, edit(dt=1e200), "it must be between"),
+    ("set", 0, lambda facts: facts.pop("scenario_source"), "no index of a label set"),
+    ("set", 0, edit(scenario_source="no"), "scenario_source must be file or future"),
+    ("set", 0, lambda facts: facts["shards"][0].update(files=[]), "no index of a label set"),
+    ("set", 0, lambda facts: facts["shards"][0].update(files={"../../x": ""}), "lead elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("name", "which", "change", "message"), FOUND)
+def test_what_once_was_found_stays_one_line(
+    tmp_path: Path, name: str, which: int, change: Callable[[Any], Any], message: str
+) -> None:
+    if name in ("flat_parquet", "egomotion"):
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    if name == "set":
+        path = whole_set(tmp_path)
+        content = json.loads((path / "labels.json").read_text())
+        change(content)
+        as_json(content, path / "labels.json")
+    else:
+        path = tmp_path / FORMS[name].name
+        content = copy.deepcopy(FORMS[name].contents()[which])
+        change(content)
+        FORMS[name].save(content, path)
+    with pytest.raises(UserError, match=message) as caught:
+        load_labels(path)
+    assert stated(caught.value, path) is None
+    assert tried(path)[1] is None
+
+
+ARRAYS: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("teacher", lambda data: data[:128] + np.full(N * K * 64 * 16, np.nan, "<f4").tobytes()[: len(data) - 128], "NaN"),
+    ("clip_id", lambda data: data[:128] + b"\xff" + data[129:], "does not hold the strings that its ends say"),
+    ("clip_id_ends", lambda data: data[:128] + b"\xff" * 8 + data[136:], "does not hold the strings"),
+    ("v0", lambda data: data.replace(b", }", b",\0}"), "is no array of a label set"),
+    ("scenario", lambda data: data[:-8] + b"\x63" + data[-7:], "scenario must be -1"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), ARRAYS)
+def test_a_damaged_array_of_a_set_is_one_line(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes], message: str
+) -> None:
+    path = whole_set(tmp_path)
+    (array,) = path.glob(f"shards/*/{name}.npy")
+    array.write_bytes(change(array.read_bytes()))
+    with pytest.raises(UserError, match=message) as caught:
+        load_labels(path)
+    assert stated(caught.value, path) is None
+    assert tried(path)[1] is None
+
+
+def test_a_file_that_a_set_lost_is_damage(tmp_path: Path) -> None:
+    path = whole_set(tmp_path)
+    content = json.loads((path / "labels.json").read_text())
+    content["shards"][0]["files"]["gone.npy"] = ""
+    as_json(content, path / "labels.json")
+    assert "gone.npy is not the file that labels.json vouches for" in check_paths([path], "auto", False, False)[1]
+    assert len(load_labels(path)) == N
+
+
+def test_one_long_text_does_not_make_all_of_them_long(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    content = flat()[1]
+    content["coc"] = ["x" * 100_000, *content["coc"][1:]]
+    as_parquet(content, tmp_path / "flat.parquet")
+    text = load_labels(tmp_path / "flat.parquet").text
+    assert text is not None
+    assert text.dtype == object
+
+
+def test_a_header_that_looks_like_that_of_python_2_warns_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    as_npz(own()[0], path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["t0_us.npy"] = members["t0_us.npy"].replace(b"(4,), ", b"(4L,),")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_labels(path).t0_us.tolist() == list(range(N))

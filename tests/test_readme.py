@@ -68,5 +68,5 @@ def test_its_schema_is_the_files(run: Path) -> None:
 
 def test_every_module_stands_in_the_tree() -> None:
     tree = README.partition("## The tree")[2]
-    for path in (ROOT / "alpamayo_toy").glob("*.py"):
+    for path in (ROOT / "alpamayo_toy").rglob("*.py"):
         assert path.name == "__init__.py" or path.name in tree

@@ -21,10 +21,18 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
     A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
     cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
+    from alpamayo_toy.labels.pickles import one_line
+
+    try:
+        return _loaded(Path(path), told)
+    except UserError as error:
+        raise UserError(one_line(str(error))) from None
+
+
+def _loaded(path: Path, told: str) -> Labels:
     from alpamayo_toy.labels.raw import RawClips, gathered, labels_of
     from alpamayo_toy.labels.reading import read
 
-    path = Path(path)
     parts: list[Labels] = []
     waiting: list[RawClips] = []
     for part in read(path, told):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.action_space import BOUNDS, trajectory_to_actions
-from alpamayo_toy.labels.raw import RawClips, labels_of
+from alpamayo_toy.labels.raw import TIME_STEPS, RawClips, labels_of
 from alpamayo_toy.rollout import UnicycleRollout
 from alpamayo_toy.trajectory import DT, HORIZON
 
@@ -44,7 +44,6 @@ WARNINGS = {
 }
 
 STEPS = 4  # fewer cannot be inverted
-TIME_STEPS = (1e-3, 10.0)  # s, outside of it the unit is not seconds
 ORTHONORMAL = 1e-2  # of R R^T - 1: bfloat16 leaves 4e-3, float32 1e-7
 TOP_SPEED = 120.0  # m/s, faster than any road car
 AT_ORIGIN = 1e-4  # m, a first row closer than this is t0 itself, rounded

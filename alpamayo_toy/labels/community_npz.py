@@ -31,8 +31,8 @@ def is_history(names: Collection[str]) -> bool:
 def clips(content: dict[str, Any], path: Path) -> Iterator[RawClips]:
     """All clips at once, one sample each. Raises UserError for arrays whose rows do not match."""
     for key in ("clip_ids", "coc_texts"):
-        if np.ndim(content.get(key, [])) != 1 and not isinstance(content[key], list):
-            raise UserError(f"{path}: {key} must have one text for each clip (got {np.shape(content[key])})")
+        if not isinstance(content.get(key, []), list) and content[key].ndim != 1:
+            raise UserError(f"{path}: {key} must have one text for each clip (got {content[key].shape})")
     clip_id = names(f"{path}: clip_ids", content["clip_ids"])
     n = len(clip_id)
     teacher = points(f"{path}: trajectory_xyz", content["trajectory_xyz"], 3, "(N, T, 3)")

@@ -109,12 +109,9 @@ def _t0_us(path: Path, content: dict[str, Any], n: int) -> np.ndarray:
         values = _per_clip(path, content, name, n)
         if values is None:
             continue
-        sound = values.dtype.kind in ("iuf" if name == "t0_s" else "iu") and bool(
-            (np.abs(values.astype(np.float64)) < 2**63 / unit).all()
-        )
-        if not sound:
-            raise UserError(
-                f"{path}: {name} must hold {'seconds' if name == 't0_s' else 'integers'} (got {str(values[:3])[:100]})"
-            )
-        return np.round(values * unit).astype(np.int64) if name == "t0_s" else values.astype(np.int64)
+        kinds, wanted = ("iuf", "seconds") if name == "t0_s" else ("iu", "integers")
+        if values.dtype.kind not in kinds or not (np.abs(values.astype(np.float64)) < 2**63 / unit).all():
+            raise UserError(f"{path}: {name} must hold {wanted} (got {str(values[:3])[:100]})")
+        us = np.round(values.astype(np.float64) * unit) if name == "t0_s" else values
+        return us.astype(np.int64)
     return np.zeros(n, dtype=np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.flat_parquet import opened
-from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.raw import BEYOND, LARGEST, RawClips
 from alpamayo_toy.trajectory import HORIZON
 
 QUATERNION = ("qx", "qy", "qz", "qw")
@@ -70,8 +70,9 @@ def _recording(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         nulls = [columns[name].is_null().to_numpy(zero_copy_only=False) for name in names]
         times = columns["timestamp"].cast("int64").fill_null(0).to_numpy()
         poses = np.stack([columns[name].cast("float64").to_numpy(zero_copy_only=False) for name in names[1:]], 1)
-    lengths = np.linalg.norm(poses[:, :4], axis=1)
     _refuse_row(path, np.any(nulls, axis=0) | ~np.isfinite(poses).all(1), "holds NaN, infinite values or null")
+    _refuse_row(path, (np.abs(poses) > LARGEST).any(1), f"holds {BEYOND}")
+    lengths = np.linalg.norm(poses[:, :4], axis=1)
     _refuse_row(
         path, ~((lengths > 1e-6) & np.isfinite(lengths)), "holds a quaternion of length 0, which is no rotation"
     )

@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import struct
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
+from alpamayo_toy.labels.archive import HEADER_FAULTS
+from alpamayo_toy.labels.arrays import names
 from alpamayo_toy.recovery import label_actions
 from alpamayo_toy.scenarios import STANDSTILL
 from alpamayo_toy.trajectory import Labels
@@ -43,6 +46,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 TORCH_DTYPES = {"<f4": torch.float32, "<f8": torch.float64, "<i8": torch.int64}
 STRINGS = ("clip_id", "source", "v0_source", "text")
+NEEDED = ("clip_id", "t0_us", "v0", "teacher", "scenario", "source", "v0_source")
 BATCH = 4096  # clips that batches() reads at once
 
 
@@ -62,9 +66,10 @@ def open_set(path: Path) -> "LabelSet":
         facts = json.loads((folder / INDEX).read_bytes())
         if facts["format"] != FORMAT:
             raise UserError(f"{folder / INDEX} has format {facts['format']}; this version reads {FORMAT}")
+        _check_facts(facts)
         shards = [Shard.opened(folder, entry, facts) for entry in facts["shards"]]
         return LabelSet(folder, facts, shards)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, MemoryError) as error:
         raise UserError(f"{folder} is no whole label set: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, UserError):
@@ -86,6 +91,8 @@ class Shard:
         folder, clips = out / "shards" / entry["name"], entry["clips"]
         if not isinstance(clips, int) or clips < 1 or folder.parent.name != "shards" or folder.name.startswith("."):
             raise UserError(f"{folder} is no shard of {clips} clips")
+        if any(Path(name).name != name or "\0" in name for name in entry["files"].keys() | {entry["name"]}):
+            raise UserError(f"{folder}: its name or those of its files lead elsewhere")
         shapes = shapes_of(facts)
         arrays = {name: _mapped(folder / f"{name}.npy") for name in facts["fields"] if name in DTYPES}
         for name, array in arrays.items():
@@ -95,15 +102,21 @@ class Shard:
         for name in STRINGS:
             if name in facts["fields"]:
                 letters, ends = _mapped(folder / f"{name}.npy"), _mapped(folder / f"{name}_ends.npy")
-                if ends.shape != (clips,) or ends[-1] != len(letters) or letters.dtype != np.uint8:
+                sound = ends.shape == (clips,) and ends.dtype == np.int64 and letters.ndim == 1
+                if not sound or ends[-1] != len(letters) or letters.dtype != np.uint8:
                     raise UserError(f"{folder / name}.npy does not hold {clips} strings")
                 arrays[name], arrays[f"{name}_ends"] = letters, ends
         return cls(folder, clips, arrays)
 
     def strings(self, name: str, rows: np.ndarray) -> list[str]:
         letters, ends = self.arrays[name], self.arrays[f"{name}_ends"]
-        starts = np.where(rows > 0, ends[rows - 1], 0)
-        return [letters[a:b].tobytes().decode() for a, b in zip(starts, ends[rows], strict=True)]
+        starts, stops = np.where(rows > 0, ends[rows - 1], 0), ends[rows]
+        try:
+            if ((starts < 0) | (stops < starts)).any():
+                raise ValueError("they do not rise")
+            return [letters[a:b].tobytes().decode() for a, b in zip(starts, stops, strict=True)]
+        except ValueError as error:
+            raise UserError(f"{self.folder / name}.npy does not hold the strings that its ends say: {error}") from None
 
     def keys(self) -> tuple[list[str], np.ndarray]:
         """clip_id and t0_us of its clips."""
@@ -112,10 +125,15 @@ class Shard:
 
 def _mapped(path: Path) -> np.ndarray:
     """The file as an array that is read page by page; never a pickle."""
+    mode: Literal["r"] | None = "r"
     if path.stat().st_size == HEADER_BYTES:  # mmap takes no empty array: a header and nothing behind it
-        empty: np.ndarray = np.load(path, allow_pickle=False)
-        return empty
-    mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        mode = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a header that looks as if Python 2 had written it
+            mapped: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except HEADER_FAULTS as error:
+        raise UserError(f"{path} is no array of a label set: {error!r:.200}") from None
     return mapped
 
 
@@ -166,14 +184,17 @@ class LabelSet:
                 texts[name] = np.empty(len(index), dtype=object)
                 texts[name][order] = [text for shard, _, rows in pieces for text in shard.strings(name, rows)]
                 if name != "text":  # one long text must not make all of them long
-                    texts[name] = texts[name].astype(str)
+                    texts[name] = names(f"{self.folder}: {name}", texts[name])
         rows: dict[str, Any] = {**self.numbers(index), **texts}
-        return Labels(
-            **rows,
-            scenario_source=self.facts["scenario_source"],
-            context_names=tuple(self.facts["context_names"]),
-            dt=self.facts["dt"],
-        )
+        try:
+            return Labels(
+                **rows,
+                scenario_source=self.facts["scenario_source"],
+                context_names=tuple(self.facts["context_names"]),
+                dt=self.facts["dt"],
+            )
+        except ValueError as error:
+            raise UserError(f"{self.folder}: {error}") from None
 
     def batches(self, size: int = BATCH) -> Iterator[Labels]:
         """All clips in their order."""
@@ -188,7 +209,7 @@ class LabelSet:
     def damaged(self) -> list[str]:
         """The files whose bytes are not those that labels.json vouches for."""
         files = [(s.folder / n, digest) for s, e in self._entries() for n, digest in e["files"].items()]
-        return [str(path.relative_to(self.folder)) for path, digest in files if file_digest(path) != digest]
+        return [str(path.relative_to(self.folder)) for path, digest in files if not _is(path, digest)]
 
     def _entries(self) -> Iterable[tuple[Shard, dict[str, Any]]]:
         return zip(self.shards, self.facts["shards"], strict=True)
@@ -202,6 +223,27 @@ class LabelSet:
                 found.append((shard, slice(first, border), index[first:border] - start))
             first, start = border, end
         return found
+
+
+def _is(path: Path, digest: str) -> bool:
+    try:
+        return file_digest(path) == digest
+    except OSError:
+        return False
+
+
+def _check_facts(facts: Any) -> None:
+    """Raise ValueError, KeyError or TypeError for an index that does not say what every set says."""
+    counts = {name: facts[name] for name in ("samples", "horizon", "history_poses")}
+    wrong = [name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**31]
+    wrong += [name for name in ("fields", "context_names", "shards") if not isinstance(facts[name], list)]
+    wrong += [name for name in ("fields", "context_names") if not all(isinstance(text, str) for text in facts[name])]
+    wrong += ["dt"] if type(facts["dt"]) not in (int, float) else []
+    wrong += ["scenario_source"] if not isinstance(facts["scenario_source"], str) else []
+    wrong += [name for name in ("sources", "dropped") if not isinstance(facts[name], list | dict)]
+    wrong += [name for name in NEEDED if name not in facts["fields"]]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is missing or not what it should be")
 
 
 def shapes_of(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -293,7 +335,10 @@ class ShardWriter:
         if name not in self._files:
             self._files[name] = (self._partial / f"{name}.npy").open("wb")
             self._files[name].write(bytes(HEADER_BYTES))  # written in the end, when the number of rows is known
-        self._files[name].write(np.ascontiguousarray(array).data)
+        try:
+            self._files[name].write(np.ascontiguousarray(array).data)
+        except OSError as error:  # a write that fails does not say where
+            raise OSError(error.errno, error.strerror, str(self.folder / f"{name}.npy")) from None
 
 
 def _header(name: str, rows: int, common: dict[str, Any]) -> bytes:

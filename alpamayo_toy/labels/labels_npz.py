@@ -11,9 +11,10 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
-from alpamayo_toy.labels.raw import RawClips, check_finite, labels_of
-from alpamayo_toy.scenarios import Scenario, classify
-from alpamayo_toy.trajectory import UNKNOWN_SCENARIO, Labels
+from alpamayo_toy.labels.arrays import integers, names, seconds
+from alpamayo_toy.labels.raw import RawClips, check_finite, check_labels, check_step, labels_of
+from alpamayo_toy.scenarios import classify
+from alpamayo_toy.trajectory import DT, Labels
 
 NUMBERS = ("v0", "teacher", "ground_truth", "history", "context")
 STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
@@ -40,42 +41,49 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
         other = [value for value in values if not isinstance(value, str)] if isinstance(values, list) else []
         if other:
             raise UserError(f"{path}: {name} must hold strings (got {str(other[0])[:40]})")
-    rest: dict[str, Any] = {name: np.array(arrays[name]).astype(str) for name in STRINGS if name in arrays}
+    flat = [name for name in STRINGS if name in arrays and np.ndim(arrays[name]) != 1]
+    if flat:
+        raise UserError(f"{path}: {flat[0]} must be a row of strings (got shape {np.shape(arrays[flat[0]])})")
+    rest: dict[str, Any] = {}
+    for name in STRINGS:
+        if name in arrays:
+            texts = arrays[name] if isinstance(arrays[name], list) else arrays[name].astype(str).tolist()
+            rest[name] = np.array(texts, dtype=object) if name == "text" else names(f"{path}: {name}", texts)
     for name in NUMBERS:
         if name in arrays:
             rest[name] = _float(path, name, arrays[name])
     n = len(rest["clip_id"])
     for name in ("t0_us", "scenario"):
         if name in arrays:
-            if arrays[name].dtype.kind not in "iu":
-                raise UserError(f"{path}: {name} must hold integers (got {arrays[name].dtype})")
-            rest[name] = torch.from_numpy(arrays[name].astype(np.int64))
-    rest["dt"] = float(arrays.get("dt", np.array(0.1)))
+            rest[name] = torch.from_numpy(integers(f"{path}: {name}", arrays[name]))
+    rest["dt"] = seconds(f"{path}: dt", arrays.get("dt", DT))
+    check_step(path, rest["dt"])
     if "context_names" in rest:
         rest["context_names"] = tuple(rest["context_names"].tolist())
     elif "context" in rest:
-        rest["context_names"] = tuple(f"context_{i}" for i in range(rest["context"].shape[-1]))
+        rest["context_names"] = tuple(
+            f"context_{i}" for i in range(rest["context"].shape[-1] if rest["context"].dim() == 2 else 0)
+        )
     if "scenario" in rest:
         rest["scenario_source"] = str(arrays.get("scenario_source", np.array("file")))
-        outside = (rest["scenario"] < UNKNOWN_SCENARIO) | (rest["scenario"] >= len(Scenario))
-        if bool(outside.any()):
-            raise UserError(f"{path}: scenario must be -1 (unknown) or 0 to {len(Scenario) - 1}")
     try:
-        return _made(path, rest, n)
+        labels = _made(path, rest, n)
     except ValueError as error:
         raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
+    check_labels(labels, path)
+    return labels
 
 
 def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     teacher, clip_id = rest.pop("teacher"), rest.pop("clip_id")
-    if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or n == 0:
+    if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or 0 in teacher.shape:
         wanted = f"({n}, K, T, 4) or ({n}, K, T, 2) for {n} clip ids, none of them 0"
         raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
     if teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {teacher.shape[2]} steps; at least 4 are needed")
     check_finite(path, clip_id, "teacher", teacher.numpy())
     for name in PER_CLIP & set(rest):
-        if rest[name].shape[:1] != (n,):
+        if rest[name].shape[:1] != (n,) or (name == "v0" and rest[name].dim() != 1):
             raise UserError(f"{path}: {name} must have one row for each of {n} clips (got {tuple(rest[name].shape)})")
     truth = rest.get("ground_truth")
     if truth is not None and (truth.dim() != 3 or truth.shape[-1] != teacher.shape[-1]):

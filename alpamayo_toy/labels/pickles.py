@@ -159,7 +159,7 @@ def shown(text: str) -> str:
 
 
 def one_line(message: str) -> str:
-    """A message, whatever of a file it repeats, as one line of printable characters; a long one is cut in its middle."""
+    """A message, whatever of a file it repeats, as one printable line; a long one is cut in its middle."""
     cut = message if len(message) <= 900 else f"{message[:600]} ... {message[-250:]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 

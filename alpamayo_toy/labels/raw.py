@@ -12,8 +12,12 @@ from torch import Tensor
 from alpamayo_toy.action_space import estimate_speeds, regularised_states
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.recovery import EXACT, alternation, continuous, recover_states, recover_v0, smoothed_heading
-from alpamayo_toy.scenarios import classify
-from alpamayo_toy.trajectory import DT, Labels
+from alpamayo_toy.scenarios import Scenario, classify
+from alpamayo_toy.trajectory import DT, UNKNOWN_SCENARIO, Labels
+
+TIME_STEPS = (1e-3, 10.0)  # s, outside of it the unit is not seconds
+LARGEST = 1e30  # m, rad or m/s: what lies beyond overflows in float32 sooner or later
+BEYOND = f"numbers beyond {LARGEST:g}"
 
 
 @dataclass(frozen=True)
@@ -79,33 +83,49 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
     and all speeds and headings come from the regularised systems ("smoothed"). Ground truth always takes those. The
     scenario is the one that the first sample looks like ("future").
     """
-    for what, points in (("teacher", raw.teacher), ("ground truth", raw.ground_truth)):
-        if points is not None:
-            check_finite(path, raw.clip_id, what, points[..., :2])
-    told = raw.has_history
-    for turns in (raw.history, raw.history_rotation):
-        if turns is not None:
-            check_finite(path, raw.clip_id[told], "history", turns[told])
+    _check_numbers(raw, path)
     if raw.teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {raw.teacher.shape[2]} steps; at least 4 are needed")
+    check_step(path, raw.dt)
     teacher, yaw = _tensor(raw.teacher)[..., :2], _yaw(raw.rotation)
     past = _history(raw)
     v0, states, sources = _driven(raw, teacher, yaw, past)
     truth = raw.ground_truth
-    return Labels(
-        clip_id=raw.clip_id,
-        t0_us=torch.from_numpy(raw.t0_us),
-        v0=v0,
-        teacher=states,
-        scenario=classify(states[:, 0], v0),
-        source=raw.source,
-        v0_source=sources,
-        scenario_source="future",
-        ground_truth=None if truth is None else _recorded(truth, raw.ground_truth_rotation, v0, raw.dt),
-        history=past,
-        text=raw.text,
-        dt=raw.dt,
-    )
+    try:
+        return Labels(
+            clip_id=raw.clip_id,
+            t0_us=torch.from_numpy(raw.t0_us),
+            v0=v0,
+            teacher=states,
+            scenario=classify(states[:, 0], v0),
+            source=raw.source,
+            v0_source=sources,
+            scenario_source="future",
+            ground_truth=None if truth is None else _recorded(truth, raw.ground_truth_rotation, v0, raw.dt),
+            history=past,
+            text=raw.text,
+            dt=raw.dt,
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _check_numbers(raw: RawClips, path: Path) -> None:
+    told = raw.has_history
+    flat: dict[str, np.ndarray | None] = {"v0": raw.v0}
+    for what, points in (("teacher", raw.teacher), ("ground truth", raw.ground_truth)):
+        flat[what] = None if points is None else points[..., :2]
+    rest = {"rotation": raw.rotation, "rotation of ground truth": raw.ground_truth_rotation}
+    for what, values in (flat | rest).items():
+        if values is not None:
+            check_finite(path, raw.clip_id, what, values)
+    flat["history"] = None if raw.history is None else np.where(told[:, None, None], raw.history[..., :2], 0)
+    for what, values in flat.items():
+        if values is not None:
+            check_size(path, raw.clip_id, what, values)
+    for turns in (raw.history, raw.history_rotation):
+        if turns is not None:
+            check_finite(path, raw.clip_id[told], "history", turns[told])
 
 
 def _driven(
@@ -166,9 +186,37 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 def check_finite(path: Path, clip_id: np.ndarray, what: str, values: np.ndarray) -> None:
     """Raise UserError naming the first clip with NaN or infinite values."""
-    bad = ~np.isfinite(values).all(tuple(range(1, values.ndim)))
+    _refuse(path, clip_id, what, ~np.isfinite(values), "NaN or infinite values")
+
+
+def check_size(path: Path, clip_id: np.ndarray, what: str, values: np.ndarray) -> None:
+    """Raise UserError naming the first clip with numbers that no drive has."""
+    _refuse(path, clip_id, what, np.abs(values) > LARGEST, BEYOND)
+
+
+def _refuse(path: Path, clip_id: np.ndarray, what: str, wrong: np.ndarray, reason: str) -> None:
+    bad = wrong.any(tuple(range(1, wrong.ndim)))
     if bad.any():
-        raise UserError(f"{path}: {what} of clip {clip_id[int(bad.argmax())]} holds NaN or infinite values")
+        raise UserError(f"{path}: {what} of clip {clip_id[int(bad.argmax())]} holds {reason}")
+
+
+def check_step(path: Path, dt: float) -> None:
+    """Raise UserError for a step that no drive is sampled at."""
+    if not TIME_STEPS[0] <= dt <= TIME_STEPS[1]:
+        raise UserError(f"{path}: dt is {dt} s; it must be between {TIME_STEPS[0]} and {TIME_STEPS[1]}")
+
+
+def check_labels(labels: Labels, path: Path) -> None:
+    """Raise UserError for what Labels takes and no arithmetic does: absurd numbers, steps and scenarios."""
+    check_step(path, labels.dt)
+    for what in ("teacher", "v0", "ground_truth", "history", "context"):
+        values = getattr(labels, what)
+        if values is not None:  # NaN stands for what is unknown, where Labels allows it
+            _refuse(path, labels.clip_id, what, values.isinf().numpy(), "infinite values")
+            check_size(path, labels.clip_id, what, values.numpy())
+    outside = (labels.scenario < UNKNOWN_SCENARIO) | (labels.scenario >= len(Scenario))
+    if bool(outside.any()):
+        raise UserError(f"{path}: scenario must be {UNKNOWN_SCENARIO} (unknown) or 0 to {len(Scenario) - 1}")
 
 
 def as_raw(labels: Labels) -> RawClips:

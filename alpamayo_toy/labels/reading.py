@@ -19,7 +19,8 @@ from alpamayo_toy.labels import (
     sample_pt,
 )
 from alpamayo_toy.labels.archive import read_npz, read_pt
-from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.pickles import one_line
+from alpamayo_toy.labels.raw import RawClips, check_labels
 from alpamayo_toy.trajectory import Labels
 
 Part = RawClips | Labels | UserError
@@ -41,13 +42,23 @@ SUFFIXES = (".json", ".npz", ".pt", ".parquet")
 
 def read(path: Path, told: str = "auto") -> Iterator[Part]:
     """The clips of a file or folder, in batches as they come; told names one of FORMATS. Raises UserError."""
+    try:
+        for part in _parts(path, told):
+            yield UserError(one_line(str(part))) if isinstance(part, UserError) else part
+    except UserError as error:
+        raise UserError(one_line(str(error))) from None
+
+
+def _parts(path: Path, told: str) -> Iterator[Part]:
     if told not in ("auto", *FORMATS):
         raise UserError(f"there is no label format {told}; known: auto, {', '.join(FORMATS)}")
     if not path.exists():
         raise UserError(f"there is no label file {path}")
     if label_set.is_set(path):
         _expect(path, told, "set")
-        yield from label_set.open_set(path).batches()
+        for labels in label_set.open_set(path).batches():
+            check_labels(labels, path)
+            yield labels
         return
     for file in files_of(path):
         yield from _file(file, told)
@@ -87,6 +98,8 @@ def _file(path: Path, told: str) -> Iterator[Part]:
             raise UserError(f"{path}: cannot read {suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply") from None
     except ValueError as error:  # what Labels finds wrong
         raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
 
