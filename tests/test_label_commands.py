@@ -1,7 +1,9 @@
 """scripts/labels.py as a user runs it: what it prints and writes, its exit codes, one line for every mistake."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -9,66 +11,81 @@ from conftest import ROOT, Command
 from test_readers import clip_jsons, community, results_json
 
 from alpamayo_toy import load_labels
+from alpamayo_toy.label_commands import main
+
+Labels = Callable[..., CompletedProcess[str]]
 
 DATA = ROOT / "tests" / "data" / "labels.npz"
 
 
-def test_check_tells_sound_from_suspicious_from_unusable(tmp_path: Path, command: Command) -> None:
+@pytest.fixture
+def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Labels:
+    """labels.py with arguments in an empty folder, in this process: the tests of mistakes run the script itself."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> CompletedProcess[str]:
+        capsys.readouterr()
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        return CompletedProcess(arguments, code, out, err)
+
+    return run
+
+
+def test_check_tells_sound_from_suspicious_from_unusable(tmp_path: Path, labels: Labels) -> None:
     path = results_json(tmp_path)
     clips = json.loads(path.read_text())
     for clip in clips:
         clip["cot"] = "go"
     path.write_text(json.dumps(clips))
-    sound = command("labels", "check", "results.json")
+    sound = labels("check", "results.json")
     assert sound.returncode == 0, sound.stdout
     assert "sound" in sound.stdout
     clips[1]["pred_xyz"][0][5][0] = float("nan")
     path.write_text(json.dumps(clips))
-    some = command("labels", "check", "results.json", "--json", "verdict.json")
+    some = labels("check", "results.json", "--json", "verdict.json")
     assert some.returncode == 1
     assert "non_finite" in some.stdout
     assert "clip-1" in some.stdout
     verdict = json.loads((tmp_path / "verdict.json").read_text())["files"][0]
     assert verdict["errors"]["non_finite"]["clips"] == ["clip-1 1"]
     assert (verdict["clips"], verdict["kept"]) == (4, 3)
-    strict = command("labels", "check", "results.json", "--strict")
+    strict = labels("check", "results.json", "--strict")
     assert strict.returncode == 2
     assert strict.stderr.startswith("error: results.json: clip-1 1: ")
     path.write_text(json.dumps(clips[1:2]))
-    assert command("labels", "check", "results.json").returncode == 2
+    assert labels("check", "results.json").returncode == 2
 
 
-def test_check_finds_clips_in_two_splits_and_changed_bytes(tmp_path: Path, command: Command) -> None:
+def test_check_finds_clips_in_two_splits_and_changed_bytes(tmp_path: Path, labels: Labels) -> None:
     for name in ("train", "val"):
-        assert command("labels", "convert", str(DATA), name).returncode == 0
-    leaking = command("labels", "check", "train", "val", "--splits")
+        assert labels("convert", str(DATA), name).returncode == 0
+    leaking = labels("check", "train", "val", "--splits")
     assert leaking.returncode == 1
     assert "leakage: 24 clips are in more than one split" in leaking.stdout
     file = next((tmp_path / "val").glob("shards/*/teacher.npy"))
     file.write_bytes(file.read_bytes()[:-4] + b"abcd")
-    changed = command("labels", "check", "val")
+    changed = labels("check", "val")
     assert changed.returncode == 1
     assert "teacher.npy is not the file that labels.json vouches for" in changed.stdout
 
 
-def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, command: Command) -> None:
+def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, labels: Labels) -> None:
     (tmp_path / "in").mkdir()
     clip_jsons(tmp_path / "in")
     (tmp_path / "in" / "clip-2.json").write_text("{")
-    made = command("labels", "convert", "in", "out")
+    made = labels("convert", "in", "out")
     assert made.returncode == 0
     assert made.stdout == "4 clips of 1 samples, 64 steps of 0.1 s: out\ndropped: 3 repeated, 1 unreadable\n"
     facts = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert facts["dropped"] == {"repeated": 3, "unreadable": 1}
     assert [source["name"] for source in facts["sources"]][:2] == ["in/clip-0.json", "in/clip-1.json"]
-    strict = command("labels", "convert", "in", "strict", "--strict")
+    strict = labels("convert", "in", "strict", "--strict")
     assert strict.returncode == 2
     assert "clip-2.json is not valid JSON" in strict.stderr
 
 
-def test_shares_by_option_and_by_a_slurm_array(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shares_by_option_and_by_a_slurm_array(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     for name in "ab":
         (tmp_path / "in" / name).mkdir()
@@ -77,27 +94,27 @@ def test_shares_by_option_and_by_a_slurm_array(
     for clip in clips:
         clip["clip_id"] += "b"
     (tmp_path / "in" / "b" / "results.json").write_text(json.dumps(clips))
-    whole = command("labels", "convert", "in", "whole")
+    whole = labels("convert", "in", "whole")
     assert "8 clips" in whole.stdout
-    nothing = command("labels", "convert", "in", "out", "--shard", "2/2")
+    nothing = labels("convert", "in", "out", "--shard", "2/2")
     assert nothing.returncode == 0
     assert nothing.stdout == "share 2 of 2 is empty: there are fewer files than shares\n"
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "4")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
-    task = command("labels", "convert", "in", "out")
+    task = labels("convert", "in", "out")
     assert task.stdout.splitlines()[0].endswith("out/part-00001-of-00003")
-    merged = command("labels", "merge", "out/part-00001-of-00003", "merged")
+    merged = labels("merge", "out/part-00001-of-00003", "merged")
     assert merged.returncode == 0
     assert len(load_labels(tmp_path / "merged")) == 8
 
 
-def test_one_file_forms(tmp_path: Path, command: Command) -> None:
+def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
     pytest.importorskip("pyarrow", reason="Parquet needs the labels extra")
     results_json(tmp_path)
     before = load_labels(tmp_path / "results.json")
     for name in ("out.npz", "out.parquet"):
-        made = command("labels", "convert", "results.json", name)
+        made = labels("convert", "results.json", name)
         assert made.returncode == 0, made.stderr
         after = load_labels(tmp_path / name)
         assert list(after.clip_id) == list(before.clip_id)
@@ -106,12 +123,12 @@ def test_one_file_forms(tmp_path: Path, command: Command) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npz", "out.parquet", "results.json"]
 
 
-def test_split_and_report(tmp_path: Path, command: Command) -> None:
+def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
     community(tmp_path)
-    split = command("labels", "split", str(DATA), "out", "--val", "0.3", "--test", "0.2")
+    split = labels("split", str(DATA), "out", "--val", "0.3", "--test", "0.2")
     assert split.returncode == 0
     assert sum(int(line.split()[1]) for line in split.stdout.splitlines()) == 24
-    report = command("labels", "report", "train_labels.npz", "seen")
+    report = labels("report", "train_labels.npz", "seen")
     assert report.returncode == 0, report.stderr
     assert json.loads((tmp_path / "seen" / "report.json").read_text())["clips"] == 4
     assert (tmp_path / "seen" / "report.html").stat().st_size > 10_000
