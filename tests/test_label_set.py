@@ -192,10 +192,25 @@ def test_sets_of_other_shapes_are_not_merged(tmp_path: Path, labels: Labels, mon
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "mine").mkdir()
+    write(labels, tmp_path / "mine" / "labels.npz")
+    (tmp_path / "mine" / "labels.json").write_text("[]")
+    for out in ("mine", "mine/labels.npz"):
+        with pytest.raises((UserError, FileExistsError, NotADirectoryError)):
+            convert([tmp_path / "mine" / "labels.npz"], tmp_path / out)
+    assert (tmp_path / "mine" / "labels.json").read_text() == "[]"
+    (tmp_path / "other" / "shards" / "of glass").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds of glass and is no label set"):
+        convert([tmp_path / "mine" / "labels.npz"], tmp_path / "other")
+
+
 def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "set", labels, monkeypatch)
     counts = split_set(tmp_path / "set", tmp_path / "out", "auto", 0.3, 0.2)
     assert sum(counts.values()) == 24
+    assert split_set(tmp_path / "set", tmp_path / "two", "auto", 0.3, 0.0)["test"] == 0
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["train", "val"]
     for side, (low, high) in {"test": (0, 0.2), "val": (0.2, 0.5), "train": (0.5, 1)}.items():
         names = load_labels(tmp_path / "out" / side).clip_id
         assert len(names) == counts[side]

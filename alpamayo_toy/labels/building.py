@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.label_set import SHARD_BYTES, LabelSet, ShardWriter, facts_of, open_set, write_index
+from alpamayo_toy.labels.label_set import SHARD_BYTES, LabelSet, ShardWriter, facts_of, is_set, open_set, write_index
 from alpamayo_toy.trajectory import Labels
 
 SHAPE = ("samples", "horizon", "dt")
@@ -108,6 +108,19 @@ def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
     return found
 
 
+def claim(out: Path) -> None:
+    """Make the folder of a set to come. Raises UserError where it holds what is no set, which finish() might remove."""
+    if out.is_dir() and not is_set(out):
+        strange = [p.name for p in sorted(out.iterdir()) if p.name != "shards" and not p.name.startswith("part-")]
+        shards = sorted((out / "shards").iterdir()) if (out / "shards").is_dir() else []
+        strange += [p.name for p in shards if not p.name.startswith(".") and not (p / "shard.json").is_file()]
+        if strange:
+            raise UserError(
+                f"{out} holds {strange[0]} and is no label set; name a set, or a folder that is not there yet"
+            )
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+
+
 def finish(out: Path, common: dict[str, Any], entries: list[dict[str, Any]], rest: dict[str, Any]) -> LabelSet:
     """Write labels.json, with which the new set replaces an old one, then remove what is no part of it."""
     write_index(out, common, entries, rest)
@@ -152,6 +165,7 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
             names, t0_us = part.keys()
             row = int(rows[0])
             raise UserError(f"{part.folder}: clip {names[row]} at t0 {t0_us[row]} us is in another of these sets too")
+    claim(out)
     entries = []
     for part in sets:
         for shard, entry in zip(part.shards, part.facts["shards"], strict=True):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
 from alpamayo_toy.labels import flat_parquet, labels_npz
-from alpamayo_toy.labels.building import Builder, finish, repeated_rows, shared_facts
+from alpamayo_toy.labels.building import Builder, claim, finish, repeated_rows, shared_facts
 from alpamayo_toy.labels.check import Check
 from alpamayo_toy.labels.label_set import FORMAT, LabelSet, Shard, file_digest, is_set
 from alpamayo_toy.labels.raw import RawClips, as_raw, gathered, labels_of
@@ -64,7 +64,7 @@ def convert(
     units = _units(paths, told, strict)[share[0] - 1 :: share[1]]
     if not units:
         return None
-    (out / "shards").mkdir(parents=True, exist_ok=True)
+    claim(out)
     records = _records(units, out, workers)
     kept = [record for record in records if record["shards"]]
     if not kept:
@@ -279,6 +279,8 @@ def split_set(path: Path, out: Path, told: str, val: float, test: float) -> dict
     source = f"{_digest(path)}" if path.is_file() or is_set(path) else path.name
     key = hashlib.sha256(json.dumps([source, val, test]).encode()).hexdigest()[:16]
     sides = {"test": (0.0, test), "val": (test, test + val), "train": (test + val, 1.0)}
+    for side in sides:
+        claim(out / side)
     with ExitStack() as stack:
         builders = {side: stack.enter_context(Builder(out / side, key)) for side in sides}
         for part in parts_of(path, told):
@@ -294,6 +296,9 @@ def split_set(path: Path, out: Path, told: str, val: float, test: float) -> dict
         if builder.common is not None:
             rest = {"sources": [{"name": path.name, "split": side}], "dropped": {}}
             finish(out / side, builder.common, builder.entries, rest)
+        elif not is_set(out / side):
+            (out / side / "shards").rmdir()
+            (out / side).rmdir()
     return counts
 
 

@@ -16,7 +16,7 @@ from alpamayo_toy.data import mixed
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import drives
 from alpamayo_toy.labels.alpamayo_model import AlpamayoModel, Model
-from alpamayo_toy.labels.building import Builder, finish, shared_facts
+from alpamayo_toy.labels.building import Builder, claim, finish, shared_facts
 from alpamayo_toy.labels.label_set import FORMAT, SHARD_BYTES, LabelSet
 from alpamayo_toy.labels.raw import labels_of
 from alpamayo_toy.teachers import SyntheticTeacher
@@ -99,7 +99,7 @@ def _written(
     """Each piece of work a shard; those that an earlier run has written are not done again."""
     if not pieces:
         raise UserError("nothing to do for this share")
-    (out / "shards").mkdir(parents=True, exist_ok=True)
+    claim(out)
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for key, work in tqdm(pieces, unit="shard", disable=None):
