@@ -126,6 +126,8 @@ def _slurm_share() -> tuple[int, int]:
     if not all(number.isdecimal() for number in numbers):
         return 1, 1
     task, first, count = map(int, numbers)
+    if task - first >= count:  # an array with gaps: its shares cannot be told
+        sys.exit("error: this SLURM array has gaps or a step; give --shard i/n")
     return task - first + 1, count
 
 

@@ -180,3 +180,18 @@ def test_synthetic_labels_go_on_where_they_stopped(tmp_path: Path, monkeypatch: 
     labels_of_all = load_labels(tmp_path / "whole")
     assert len(set(labels_of_all.clip_id)) == 350
     assert len(set(labels_of_all.v0.tolist())) > 300
+
+
+def test_clips_without_history_are_not_lost_when_a_run_is_repeated(tmp_path: Path) -> None:
+    class Patchy(Recorded):
+        def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+            answer = super().predict(clip_id, t0_us, samples, seed)
+            if t0_us % 2:
+                answer["ego_history_xyz"] *= 0
+                answer["ego_history_rot"] *= 0
+            return answer
+
+    assert len(by_model(Patchy(), "Patchy", CLIPS, 1, 0, tmp_path / "set", (1, 1))) == 4
+    again = Patchy()
+    assert len(by_model(again, "Patchy", CLIPS, 1, 0, tmp_path / "set", (1, 1))) == 4
+    assert again.asked == []

@@ -211,6 +211,8 @@ def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch:
     assert sum(counts.values()) == 24
     assert split_set(tmp_path / "set", tmp_path / "two", "auto", 0.3, 0.0)["test"] == 0
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["train", "val"]
+    split_set(tmp_path / "set", tmp_path / "two", "auto", 0.0, 0.0)
+    assert [p.name for p in (tmp_path / "two").iterdir()] == ["train"]
     for side, (low, high) in {"test": (0, 0.2), "val": (0.2, 0.5), "train": (0.5, 1)}.items():
         names = load_labels(tmp_path / "out" / side).clip_id
         assert len(names) == counts[side]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import write_json
 from alpamayo_toy.labels.label_set import SHARD_BYTES, LabelSet, ShardWriter, facts_of, is_set, open_set, write_index
 from alpamayo_toy.trajectory import Labels
 
@@ -64,12 +65,22 @@ class Builder:
             start += taken
 
     def reuse(self) -> bool:
-        """Take the shard that an earlier run has written for this key, if it did."""
-        noted = self.shards / f"{self.key}-000" / "shard.json"
-        if noted.exists():
-            found = json.loads(noted.read_bytes())
-            self.entries, self.common = [found["entry"]], found["common"]
-        return bool(self.entries)
+        """Take the shards that an earlier run has written for this key, if it has finished them."""
+        record, index = self.shards / f".{self.key}.json", self.shards.parent
+        if record.exists():
+            names = json.loads(record.read_bytes())["shards"]
+        elif is_set(index):
+            names = [e["name"] for e in open_set(index).facts["shards"] if e["name"].startswith(f"{self.key}-")]
+        else:
+            names = []
+        found = [json.loads((self.shards / name / "shard.json").read_bytes()) for name in names]
+        self.entries = [noted["entry"] for noted in found]
+        self.common = shared_facts([noted["common"] for noted in found], self.key) if found else None
+        return bool(found)
+
+    def done(self) -> None:
+        """Note that all shards of this key are written."""
+        write_json(self.shards / f".{self.key}.json", {"shards": [entry["name"] for entry in self.entries]})
 
     def _begin(self, facts: dict[str, Any], where: object) -> None:
         self.common = facts if self.common is None else shared_facts([self.common, facts], where)
@@ -166,6 +177,9 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
             row = int(rows[0])
             raise UserError(f"{part.folder}: clip {names[row]} at t0 {t0_us[row]} us is in another of these sets too")
     claim(out)
+    listed = {entry["name"] for part in sets for entry in part.facts["shards"]}
+    if is_set(out) and not {entry["name"] for entry in open_set(out).facts["shards"]} <= listed:
+        raise UserError(f"{out} is a set with clips of its own; name another folder to merge into")
     entries = []
     for part in sets:
         for shard, entry in zip(part.shards, part.facts["shards"], strict=True):
@@ -181,6 +195,8 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
 
 def _link(source: Path, target: Path) -> None:
     if target.exists():
+        if (target / "shard.json").read_bytes() != (source / "shard.json").read_bytes():
+            raise UserError(f"{source} and {target} have one name and other clips; merge into another folder")
         return
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

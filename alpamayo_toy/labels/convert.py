@@ -3,6 +3,7 @@ bytes, and many processes or machines can each do a share."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from alpamayo_toy.files import write_json
 from alpamayo_toy.labels import flat_parquet, labels_npz
 from alpamayo_toy.labels.building import Builder, claim, finish, repeated_rows, shared_facts
 from alpamayo_toy.labels.check import Check
-from alpamayo_toy.labels.label_set import FORMAT, LabelSet, Shard, file_digest, is_set
+from alpamayo_toy.labels.label_set import FORMAT, LabelSet, Shard, file_digest
 from alpamayo_toy.labels.raw import RawClips, as_raw, gathered, labels_of
 from alpamayo_toy.labels.reading import Part, files_of, read
 from alpamayo_toy.trajectory import Labels
@@ -164,6 +165,7 @@ def _one_thread() -> None:
 
 def _done(unit: Unit, out: Path) -> dict[str, Any]:
     """The record of a unit: from an earlier run if its shards are there, else by doing it now."""
+    torch.set_num_threads(1)  # another order of summing gives other bytes
     key = unit.key()
     path = out / "shards" / f".{key}.json"
     if path.exists():
@@ -276,8 +278,9 @@ def split_set(path: Path, out: Path, told: str, val: float, test: float) -> dict
     """out/train, out/val, out/test by the hash of the clip id; how many clips each got. Raises UserError."""
     from alpamayo_toy.labels import split_hash
 
-    source = f"{_digest(path)}" if path.is_file() or is_set(path) else path.name
-    key = hashlib.sha256(json.dumps([source, val, test]).encode()).hexdigest()[:16]
+    torch.set_num_threads(1)  # another order of summing gives other bytes
+    source = [_digest(file) for file in files_of(path)]
+    key = hashlib.sha256(json.dumps([FORMAT, source, told, val, test]).encode()).hexdigest()[:16]
     sides = {"test": (0.0, test), "val": (test, test + val), "train": (test + val, 1.0)}
     for side in sides:
         claim(out / side)
@@ -296,14 +299,15 @@ def split_set(path: Path, out: Path, told: str, val: float, test: float) -> dict
         if builder.common is not None:
             rest = {"sources": [{"name": path.name, "split": side}], "dropped": {}}
             finish(out / side, builder.common, builder.entries, rest)
-        elif not is_set(out / side):
-            (out / side / "shards").rmdir()
-            (out / side).rmdir()
+        else:
+            shutil.rmtree(out / side)  # of an earlier split, whose clips are on other sides now
     return counts
 
 
 def write_one_file(paths: list[Path], out: Path, told: str, strict: bool) -> int:
     """The sound clips of all files as one labels.npz or flat Parquet; how many. Raises UserError."""
+    if out.exists():
+        raise UserError(f"{out} is there already; name another file")
     with TemporaryDirectory(dir=out.parent if out.parent.exists() else None, prefix=f".{out.name}.") as folder:
         made = convert(paths, Path(folder), told, strict)
         assert made is not None  # all of it is this process's share

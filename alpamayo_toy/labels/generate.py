@@ -103,10 +103,12 @@ def _written(
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for key, work in tqdm(pieces, unit="shard", disable=None):
-        with Builder(out, key) as builder:
-            if not builder.reuse():
+        builder = Builder(out, key)
+        if not builder.reuse():
+            with builder:
                 for labels in work():
                     builder.add(labels)
+            builder.done()
         common += [builder.common] if builder.common else []
         entries += builder.entries
     clips = sum(entry["clips"] for entry in entries)
