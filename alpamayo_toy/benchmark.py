@@ -291,6 +291,7 @@ def _label_set(rounds: int) -> str:
     cpu, fields = torch.device("cpu"), ("teacher", "v0", "scenario", "context")
     with TemporaryDirectory() as folder:
         stored = synthetic("ALL", STORED_CLIPS, 1, 0, Path(folder) / "set", (1, 1))
+        assert stored is not None
         held = stored.numbers(np.arange(STORED_CLIPS), fields)
         generator = np.random.default_rng(0)
 

@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from alpamayo_toy.errors import Interrupted, UserError
 
 SAMPLED = 20_000  # clips that a report looks at
+UNREADABLE = 5  # files that are named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return job(options)
     except UserError as error:
-        from alpamayo_toy.labels.pickles import one_line
+        from alpamayo_toy.labels.texts import one_line
 
         print(f"error: {one_line(str(error))}", file=sys.stderr)
     except Interrupted as stop:
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        goes_on = getattr(options, "goes_on", False) and not _is_one_file(options.out)
+        print("stopped" + ("; the same command goes on from here" if goes_on else ""), file=sys.stderr)
         return 130
     return 2
 
@@ -51,23 +54,24 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--shard",
         type=_share,
-        default=_slurm_share(),
         metavar="i/n",
-        help="do the i-th of n shares (a SLURM array's own)",
+        help="do the i-th of n shares (default: a SLURM array's own)",
     )
     _reading(convert)
-    convert.set_defaults(job=_convert)
+    convert.set_defaults(job=_convert, goes_on=True)
 
     merge = commands.add_parser("merge", help="several sets as one, without copying")
     merge.add_argument("paths", nargs="+", type=Path, metavar="SET")
     merge.add_argument("out", type=Path, metavar="OUT")
     merge.set_defaults(job=_merge)
 
-    split = commands.add_parser("split", help="OUT/train, OUT/val, OUT/test by a hash of the clip id")
+    split = commands.add_parser("split", help="OUT/train, OUT/val, OUT/test, by a hash of the clip id or by patterns")
     split.add_argument("path", type=Path, metavar="PATH")
     split.add_argument("out", type=Path, metavar="OUT")
-    split.add_argument("--val", type=_fraction, default=0.1)
-    split.add_argument("--test", type=_fraction, default=0.1)
+    split.add_argument("--val", type=_fraction, help="of the clips, by the hash of their ids (default: 0.1)")
+    split.add_argument("--test", type=_fraction, help="likewise")
+    split.add_argument("--val-clips", action="append", metavar="PATTERN", help="of clip ids, such as 'drive_05'")
+    split.add_argument("--test-clips", action="append", metavar="PATTERN", help="likewise; may be repeated")
     split.add_argument("--format", default="auto", dest="told")
     split.set_defaults(job=_split)
 
@@ -86,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--model", default="nvidia/Alpamayo-R1-10B", help="for alpamayo: weights to load")
     generate.add_argument("--samples", type=_positive, default=6, help="per clip")
     generate.add_argument("--seed", type=int, default=0)
-    generate.add_argument("--shard", type=_share, default=_slurm_share(), metavar="i/n", help="as for convert")
-    generate.set_defaults(job=_generate)
+    generate.add_argument("--shard", type=_share, metavar="i/n", help="as for convert")
+    generate.set_defaults(job=_generate, goes_on=True)
     return parser
 
 
@@ -120,15 +124,25 @@ def _share(text: str) -> tuple[int, int]:
 
 
 def _slurm_share() -> tuple[int, int]:
-    """This task's place in a SLURM array, where there is one."""
+    """This task's place in a SLURM array, where there is one. Raises UserError for an array with gaps."""
     names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
     numbers = [os.environ.get(name, "") for name in names]
     if not all(number.isdecimal() for number in numbers):
         return 1, 1
     task, first, count = map(int, numbers)
-    if task - first >= count:  # an array with gaps: its shares cannot be told
-        sys.exit("error: this SLURM array has gaps or a step; give --shard i/n")
+    if task - first >= count:
+        raise UserError("this SLURM array has gaps or a step; give --shard i/n")
+    print(f"share {task - first + 1} of {count}, by the SLURM array")
     return task - first + 1, count
+
+
+def _part(out: Path, share: tuple[int, int]) -> Path:
+    """The folder of a share, or of the whole."""
+    return out if share == (1, 1) else out / f"part-{share[0]:05d}-of-{share[1]:05d}"
+
+
+def _is_one_file(out: Path) -> bool:
+    return out.suffix.lower() in (".npz", ".parquet")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -146,14 +160,14 @@ def _check(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.convert import convert, write_one_file
 
-    share: tuple[int, int] = options.shard
-    if options.out.suffix in (".npz", ".parquet"):
-        if share != (1, 1):
+    if _is_one_file(options.out):
+        if options.shard not in (None, (1, 1)):
             raise UserError(f"--shard makes sets that merge puts together; {options.out.name} is one file")
-        count = write_one_file(options.paths, options.out, options.told, options.strict)
-        print(f"{count} clips: {options.out}")
+        facts = write_one_file(options.paths, options.out, options.told, options.strict)
+        _say_made(facts, options.out)
         return 0
-    out = options.out if share == (1, 1) else options.out / f"part-{share[0]:05d}-of-{share[1]:05d}"
+    share = options.shard or _slurm_share()
+    out = _part(options.out, share)
     made = convert(options.paths, out, options.told, options.strict, share, options.workers)
     if made is None:
         print(f"share {share[0]} of {share[1]} is empty: there are fewer files than shares")
@@ -169,19 +183,38 @@ def _merge(options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_made(facts: dict[str, object], out: Path) -> None:
-    dropped = facts["dropped"]
-    left_out = ", ".join(f"{count} {code}" for code, count in dropped.items()) if isinstance(dropped, dict) else ""
-    shape = f"{facts['clips']} clips of {facts['samples']} samples, {facts['horizon']} steps of {facts['dt']} s"
-    print(f"{shape}: {out}" + (f"\ndropped: {left_out}" if left_out else ""))
+def _say_made(facts: dict[str, Any], out: Path) -> None:
+    """What was made, and what was left behind and why."""
+    from alpamayo_toy.labels.check import ERRORS, WARNINGS
+    from alpamayo_toy.labels.texts import one_line
+
+    print(f"{facts['clips']} clips of {facts['samples']} samples, {facts['horizon']} steps of {facts['dt']} s: {out}")
+    says = {**ERRORS, **WARNINGS, "samples": f"has another number of samples than the first clip's {facts['samples']}"}
+    for code, count in facts["dropped"].items():
+        print(f"dropped {count:>8}  {code}: {says[code]}")
+    unreadable = [source["unreadable"] for source in facts["sources"] if "unreadable" in source]
+    for why in unreadable[:UNREADABLE]:
+        print(f"not read: {one_line(why)}")
+    if len(unreadable) > UNREADABLE:
+        print(f"not read: {len(unreadable) - UNREADABLE} files more, see labels.json")
+    for name in facts["left_out"]:
+        print(f"left out: {name}, which not all of these clips have, or not in one shape")
 
 
 def _split(options: argparse.Namespace) -> int:
-    from alpamayo_toy.labels.convert import split_set
+    from alpamayo_toy.labels.splitting import by_hash, by_pattern, split_set
 
-    if options.val + options.test >= 1:
-        raise UserError(f"--val {options.val} and --test {options.test} leave nothing to train on")
-    counts = split_set(options.path, options.out, options.told, options.val, options.test)
+    patterns = [options.val_clips or [], options.test_clips or []]
+    if any(patterns):
+        if options.val is not None or options.test is not None:
+            raise UserError("give either shares (--val, --test) or patterns (--val-clips, --test-clips)")
+        needed = ("train", *(side for side, given in zip(("val", "test"), patterns, strict=True) if given))
+        counts = split_set(options.path, options.out, options.told, by_pattern(*patterns), patterns, needed)
+    else:
+        shares = [0.1 if share is None else share for share in (options.val, options.test)]
+        if sum(shares) >= 1:
+            raise UserError(f"--val {shares[0]} and --test {shares[1]} leave nothing to train on")
+        counts = split_set(options.path, options.out, options.told, by_hash(*shares), shares)
     for side, count in counts.items():
         print(f"{side:<6}{count:>10} clips" + (f"  {options.out / side}" if count else ""))
     return 0
@@ -201,7 +234,11 @@ def _report(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.generate import generate
 
-    share: tuple[int, int] = options.shard
-    out = options.out if share == (1, 1) else options.out / f"part-{share[0]:05d}-of-{share[1]:05d}"
-    _say_made(generate(options, out, share).facts, out)
+    share = options.shard or _slurm_share()
+    out = _part(options.out, share)
+    made = generate(options, out, share)
+    if made is None:
+        print(f"share {share[0]} of {share[1]} is empty: there is less to do than shares")
+    else:
+        _say_made(made.facts, out)
     return 0

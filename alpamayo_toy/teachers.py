@@ -171,7 +171,7 @@ class StoredTeacher:
         """The scenes and trajectories (B, K, T, 4) at index; those beyond the clips are mirror images."""
         numbers = index.numpy()
         rows = self.stored.numbers(self.rows[numbers % len(self.rows)])
-        teacher = picked(rows["teacher"], self.config.samples, self.stored.facts["dt"])
+        teacher = picked(rows["teacher"], rows["v0"], self.config.samples, self.stored.facts["dt"])
         scenario, history = rows["scenario"], rows.get("history")
         if self.mirror:
             scenario, history, teacher = mirrored(scenario, history, teacher, index >= len(self.rows))
@@ -185,7 +185,7 @@ def build_teacher(config: TrainConfig) -> SyntheticTeacher | FileTeacher | Store
     if isinstance(config.teacher, SyntheticConfig):
         return SyntheticTeacher(config.scenario, config.teacher, config.horizon, config.dt)
     path = Path(config.teacher.path)
-    if is_set(path):
+    if is_set(path) and config.teacher.format in ("auto", "set"):
         stored = open_set(path)
         if stored.nbytes > IN_MEMORY:
             return _stored_teacher(stored, config.teacher, config.horizon, config.dt)
@@ -231,11 +231,11 @@ def _check_time(path: str, found: tuple[int, float], wanted: tuple[int, float]) 
 
 def chosen_samples(labels: Labels, which: str) -> Labels:
     """The same clips with the samples that are to be trained on."""
-    return labels.with_teacher(picked(labels.teacher, which, labels.dt))
+    return labels.with_teacher(picked(labels.teacher, labels.v0, which, labels.dt))
 
 
-def picked(teacher: Tensor, which: str, dt: float) -> Tensor:
-    """all (N, K, T, 4), or one of them (N, 1, T, 4): first, medoid, or mean, whose speeds are regularised anew.
+def picked(teacher: Tensor, v0: Tensor, which: str, dt: float) -> Tensor:
+    """all (N, K, T, 4), or one of them (N, 1, T, 4): first, medoid, or mean, whose speeds from v0 (N,) are anew.
 
     A mean of samples is no trajectory that anybody would drive where they disagree.
     """
@@ -246,7 +246,7 @@ def picked(teacher: Tensor, which: str, dt: float) -> Tensor:
     if which == "medoid":
         return teacher.gather(1, medoid(teacher)[:, None, None, None].expand(-1, 1, *teacher.shape[2:]))
     mean = teacher.double().mean(1, keepdim=True)
-    return regularised_states(mean[..., :2], mean[..., 2], None, dt)[1].to(teacher.dtype)
+    return regularised_states(mean[..., :2], mean[..., 2], v0.double().unsqueeze(1), dt)[1].to(teacher.dtype)
 
 
 def with_mirror_images(labels: Labels) -> Labels:

@@ -266,7 +266,7 @@ def test_a_fault_is_found_and_no_other(code: str, make: Any) -> None:
 
 
 def test_every_code_has_its_fault() -> None:
-    elsewhere_tested = {"unreadable", "horizon_unusual", "time_step_unusual", "leakage"}
+    elsewhere_tested = {"damaged", "unreadable", "horizon_unusual", "time_step_unusual", "leakage"}
     assert {*FAULTS, *elsewhere_tested} == {*ERRORS, *WARNINGS}
 
 

@@ -48,6 +48,7 @@ def test_a_models_answers_become_a_set(tmp_path: Path) -> None:
     model = Recorded()
     made = by_model(model, "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
     labels = load_labels(tmp_path / "set")
+    assert made is not None
     assert len(made) == 4
     assert list(labels.clip_id) == [name for name, _ in CLIPS]
     assert labels.t0_us.tolist() == [t0 for _, t0 in CLIPS]
@@ -57,7 +58,7 @@ def test_a_models_answers_become_a_set(tmp_path: Path) -> None:
     assert labels.history is not None
     assert labels.text is not None
     assert list(labels.text) == ["text 0", "text 1", "text 2", "text 3"]
-    assert made.facts["sources"] == [{"name": "Recorded", "seed": 0, "clips": 4, "kept": 4}]
+    assert made.facts["sources"] == [{"name": "Recorded", "seed": 0, "samples": 2, "clips": 4, "kept": 4}]
 
 
 def test_what_a_stopped_run_has_asked_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +72,46 @@ def test_what_a_stopped_run_has_asked_is_not_asked_again(tmp_path: Path, monkeyp
     files = [sorted(p.relative_to(f) for p in f.rglob("*")) for f in (tmp_path / "set", tmp_path / "whole")]
     assert files[0] == files[1]
     assert (tmp_path / "set" / "labels.json").read_bytes() == (tmp_path / "whole" / "labels.json").read_bytes()
+
+
+class Failing(Recorded):
+    """Answers NaN for one clip and raises at another."""
+
+    def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+        answer = super().predict(clip_id, t0_us, samples, seed)
+        if clip_id == "clip-1":
+            answer["pred_xyz"][..., 5, 0] = torch.nan
+        if clip_id == "clip-2":
+            raise RuntimeError("CUDA out of memory")
+        return answer
+
+
+def test_a_clip_that_the_model_fails_at_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):  # the second run finds everything there
+        made = by_model(Failing(), "Failing", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+        assert made is not None
+        assert made.facts["dropped"] == {"unreadable": 2}
+        assert made.facts["sources"] == [{"name": "Failing", "seed": 0, "samples": 2, "clips": 4, "kept": 2}]
+    said = capsys.readouterr().err
+    assert "left out: Failing: teacher of clip clip-1 holds NaN" in said
+    assert "left out: Failing: clip clip-2 at t0 5100002 us: RuntimeError: CUDA out of memory" in said
+    assert list(load_labels(tmp_path / "set").clip_id) == ["clip-0", "clip-3"]
+    monkeypatch.setattr(generate, "MODEL_CLIPS", 1)
+    with pytest.raises(UserError, match="CUDA out of memory"):
+        by_model(Failing(), "Failing", CLIPS[2:], 2, 0, tmp_path / "none", (1, 1))
+    with pytest.raises(UserError, match="is a set of other clips"):
+        by_model(Recorded(), "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+
+
+def test_a_model_without_a_recording_is_one_line(tmp_path: Path) -> None:
+    class Bare(Recorded):
+        def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+            return {"pred_xyz": super().predict(clip_id, t0_us, samples, seed)["pred_xyz"]}
+
+    with pytest.raises(UserError, match="its answers hold no ego_history_xyz"):
+        by_model(Bare(), "Bare", CLIPS, 2, 0, tmp_path / "set", (1, 1))
 
 
 def test_shares_of_a_model_are_its_clips(tmp_path: Path) -> None:
@@ -155,7 +196,7 @@ def test_a_missing_package_or_list_is_one_line(tmp_path: Path, command: Command)
 
 def test_synthetic_labels_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "SHARD_BYTES", 100 * 64 * 16)
-    monkeypatch.setattr(generate, "SYNTHETIC_CLIPS", 60)
+    monkeypatch.setattr(generate, "SYNTHETIC_TRAJECTORIES", 60)
     synthetic("LEFT", 350, 1, 0, tmp_path / "whole", (1, 1))
     made, labels = SyntheticTeacher.labels, 0
 

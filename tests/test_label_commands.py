@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +13,7 @@ from test_readers import clip_jsons, community, results_json
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.label_commands import main
+from alpamayo_toy.labels.labels_npz import write
 
 Labels = Callable[..., CompletedProcess[str]]
 
@@ -66,8 +68,31 @@ def test_check_finds_clips_in_two_splits_and_changed_bytes(tmp_path: Path, label
     file = next((tmp_path / "val").glob("shards/*/teacher.npy"))
     file.write_bytes(file.read_bytes()[:-4] + b"abcd")
     changed = labels("check", "val")
-    assert changed.returncode == 1
-    assert "teacher.npy is not the file that labels.json vouches for" in changed.stdout
+    assert changed.returncode == 2
+    assert "teacher.npy" in changed.stdout
+    assert "damaged: is no longer the file that labels.json vouches for" in changed.stdout
+
+
+def test_check_reads_on_behind_a_broken_file(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    results_json(tmp_path / "in")
+    (tmp_path / "in" / "broken.json").write_text("{")
+    found = labels("check", "in", "--json", "verdict.json")
+    assert found.returncode == 1
+    verdict = json.loads((tmp_path / "verdict.json").read_text())["files"][0]
+    assert (verdict["clips"], verdict["kept"]) == (5, 4)
+    assert "broken.json is not valid JSON" in verdict["errors"]["unreadable"]["clips"][0]
+    assert labels("check", "in/broken.json", "in/results.json").returncode == 2
+    alone = labels("check", "in/broken.json")
+    assert (alone.returncode, alone.stderr[:7]) == (2, "error: ")
+
+
+def test_a_wrong_speed_in_a_set_is_noticed(tmp_path: Path, labels: Labels) -> None:
+    content = load_labels(DATA)
+    write(replace(content, v0=content.v0 + 3), tmp_path / "wrong.npz")
+    found = labels("check", "wrong.npz", "--json", "verdict.json")
+    assert found.returncode == 1
+    assert json.loads((tmp_path / "verdict.json").read_text())["files"][0]["warnings"]["v0_history"]["count"] == 24
 
 
 def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, labels: Labels) -> None:
@@ -76,7 +101,13 @@ def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, labels: Labels
     (tmp_path / "in" / "clip-2.json").write_text("{")
     made = labels("convert", "in", "out")
     assert made.returncode == 0
-    assert made.stdout == "4 clips of 1 samples, 64 steps of 0.1 s: out\ndropped: 3 repeated, 1 unreadable\n"
+    assert made.stdout.splitlines()[0] == "4 clips of 1 samples, 64 steps of 0.1 s: out"
+    assert [line.split(":")[0] for line in made.stdout.splitlines()[1:]] == [
+        "dropped        3  repeated",
+        "dropped        1  unreadable",
+        "not read",
+    ]
+    assert "clip-2.json is not valid JSON" in made.stdout
     facts = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert facts["dropped"] == {"repeated": 3, "unreadable": 1}
     assert [source["name"] for source in facts["sources"]][:2] == ["in/clip-0.json", "in/clip-1.json"]
@@ -103,7 +134,12 @@ def test_shares_by_option_and_by_a_slurm_array(tmp_path: Path, labels: Labels, m
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "4")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
     task = labels("convert", "in", "out")
-    assert task.stdout.splitlines()[0].endswith("out/part-00001-of-00003")
+    assert task.stdout.splitlines()[0] == "share 1 of 3, by the SLURM array"
+    assert task.stdout.splitlines()[1].endswith("out/part-00001-of-00003")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "9")
+    assert "gaps" in labels("convert", "in", "out").stderr
+    none = labels("generate", "made", "--clips", "10", "--shard", "3/3")
+    assert (none.returncode, none.stdout) == (0, "share 3 of 3 is empty: there is less to do than shares\n")
     merged = labels("merge", "out/part-00001-of-00003", "merged")
     assert merged.returncode == 0
     assert len(load_labels(tmp_path / "merged")) == 8
@@ -125,6 +161,13 @@ def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
 
 def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
     community(tmp_path)
+    by_name = labels("split", str(DATA), "by", "--val-clips", "*-1?", "--test-clips", "*-2", "--test-clips", "*-3")
+    assert by_name.returncode == 0, by_name.stderr
+    names = {side: load_labels(tmp_path / "by" / side).clip_id.tolist() for side in ("train", "val", "test")}
+    assert all(len(name.split("-")[-1]) == 2 for name in names["val"])
+    assert {name.split("-")[-1] for name in names["test"]} == {"2", "3"}
+    typo = labels("split", str(DATA), "typo", "--val-clips", "drive_05")
+    assert (typo.returncode, "no clip is for val" in typo.stderr) == (2, True)
     split = labels("split", str(DATA), "out", "--val", "0.3", "--test", "0.2")
     assert split.returncode == 0
     assert sum(int(line.split()[1]) for line in split.stdout.splitlines()) == 24
@@ -144,7 +187,12 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         (["convert", "here", "out.npz", "--shard", "1/2"], "--shard makes sets that merge puts together"),
         (["split", "here", "out", "--val", "0.6", "--test", "0.5"], "leave nothing to train on"),
         (["split", "here", "out", "--val", "1.5"], "must be a fraction in [0, 1) (got 1.5)"),
-        (["merge", "here", "out"], "here"),
+        (
+            ["split", "here", "out", "--val", "0.5", "--val-clips", "a"],
+            "give either shares (--val, --test) or patterns",
+        ),
+        (["merge", "here", "out"], "here is no label set; make one of it with scripts/labels.py convert"),
+        (["generate", "out", "--samples", "100000000"], "--samples must be at most 4096"),
         (["report", "nowhere"], "there is no label file nowhere"),
         (["chek", "here"], "invalid choice: 'chek'"),
     ],

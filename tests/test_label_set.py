@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,11 @@ from conftest import ROOT
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import building, split_hash
-from alpamayo_toy.labels.building import Builder, finish, merge
-from alpamayo_toy.labels.convert import convert, split_set
+from alpamayo_toy.labels.building import Builder, claimed, finish, merge
+from alpamayo_toy.labels.convert import convert
 from alpamayo_toy.labels.label_set import LabelSet
 from alpamayo_toy.labels.labels_npz import write
+from alpamayo_toy.labels.splitting import by_hash, by_pattern, split_set
 from alpamayo_toy.training import fit
 
 DATA = Path(__file__).parent / "data" / "labels.npz"
@@ -55,7 +58,7 @@ def stored(folder: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch, rows: 
         for some in torch.arange(len(labels)).split(7):
             builder.add(labels.select(some))
     assert builder.common is not None
-    return finish(folder, builder.common, builder.entries, {"sources": [], "dropped": {}})
+    return finish(folder, builder.common, builder.entries, [], {})
 
 
 def same(one: Labels, other: Labels) -> None:
@@ -207,16 +210,112 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, labels
 
 def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "set", labels, monkeypatch)
-    counts = split_set(tmp_path / "set", tmp_path / "out", "auto", 0.3, 0.2)
+    counts = split_set(tmp_path / "set", tmp_path / "out", "auto", by_hash(0.3, 0.2), [0.3, 0.2])
     assert sum(counts.values()) == 24
-    assert split_set(tmp_path / "set", tmp_path / "two", "auto", 0.3, 0.0)["test"] == 0
+    assert split_set(tmp_path / "set", tmp_path / "two", "auto", by_hash(0.3, 0.0), [0.3, 0.0])["test"] == 0
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["train", "val"]
-    split_set(tmp_path / "set", tmp_path / "two", "auto", 0.0, 0.0)
+    split_set(tmp_path / "set", tmp_path / "two", "auto", by_hash(0.0, 0.0), [0.0, 0.0])
     assert [p.name for p in (tmp_path / "two").iterdir()] == ["train"]
     for side, (low, high) in {"test": (0, 0.2), "val": (0.2, 0.5), "train": (0.5, 1)}.items():
         names = load_labels(tmp_path / "out" / side).clip_id
         assert len(names) == counts[side]
         assert all(low <= split_hash(str(name)) < high for name in names)
+
+
+def test_a_split_by_patterns_puts_each_drive_where_it_is_told(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drives = replace(labels, clip_id=np.array([f"drive_{i % 4}" for i in range(24)]))
+    stored(tmp_path / "set", drives, monkeypatch)
+    side_of = by_pattern(["drive_2"], ["drive_[3-9]"])
+    assert split_set(tmp_path / "set", tmp_path / "out", "auto", side_of, []) == {"train": 12, "val": 6, "test": 6}
+    assert set(load_labels(tmp_path / "out" / "train").clip_id) == {"drive_0", "drive_1"}
+    with pytest.raises(UserError, match="drive_2 fits a pattern of val and one of test"):
+        split_set(tmp_path / "set", tmp_path / "both", "auto", by_pattern(["drive_2"], ["*"]), [])
+
+
+def test_clips_without_history_or_text_keep_theirs_beside_others(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    full, bare = labels.select(torch.arange(10)), labels.select(torch.arange(10, 24))
+    bare = replace(bare, history=None, text=None, context=None, context_names=(), ground_truth=None)
+    (tmp_path / "in").mkdir()
+    write(full, tmp_path / "in" / "full.npz")
+    write(bare, tmp_path / "in" / "bare.npz")
+    convert([tmp_path / "in"], tmp_path / "set")
+    with pytest.warns(UserWarning, match="ground_truth is left out, not all clips have it"):
+        memory = load_labels(tmp_path / "in")
+    same(load_labels(tmp_path / "set"), memory)
+    assert memory.history is not None
+    assert full.history is not None
+    assert memory.history[:14].isnan().all()
+    assert torch.equal(memory.history[14:].nan_to_num(7e7), full.history.nan_to_num(7e7))
+    assert memory.text is not None
+    assert full.text is not None
+    assert list(memory.text) == [""] * 14 + list(full.text)
+    facts = json.loads((tmp_path / "set" / "labels.json").read_text())
+    assert facts["left_out"] == ["ground_truth"]
+
+
+def test_one_clip_with_two_trajectories_is_no_repetition(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    other = labels.select(torch.tensor([3, 4]))
+    (tmp_path / "in").mkdir()
+    write(labels, tmp_path / "in" / "a.npz")
+    changed = other.teacher.clone()
+    changed[1] *= 1.01
+    write(other.with_teacher(changed), tmp_path / "in" / "b.npz")
+    made = convert([tmp_path / "in"], tmp_path / "set")
+    assert made is not None
+    assert made.facts["dropped"] == {"duplicate": 1, "repeated": 1}
+    with pytest.raises(UserError, match="came before with the same id"):
+        convert([tmp_path / "in"], tmp_path / "strict", strict=True)
+
+
+def test_two_processes_do_not_write_one_set(tmp_path: Path, labels: Labels) -> None:
+    write(labels, tmp_path / "in.npz")
+    with claimed(tmp_path / "set"), pytest.raises(UserError, match="is being written by another process"):
+        convert([tmp_path / "in.npz"], tmp_path / "set")
+    assert convert([tmp_path / "in.npz"], tmp_path / "set") is not None
+
+
+def test_more_shards_than_a_process_may_open_files(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path / "set", labels, monkeypatch, rows=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        same(load_labels(tmp_path / "set"), labels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_rows_that_are_not_there_and_another_process(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stored(tmp_path / "set", labels, monkeypatch)
+    for rows in ([24], [-1, 2]):
+        with pytest.raises(IndexError, match="rows must lie in 0 to 23"):
+            made.numbers(np.array(rows))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(len, made).result() == 24
+
+
+def test_a_folder_of_sets_is_their_clips_and_the_output_is_no_input(tmp_path: Path, labels: Labels) -> None:
+    write(labels.select(torch.arange(10)), tmp_path / "a.npz")
+    write(labels.select(torch.arange(10, 24)), tmp_path / "b.npz")
+    for name in "ab":
+        convert([tmp_path / f"{name}.npz"], tmp_path / "sets" / name)
+    same(load_labels(tmp_path / "sets"), labels)
+    (tmp_path / "sets" / "link").symlink_to(tmp_path / "sets")
+    for _ in range(2):
+        made = convert([tmp_path / "sets"], tmp_path / "sets" / "all")
+        assert made is not None
+        assert (len(made), made.facts["dropped"]) == (24, {})
 
 
 CONVERT = """

@@ -570,7 +570,9 @@ def test_a_file_that_a_set_lost_is_damage(tmp_path: Path) -> None:
     content = json.loads((path / "labels.json").read_text())
     content["shards"][0]["files"]["gone.npy"] = ""
     as_json(content, path / "labels.json")
-    assert "gone.npy is not the file that labels.json vouches for" in check_paths([path], "auto", False, False)[1]
+    code, text, report = check_paths([path], "auto", False, False)
+    assert (code, text.splitlines()[-1]) == (2, "unusable: it is damaged")
+    assert report["files"][0]["errors"]["damaged"]["clips"][0].endswith("gone.npy")
     assert len(load_labels(path)) == N
 
 

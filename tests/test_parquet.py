@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels import egomotion, flat_parquet
+from alpamayo_toy.labels import egomotion, flat_parquet, parquet_file, parquet_out
 from alpamayo_toy.labels.raw import RawClips, labels_of
 from alpamayo_toy.trajectory import Labels
 
@@ -65,9 +65,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read_again(path: Path) -> None:
     given = labels()
-    flat_parquet.write([given], path)
+    parquet_out.write([given], path)
     (raw,) = read(path)
-    assert flat_parquet.matches(flat_parquet.columns(path))
+    assert flat_parquet.matches(parquet_file.columns(path))
     assert list(raw.clip_id) == list(given.clip_id)
     assert list(raw.source) == list(given.source)
     assert raw.text is not None
@@ -95,15 +95,15 @@ def test_what_is_written_is_read_again(path: Path) -> None:
 
 
 def test_written_bytes_are_the_same_every_time(path: Path) -> None:
-    flat_parquet.write([labels(), labels(4)], path)
+    parquet_out.write([labels(), labels(4)], path)
     before = path.read_bytes()
-    flat_parquet.write([labels(), labels(4)], path)
+    parquet_out.write([labels(), labels(4)], path)
     assert path.read_bytes() == before
     assert pq.ParquetFile(path).metadata.num_row_groups == 2
 
 
 def test_what_labels_lack_is_absent(path: Path) -> None:
-    flat_parquet.write([labels(ground_truth=None, history=None, text=None)], path)
+    parquet_out.write([labels(ground_truth=None, history=None, text=None)], path)
     (raw,) = read(path)
     assert (raw.ground_truth, raw.ground_truth_rotation, raw.history, raw.history_rotation, raw.text) == (None,) * 5
 
@@ -111,7 +111,7 @@ def test_what_labels_lack_is_absent(path: Path) -> None:
 def test_some_with_ground_truth_and_some_without_are_not_written(path: Path) -> None:
     path.write_text("before")
     with pytest.raises(UserError, match="clip-4-0"):
-        flat_parquet.write([labels(), labels(4, ground_truth=None)], path)
+        parquet_out.write([labels(), labels(4, ground_truth=None)], path)
     assert path.read_text() == "before"
     assert list(path.parent.iterdir()) == [path]
 
@@ -228,7 +228,7 @@ def test_texts_nested_or_not(path: Path) -> None:
 def test_sources_and_steps_are_read(path: Path) -> None:
     content = {**rows(), "source": ["a", "a", None, None, "b", "b"], "dt": [0.1] * 4 + [0.2] * 2}
     first, second = read(saved(path, content))
-    assert first.source.tolist() == ["a", "labels"]
+    assert first.source.tolist() == ["a", "labels.parquet"]
     assert (first.dt, second.dt) == (0.1, 0.2)
 
 
@@ -281,15 +281,15 @@ def test_a_doubled_column_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 3, 200, -30])
 def test_a_file_cut_off_is_one_line(path: Path, kept: int) -> None:
-    flat_parquet.write([labels()], path)
+    parquet_out.write([labels()], path)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match="no sound Parquet file, perhaps cut off") as caught:
-        flat_parquet.columns(path)
+        parquet_file.columns(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_flipped_bit_is_found(path: Path) -> None:
-    flat_parquet.write([labels()], path)
+    parquet_out.write([labels()], path)
     content = bytearray(path.read_bytes())
     chunk = pq.ParquetFile(path).metadata.row_group(0).column(4)
     content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 4
@@ -299,13 +299,13 @@ def test_a_flipped_bit_is_found(path: Path) -> None:
 
 
 def test_row_groups_larger_than_the_memory_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat_parquet, "_half_of_memory", lambda: 100)
+    monkeypatch.setattr(parquet_file, "half_of_memory", lambda: 100)
     with pytest.raises(UserError, match="row group 0 takes"):
         read(saved(path, rows()))
 
 
 def test_too_many_rows_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat_parquet, "MOST_ROWS", 5)
+    monkeypatch.setattr(parquet_file, "MOST_ROWS", 5)
     with pytest.raises(UserError, match="promises 6 rows"):
         read(saved(path, rows()))
 
@@ -314,9 +314,9 @@ def test_without_pyarrow_the_message_says_so(path: Path, monkeypatch: pytest.Mon
     saved(path, rows())
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match="pip install pyarrow"):
-        flat_parquet.columns(path)
+        parquet_file.columns(path)
     with pytest.raises(UserError, match="pip install pyarrow"):
-        flat_parquet.write([labels()], path)
+        parquet_out.write([labels()], path)
 
 
 SPEED, CURVATURE, HEADING = 12.0, 0.05, 2.5

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import subprocess
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -21,7 +22,10 @@ import torch
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import pickles
 from alpamayo_toy.labels.archive import read_npz, read_pt
-from alpamayo_toy.labels.pickles import flat_text, read_list, scan
+from alpamayo_toy.labels.memory import half_of_memory
+from alpamayo_toy.labels.object_arrays import read_list
+from alpamayo_toy.labels.pickles import scan
+from alpamayo_toy.labels.texts import flat_text, one_line
 
 TEXTS = ["Slow down for the lead vehicle", "", "Überholen \N{SNOWMAN}", "Nudge left"]
 MEMORY = 200 * 2**20
@@ -121,7 +125,9 @@ def test_no_call_is_executed(tmp_path: Path, name: str, protocol: int) -> None:
         with pytest.raises(UserError, match=rf"labels.pt holds .* wants to call ({name});"):
             read_pt(pt_of(tmp_path / "labels.pt", data))
     assert not marker.exists()
-    pickle.loads(plain)
+    (tmp_path / "attack.pkl").write_bytes(plain)
+    loads_it = [sys.executable, "-m", "pickle", str(tmp_path / "attack.pkl")]
+    subprocess.run(loads_it, check=True, stdout=subprocess.DEVNULL)
     for _ in range(100):
         if marker.exists():
             break
@@ -260,6 +266,21 @@ def test_flat_text_ends(value: object) -> None:
     with pytest.raises(ValueError, match=r"nested|digits"):
         flat_text(value)
     assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("clip \N{SNOWMAN} \\n is sound", "clip \N{SNOWMAN} \\n is sound"),
+        ("a\nb\x1b[2J\0", "a\\nb\\x1b[2J\\x00"),
+        ("\ud800 and \u2028", "\\ud800 and \\u2028"),
+        ("x" * 900, "x" * 900),
+        ("x" * 600 + "y" * 51 + "z" * 250, "x" * 600 + " ... " + "z" * 250),
+    ],
+    ids=range(5),
+)
+def test_a_message_is_one_printable_line(message: str, line: str) -> None:
+    assert one_line(message) == line
 
 
 ITEMS: list[list[Any]] = [
@@ -431,6 +452,18 @@ def test_other_archives_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "sysconf", lambda name: 10)
     with pytest.raises(UserError, match=r"more than half of the memory \(50\); convert it in parts"):
         read_npz(npz(path, {"x": one}))
+
+
+def test_half_of_the_memory_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> int:
+        raise ValueError(f"unrecognized configuration name {name}")
+
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3000}.__getitem__)
+    assert half_of_memory() == 6_144_000
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert half_of_memory() == 4 * 2**30
+    monkeypatch.delattr(os, "sysconf")
+    assert half_of_memory() == 4 * 2**30
 
 
 def test_one_giant_among_small_members_is_refused(tmp_path: Path) -> None:

@@ -74,19 +74,20 @@ def clip_jsons(folder: Path) -> Path:
     return folder
 
 
-def community(folder: Path) -> Path:
+def community(folder: Path, **changes: Any) -> Path:
+    """The community's pair of files, in the first of which these arrays are others."""
     xyz, rotation, v0 = driven()
     history, turned = past(v0)
     history[1:3], turned[1:3] = 0, 0
-    np.savez(
-        folder / "train_labels.npz",
-        clip_ids=np.array(CLIPS, dtype=object),
-        t0_us=np.arange(N),
-        trajectory_xyz=xyz[:, 0].astype(np.float32),
-        trajectory_rot=rotation[:, 0].astype(np.float32),
-        coc_texts=np.array(["go"] * N, dtype=object),
-        coc_embeddings=np.zeros((N, 384), dtype=np.float32),
-    )
+    labels: dict[str, Any] = {
+        "clip_ids": np.array(CLIPS, dtype=object),
+        "t0_us": np.arange(N),
+        "trajectory_xyz": xyz[:, 0].astype(np.float32),
+        "trajectory_rot": rotation[:, 0].astype(np.float32),
+        "coc_texts": np.array(["go"] * N, dtype=object),
+        "coc_embeddings": np.zeros((N, 384), dtype=np.float32),
+    }
+    np.savez(folder / "train_labels.npz", **{**labels, **changes})
     np.savez(folder / "train_ego_history.npz", ego_history_xyz=history, ego_history_rot=turned)
     return folder
 
@@ -169,13 +170,9 @@ def test_a_layout_that_is_told_is_held_to(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_community_files_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    community(tmp_path)
-    path = tmp_path / "train_labels.npz"
-    with np.load(path, allow_pickle=True) as archive:
-        content = dict(archive)
-    np.savez(path, **{**content, **change})
+    community(tmp_path, **change)
     with pytest.raises(UserError, match=message):
-        load_labels(path)
+        load_labels(tmp_path / "train_labels.npz")
 
 
 def test_a_history_of_another_length_or_alone_is_named(tmp_path: Path) -> None:

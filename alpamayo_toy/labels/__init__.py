@@ -1,6 +1,7 @@
 """Label files: load_labels() reads any supported one, each with its reader beside this; none is ever executed."""
 
 import hashlib
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
     A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
     cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
-    from alpamayo_toy.labels.pickles import one_line
+    from alpamayo_toy.labels.texts import one_line
 
     try:
         return _loaded(Path(path), told)
@@ -47,7 +48,11 @@ def _loaded(path: Path, told: str) -> Labels:
 
 
 def joined(parts: list[Labels], path: Path) -> Labels:
-    """Several label sets as one; fields that not all of them have are left out. Raises UserError for other shapes."""
+    """Several label sets as one. Raises UserError for other shapes.
+
+    Clips without history, context or text have NaN or "" there. Ground truth that not all have is left out, and so is
+    history or context of several shapes, with a warning.
+    """
     first = parts[0]
     for part in parts[1:]:
         mine, theirs = tuple(first.teacher.shape[1:3]), tuple(part.teacher.shape[1:3])
@@ -61,18 +66,36 @@ def joined(parts: list[Labels], path: Path) -> Labels:
     found: dict[str, Any] = {}
     for field in fields(Labels):
         values = [getattr(part, field.name) for part in parts]
-        if any(value is None for value in values):
+        given = [value for value in values if isinstance(value, Tensor | np.ndarray)]
+        if not given:
+            continue
+        fits = len({value.shape[1:] for value in given}) == 1
+        fits &= field.name != "context" or len({part.context_names for part in parts if part.context is not None}) == 1
+        fits &= field.name != "ground_truth" or len(given) == len(parts)
+        if fits:
+            found[field.name] = _stacked([_or_unknown(part, field.name, given[0]) for part in parts])
+        else:
             found[field.name] = None
-        elif isinstance(values[0], Tensor):
-            same = len({tuple(value.shape[1:]) for value in values}) == 1
-            found[field.name] = torch.cat(values) if same else None
-        elif isinstance(values[0], np.ndarray):
-            found[field.name] = np.concatenate(values)
-    if len({part.context_names for part in parts}) > 1:
-        found |= {"context": None, "context_names": ()}
+            warnings.warn(f"{path}: {field.name} is left out, not all clips have it in one shape", stacklevel=3)
+    names = [part.context_names for part in parts if part.context is not None]
+    found["context_names"] = names[0] if found.get("context") is not None else ()
     if len({part.scenario_source for part in parts}) > 1:
         found["scenario_source"] = "future"
     return replace(first, **found)
+
+
+def _or_unknown(part: Labels, name: str, like: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """A field, or as many rows of NaN or "" where the part has none."""
+    value: Tensor | np.ndarray | None = getattr(part, name)
+    if value is not None:
+        return value
+    if isinstance(like, Tensor):
+        return like.new_full((len(part), *like.shape[1:]), torch.nan)
+    return np.full(len(part), "", dtype=like.dtype)
+
+
+def _stacked(values: list[Any]) -> Tensor | np.ndarray:
+    return torch.cat(values) if isinstance(values[0], Tensor) else np.concatenate(values)
 
 
 def _without_repeats(labels: Labels, path: Path) -> Labels:

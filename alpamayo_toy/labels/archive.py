@@ -1,7 +1,6 @@
 """Label files that other people wrote, npz and pt: what they hold, read so that nothing in them is ever executed."""
 
 import io
-import os
 import statistics
 import struct
 import sys
@@ -21,6 +20,9 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import pickles
+from alpamayo_toy.labels.memory import half_of_memory
+from alpamayo_toy.labels.object_arrays import count, read_list
+from alpamayo_toy.labels.texts import shown
 
 KINDS = "biufUS"
 MAX_NPZ_MEMBERS, MAX_PT_MEMBERS = 1000, 200_000  # a pt archive has one member for each tensor
@@ -132,7 +134,7 @@ def _opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     except UserError:
         raise
     except BROKEN as error:
-        raise UserError(f"{path} is no valid {kind} file, perhaps cut off: {pickles.shown(str(error))}") from None
+        raise UserError(f"{path} is no valid {kind} file, perhaps cut off: {shown(str(error))}") from None
 
 
 def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -144,11 +146,11 @@ def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         name = info.filename.removesuffix(".npy")
         if not name or any(part in name for part in ("/", "\\", "\0", ":")) or name.startswith("."):
-            raise UserError(f"{path} holds a member called {pickles.shown(info.filename)}, which is no array's name")
+            raise UserError(f"{path} holds a member called {shown(info.filename)}, which is no array's name")
         if name in named:
-            raise UserError(f"{path} holds {pickles.shown(name)} twice")
+            raise UserError(f"{path} holds {shown(name)} twice")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise NotImplementedError(f"{pickles.shown(name)} is packed in another way than numpy does")
+            raise NotImplementedError(f"{shown(name)} is packed in another way than numpy does")
         _check_encryption(path, info)
         named[name] = info
     return named
@@ -156,12 +158,12 @@ def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def _check_encryption(path: Path, info: zipfile.ZipInfo) -> None:
     if info.flag_bits & 0x1:
-        raise UserError(f"{path}: {pickles.shown(info.filename)} is encrypted; write it without a password")
+        raise UserError(f"{path}: {shown(info.filename)} is encrypted; write it without a password")
 
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
     """What the header of a member announces, after checking that its size is exactly that."""
-    name = pickles.shown(name)
+    name = shown(name)
     with archive.open(info) as file:
         head = io.BytesIO(file.read(MAX_HEADER))
     if not head.getvalue().startswith(b"\x93NUMPY"):
@@ -185,13 +187,13 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: s
 
 def _check_member(path: Path, member: _Member, size: int) -> None:
     """size: the bytes after the header."""
-    places = pickles.count(member.shape)
+    places = count(member.shape)
     announced = f"{path}: {member.name} of the shape {member.shape}"
     if member.dtype == object:
         if not places <= size <= PICKLED + PICKLED_ITEM * places:
             raise UserError(f"{announced} is pickled in {size} bytes, which cannot be; write strings as dtype str")
     elif member.dtype.kind not in KINDS or member.dtype.itemsize == 0:
-        raise UserError(f"{path}: {member.name} holds {pickles.shown(str(member.dtype))}; numbers or texts are needed")
+        raise UserError(f"{path}: {member.name} holds {shown(str(member.dtype))}; numbers or texts are needed")
     elif size != places * member.dtype.itemsize:
         wanted = places * member.dtype.itemsize
         raise UserError(f"{announced} takes {wanted} bytes but holds {size}; the file is damaged, write it again")
@@ -199,7 +201,7 @@ def _check_member(path: Path, member: _Member, size: int) -> None:
 
 def _check_sizes(path: Path, members: list[_Member]) -> None:
     """All members together, before any of them is read."""
-    total, memory = sum(member.info.file_size for member in members), _half_of_memory()
+    total, memory = sum(member.info.file_size for member in members), half_of_memory()
     if total > memory:
         raise UserError(
             f"{path} unpacks to {total} bytes, more than half of the memory ({memory}); convert it in parts"
@@ -218,14 +220,10 @@ def _check_sizes(path: Path, members: list[_Member]) -> None:
             )
 
 
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-
 def _array(path: Path, archive: zipfile.ZipFile, member: _Member) -> np.ndarray | list[object]:
     data = _bytes(archive, member.info)
     if member.dtype == object:
-        items = pickles.read_list(bytes(memoryview(data)[member.start :]), f"{path}: {member.name}")
+        items = read_list(bytes(memoryview(data)[member.start :]), f"{path}: {member.name}")
         if len(items) != (member.shape[0] if member.shape else 1):
             raise UserError(f"{path}: {member.name} holds {len(items)} items, its header says {member.shape}")
         return items
@@ -247,7 +245,7 @@ def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytearray:
         while piece := file.read(PIECE):
             data += piece
     if len(data) != info.file_size:
-        raise EOFError(f"{pickles.shown(info.filename)} has {len(data)} of {info.file_size} bytes")
+        raise EOFError(f"{shown(info.filename)} has {len(data)} of {info.file_size} bytes")
     return data
 
 
@@ -262,7 +260,7 @@ def _check_stored(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfi
             raise UserError(f"{path} is packed, which torch.save never does; save it again with torch.save")
     if len(members) != len(infos) or sum(info.file_size for info in infos) > path.stat().st_size:
         raise UserError(f"{path} holds the same member twice; save it again with torch.save")
-    if path.stat().st_size > _half_of_memory():
+    if path.stat().st_size > half_of_memory():
         raise UserError(f"{path} is larger than half of the memory; convert it in parts")
 
 
@@ -287,7 +285,7 @@ class _Tensors:
             raise ValueError("it refers to something that is no storage")
         if not isinstance(pid[1], _StorageType) or not isinstance(pid[2], str):
             raise ValueError("it refers to something that is no storage")
-        key, elements = f"{self._folder}{pid[2]}", pickles.count((pid[4],))
+        key, elements = f"{self._folder}{pid[2]}", count((pid[4],))
         if key not in self._members or elements * pid[1].dtype.itemsize > self._members[key].file_size:
             raise ValueError(f"a tensor needs more than the archive holds as data/{pid[2]}")
         if key not in self._read:
@@ -302,8 +300,8 @@ class _Tensors:
         """A view of a storage; repeating its elements by strides of 0, it may not grow beyond the file."""
         if not isinstance(storage, _Storage) or not isinstance(offset, int) or hooks != {}:
             raise ValueError("a tensor without a storage")
-        elements = pickles.count(size)
-        pickles.count(stride)
+        elements = count(size)
+        count(stride)
         if elements * storage.flat.element_size() > self.file_size:
             raise ValueError(f"a tensor of the shape {size} is larger than the file")
         return pickles.Held(torch.as_strided(storage.flat, size, stride, offset), 1 + elements)
@@ -345,7 +343,7 @@ def _ordered() -> dict[str, object]:
 
 
 def _size(axes: object) -> object:
-    pickles.count(axes)
+    count(axes)
     return axes
 
 

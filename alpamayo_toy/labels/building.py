@@ -4,19 +4,33 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import write_json
-from alpamayo_toy.labels.label_set import SHARD_BYTES, LabelSet, ShardWriter, facts_of, is_set, open_set, write_index
+from alpamayo_toy.files import locked, write_json
+from alpamayo_toy.labels.label_set import (
+    DTYPES,
+    SHARD_BYTES,
+    STRINGS,
+    LabelSet,
+    ShardWriter,
+    facts_of,
+    is_set,
+    open_set,
+    write_index,
+)
 from alpamayo_toy.trajectory import Labels
 
 SHAPE = ("samples", "horizon", "dt")
-COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source")
+COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "left_out")
 
 
 class Builder:
@@ -99,28 +113,40 @@ class Builder:
 
 
 def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
-    """What all parts of a set have: the fields that none of them lacks. Raises UserError for other shapes."""
+    """What the parts of a set have together. Raises UserError for other shapes.
+
+    History, context and text may be lacking in some parts, whose clips then have none. Left out is ground truth that
+    not all have, and history or context of several shapes.
+    """
     first = facts[0]
-    found = dict(first)
     for other in facts[1:]:
         if any(other[name] != first[name] for name in SHAPE):
             mine, theirs = ([part[name] for name in SHAPE] for part in (first, other))
             raise UserError(f"{where} has K, T, dt = {theirs}, the clips before it {mine}; a set has one of each")
-        lost = set(found["fields"]) - set(other["fields"])
-        lost |= {"history"} if other["history_poses"] != found["history_poses"] else set()
-        lost |= {"context"} if other["context_names"] != found["context_names"] else set()
-        found["fields"] = [name for name in found["fields"] if name not in lost]
-        if other["scenario_source"] != found["scenario_source"]:
-            found["scenario_source"] = "future"
-    if "history" not in found["fields"]:
-        found["history_poses"] = 0
-    if "context" not in found["fields"]:
-        found["context_names"] = []
-    return found
+    having = {name: [part for part in facts if name in part["fields"]] for name in (*DTYPES, *STRINGS)}
+    poses = {part["history_poses"] for part in having["history"]}
+    contexts = {tuple(part["context_names"]) for part in having["context"]}
+    lost = {name for part in facts for name in part["left_out"]}
+    lost |= {"history"} if len(poses) > 1 else set()
+    lost |= {"context"} if len(contexts) > 1 else set()
+    lost |= {"ground_truth"} if 0 < len(having["ground_truth"]) < len(facts) else set()
+    kept = [name for name, parts in having.items() if parts and name not in lost]
+    return {
+        **{name: first[name] for name in SHAPE},
+        "fields": kept,
+        "history_poses": max(poses) if "history" in kept else 0,
+        "context_names": list(max(contexts)) if "context" in kept else [],
+        "scenario_source": "future" if any(part["scenario_source"] == "future" for part in facts) else "file",
+        "left_out": sorted(lost),
+    }
 
 
-def claim(out: Path) -> None:
-    """Make the folder of a set to come. Raises UserError where it holds what is no set, which finish() might remove."""
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Make the folder of a set to come, and keep others from writing it meanwhile.
+
+    Raises UserError where another process does, or where it holds what is no set, which finish() might remove.
+    """
     if out.is_dir() and not is_set(out):
         strange = [p.name for p in sorted(out.iterdir()) if p.name != "shards" and not p.name.startswith("part-")]
         shards = sorted((out / "shards").iterdir()) if (out / "shards").is_dir() else []
@@ -130,11 +156,22 @@ def claim(out: Path) -> None:
                 f"{out} holds {strange[0]} and is no label set; name a set, or a folder that is not there yet"
             )
     (out / "shards").mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        yield
 
 
-def finish(out: Path, common: dict[str, Any], entries: list[dict[str, Any]], rest: dict[str, Any]) -> LabelSet:
-    """Write labels.json, with which the new set replaces an old one, then remove what is no part of it."""
-    write_index(out, common, entries, rest)
+def finish(
+    out: Path,
+    common: dict[str, Any],
+    entries: list[dict[str, Any]],
+    sources: list[dict[str, Any]],
+    dropped: dict[str, int],
+) -> LabelSet:
+    """Write labels.json, with which the new set replaces an old one, then remove what is no part of it.
+
+    sources says where the clips come from, dropped how many were left behind for which reason.
+    """
+    write_index(out, common, entries, {"sources": sources, "dropped": dropped})
     listed = {entry["name"] for entry in entries}
     for leftover in (out / "shards").iterdir():
         if leftover.name not in listed:
@@ -145,8 +182,16 @@ def finish(out: Path, common: dict[str, Any], entries: list[dict[str, Any]], res
     return open_set(out)
 
 
-def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[np.ndarray]:
-    """Rows of each part whose (clip_id, t0_us) stands in an earlier row of it or in an earlier part."""
+class Repeated(NamedTuple):
+    """Rows (n,) of a part whose (clip_id, t0_us) came before, and the part and row where it did."""
+
+    rows: np.ndarray
+    first_part: np.ndarray
+    first_row: np.ndarray
+
+
+def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[Repeated]:
+    """What stands in an earlier row or part already, for each part's clip_id and t0_us."""
     digests = [
         np.frombuffer(
             b"".join(
@@ -157,10 +202,16 @@ def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[np.ndarray]:
         )
         for names, t0_us in keys
     ]
-    _, first = np.unique(np.concatenate(digests), return_index=True)
-    again = np.ones(sum(map(len, digests)), dtype=bool)
-    again[first] = False
-    return [np.flatnonzero(part) for part in np.split(again, np.cumsum([len(d) for d in digests])[:-1])]
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in digests])])
+    _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
+    origin = first[inverse]
+    found = []
+    for start, end in pairwise(starts.tolist()):
+        rows = np.flatnonzero(origin[start:end] != np.arange(start, end))
+        before = origin[start + rows]
+        part = np.searchsorted(starts, before, side="right") - 1
+        found.append(Repeated(rows, part, before - starts[part]))
+    return found
 
 
 def merge(paths: list[Path], out: Path) -> LabelSet:
@@ -168,29 +219,35 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
 
     Raises UserError where shapes differ or a clip stands in two of them.
     """
+    for path in paths:
+        if not is_set(path):
+            raise UserError(f"{path} is no label set; make one of it with scripts/labels.py convert")
     sets = [open_set(path) for path in paths]
     common = shared_facts([{name: part.facts[name] for name in COMMON} for part in sets], "one of them")
-    again = repeated_rows([part.keys() for part in sets])
-    for part, rows in zip(sets, again, strict=True):
-        if len(rows):
+    for part, again in zip(sets, repeated_rows([part.keys() for part in sets]), strict=True):
+        if len(again.rows):
             names, t0_us = part.keys()
-            row = int(rows[0])
+            row = int(again.rows[0])
             raise UserError(f"{part.folder}: clip {names[row]} at t0 {t0_us[row]} us is in another of these sets too")
-    claim(out)
-    listed = {entry["name"] for part in sets for entry in part.facts["shards"]}
-    if is_set(out) and not {entry["name"] for entry in open_set(out).facts["shards"]} <= listed:
-        raise UserError(f"{out} is a set with clips of its own; name another folder to merge into")
-    entries = []
-    for part in sets:
-        for shard, entry in zip(part.shards, part.facts["shards"], strict=True):
-            _link(shard.folder, out / "shards" / entry["name"])
-            entries.append(entry)
-    sources = [source for part in sets for source in part.facts["sources"]]
-    dropped: dict[str, int] = {}
-    for part in sets:
-        for code, count in part.facts["dropped"].items():
-            dropped[code] = dropped.get(code, 0) + count
-    return finish(out, common, entries, {"sources": sources, "dropped": dropped})
+    with claimed(out):
+        listed = {entry["name"] for part in sets for entry in part.facts["shards"]}
+        if is_set(out) and not {entry["name"] for entry in open_set(out).facts["shards"]} <= listed:
+            raise UserError(f"{out} is a set with clips of its own; name another folder to merge into")
+        entries = []
+        for part in sets:
+            for shard, entry in zip(part.shards, part.facts["shards"], strict=True):
+                _link(shard.folder, out / "shards" / entry["name"])
+                entries.append(entry)
+        sources = [source for part in sets for source in part.facts["sources"]]
+        return finish(out, common, entries, sources, summed([part.facts["dropped"] for part in sets]))
+
+
+def summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Counts by name, added up."""
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(sorted(total.items()))
 
 
 def _link(source: Path, target: Path) -> None:

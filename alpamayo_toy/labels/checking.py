@@ -1,5 +1,6 @@
 """What `labels.py check` and `report` do with paths: verdicts over whole files, and a sample of a large set."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from alpamayo_toy.labels.check import Check, leakage, table
 from alpamayo_toy.labels.convert import parts_of
 from alpamayo_toy.labels.label_set import is_set, open_set
 from alpamayo_toy.labels.raw import RawClips, as_raw
+from alpamayo_toy.labels.reading import files_of
 from alpamayo_toy.trajectory import Labels
 
 
@@ -22,16 +24,13 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
     for path in paths:
         check = Check(path.name)
         keys[str(path)] = []
-        for part in parts_of(path, told):
-            if isinstance(part, UserError):
-                check.unreadable(str(part))
-            else:
-                raw = part if isinstance(part, RawClips) else as_raw(part)
-                check.add(raw)
+        try:
+            for raw in _clips(path, told, check):
                 keys[str(path)] += zip(raw.clip_id.tolist(), raw.t0_us.tolist(), strict=True) if splits else []
-        if is_set(path):
-            for file in open_set(path).damaged():
-                check.unreadable(f"{file} is not the file that labels.json vouches for")
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            check.unreadable(str(error))
         found = check.report()
         if strict and found["errors"]:
             first = next(iter(found["errors"].values()))
@@ -47,6 +46,20 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
             texts.append(f"leakage: {len(report['leakage'])} clips are in more than one split: {shown}")
             code = max(code, 1)
     return code, "\n\n".join(texts), report
+
+
+def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
+    """The clips of a file, folder or set once they are checked."""
+    for part in parts_of(path, told):
+        if isinstance(part, UserError):
+            check.unreadable(str(part))
+        else:
+            raw = part if isinstance(part, RawClips) else as_raw(part)
+            check.add(raw)
+            yield raw
+    for folder in filter(is_set, files_of(path)):
+        for file in open_set(folder).damaged():
+            check.damaged(str(file))
 
 
 def sampled(path: Path, told: str, most: int, seed: int = 0) -> tuple[Labels, int]:

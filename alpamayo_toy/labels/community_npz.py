@@ -13,8 +13,8 @@ import numpy as np
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.archive import read_npz
 from alpamayo_toy.labels.arrays import integers, names, numbers, points, rotations
-from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.texts import flat_text
 
 HISTORY = ("ego_history_xyz", "ego_history_rot")
 
@@ -61,9 +61,15 @@ def clips(content: dict[str, Any], path: Path) -> Iterator[RawClips]:
     )
 
 
-def _history(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+def history_file(path: Path) -> Path | None:
+    """The history that lies beside the labels, if there is one."""
     beside = path.with_name(path.name.replace("labels", "ego_history"))
-    if beside == path or not beside.exists():
+    return beside if path.suffix.lower() == ".npz" and beside != path and beside.exists() else None
+
+
+def _history(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    beside = history_file(path)
+    if beside is None:
         return None, None
     content = read_npz(beside)
     if not is_history(content):

@@ -3,10 +3,9 @@ bytes, and many processes or machines can each do a share."""
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,18 +16,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
-from alpamayo_toy.labels import flat_parquet, labels_npz
-from alpamayo_toy.labels.building import Builder, claim, finish, repeated_rows, shared_facts
-from alpamayo_toy.labels.check import Check
-from alpamayo_toy.labels.label_set import FORMAT, LabelSet, Shard, file_digest
+from alpamayo_toy.labels import labels_npz, parquet_out
+from alpamayo_toy.labels.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
+from alpamayo_toy.labels.check import ERRORS, WARNINGS, Check
+from alpamayo_toy.labels.label_set import FORMAT, LabelSet, file_digest
 from alpamayo_toy.labels.raw import RawClips, as_raw, gathered, labels_of
-from alpamayo_toy.labels.reading import Part, files_of, read
+from alpamayo_toy.labels.reading import Part, files_of, read, read_together
 from alpamayo_toy.trajectory import Labels
 
 UNIT_BYTES = 64 << 20  # small files are worked on together up to that size
-UNIT_FILES = 256
+UNIT_FILES = 4096
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class Unit:
     horizon: int
     dt: float
     strict: bool
+    alone: bool  # the command names this one file and no other
 
     def key(self) -> str:
-        """16 hex digits that stand for names, content and options."""
-        said = [FORMAT, self.told, self.samples, self.horizon, self.dt, self.names, [_digest(f) for f in self.files]]
+        """16 hex digits that stand for names, content, options and the version of what reads them."""
+        content = [[file_digest(part) for part in read_together(file)] for file in self.files]
+        said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -60,24 +62,23 @@ def convert(
     """Write the sound clips of all files as a set, this process's share (i of n) of them; None where it has no share.
 
     What a killed run of the same call left is used. Clips with errors are dropped and counted in labels.json, with
-    strict the first one ends it. A set that is there stays whole until the new one replaces it. Raises UserError.
+    strict the first one ends it. A set that is there stays whole until the new one replaces it, and is no input even
+    where it lies among them. Raises UserError.
     """
-    units = _units(paths, told, strict)[share[0] - 1 :: share[1]]
+    units = _units(paths, out, told, strict)[share[0] - 1 :: share[1]]
     if not units:
         return None
-    claim(out)
-    records = _records(units, out, workers)
-    kept = [record for record in records if record["shards"]]
-    if not kept:
-        raise UserError(f"{out}: no sound clip in {', '.join(p.name for p in paths)}; see scripts/labels.py check")
-    common = shared_facts([record["common"] for record in kept], out)
-    entries = [entry for record in kept for entry in record["shards"]]
-    dropped = _sum_of([record["dropped"] for record in records])
-    entries, again = _once(out, common, entries)
-    if again:
-        dropped["repeated"] = dropped.get("repeated", 0) + again
-    sources = [source for record in records for source in record["sources"]]
-    return finish(out, common, entries, {"sources": sources, "dropped": dropped})
+    with claimed(out):
+        records = _records(units, out, workers)
+        kept = [record for record in records if record["shards"]]
+        if not kept:
+            why = [source["unreadable"] for record in records for source in record["sources"] if "unreadable" in source]
+            reason = why[0] if why else "see scripts/labels.py check"
+            raise UserError(f"{out}: no sound clip in {', '.join(p.name for p in paths)}: {reason}")
+        common = shared_facts([record["common"] for record in kept], out)
+        entries, again = _once(out, common, [entry for record in kept for entry in record["shards"]], strict)
+        sources = [source for record in records for source in record["sources"]]
+        return finish(out, common, entries, sources, summed([*(record["dropped"] for record in records), again]))
 
 
 def parts_of(path: Path, told: str = "auto") -> Iterator[RawClips | Labels | UserError]:
@@ -99,26 +100,24 @@ def parts_of(path: Path, told: str = "auto") -> Iterator[RawClips | Labels | Use
     yield from several(read(path, told))
 
 
-def _units(paths: list[Path], told: str, strict: bool) -> list[Unit]:
-    """The pieces of work, the same for every share."""
+def _units(paths: list[Path], out: Path, told: str, strict: bool) -> list[Unit]:
+    """The pieces of work, the same for every share; what lies in out is none of it."""
     files = [(file, _name(file, path)) for path in paths for file in files_of(path)]
+    files = [(file, name) for file, name in files if not file.resolve().is_relative_to(out.resolve())]
+    if not files:
+        raise UserError(f"{', '.join(map(str, paths))}: nothing is left to convert beside {out} itself")
     samples, horizon, dt = _first_shape([file for file, _ in files], told)
-    units: list[Unit] = []
-    group: list[tuple[Path, str]] = []
+    groups: list[list[tuple[Path, str]]] = [[]]
     size = 0
     for file, name in files:
         weight = UNIT_BYTES if file.is_dir() else file.stat().st_size
-        if group and (size + weight > UNIT_BYTES or len(group) >= UNIT_FILES):
-            units.append(_unit(group, told, samples, horizon, dt, strict))
-            group, size = [], 0
-        group.append((file, name))
+        if groups[-1] and (size + weight > UNIT_BYTES or len(groups[-1]) >= UNIT_FILES):
+            groups.append([])
+            size = 0
+        groups[-1].append((file, name))
         size += weight
-    units.append(_unit(group, told, samples, horizon, dt, strict))
-    return units
-
-
-def _unit(group: list[tuple[Path, str]], told: str, samples: int, horizon: int, dt: float, strict: bool) -> Unit:
-    return Unit(tuple(f for f, _ in group), tuple(n for _, n in group), told, samples, horizon, dt, strict)
+    columns = [tuple(zip(*group, strict=True)) for group in groups]
+    return [Unit(some, names, told, samples, horizon, dt, strict, len(files) == 1) for some, names in columns]
 
 
 def _name(file: Path, given: Path) -> str:
@@ -151,10 +150,15 @@ def _records(units: list[Unit], out: Path, workers: int) -> list[dict[str, Any]]
             found.append(_done(unit, out))
             bar.update()
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
-            for record in pool.map(_done, units, [out] * len(units)):
-                found.append(record)
-                bar.update()
+        try:
+            with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
+                for record in pool.map(_done, units, [out] * len(units)):
+                    found.append(record)
+                    bar.update()
+        except BrokenProcessPool:
+            raise UserError(
+                f"{out}: a worker was killed, perhaps for want of memory; the same command with fewer --workers goes on"
+            ) from None
     bar.close()
     return found
 
@@ -176,7 +180,7 @@ def _done(unit: Unit, out: Path) -> dict[str, Any]:
     check = Check(unit.names[0], unit.horizon, unit.dt)
     with Builder(out, key) as builder:
         sources = [
-            {"name": name, "sha256": _digest(file), **_build(builder, file, unit, check, dropped)}
+            {"name": name, "sha256": file_digest(read_together(file)[0]), **_build(builder, file, unit, check, dropped)}
             for file, name in zip(unit.files, unit.names, strict=True)
         ]
     counts = {code: found["count"] for code, found in check.report()["errors"].items()}
@@ -187,21 +191,23 @@ def _done(unit: Unit, out: Path) -> dict[str, Any]:
         "common": builder.common,
         "shards": builder.entries,
         "sources": sources,
-        "dropped": _sum_of([dropped, counts]),
+        "dropped": summed([dropped, counts]),
     }
     write_json(path, record)
     return record
 
 
-def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict[str, int]) -> dict[str, int]:
-    """Put the sound clips of a file into the set; how many it has and how many were kept."""
+def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict[str, int]) -> dict[str, Any]:
+    """Put the sound clips of a file into the set; how many it has, how many were kept, why one could not be read."""
     clips, kept = 0, 0
-    for part in _read(file, unit.told, alone=len(unit.files) == 1 or unit.strict):
+    why: dict[str, str] = {}
+    for part in _read(file, unit.told, alone=unit.alone or unit.strict):
         if isinstance(part, UserError):
             if unit.strict:
                 raise part
             clips += 1
             dropped["unreadable"] = dropped.get("unreadable", 0) + 1
+            why.setdefault("unreadable", str(part))
             continue
         sound = _sound(part, check, unit, dropped)
         if unit.strict and len(sound) < len(part):
@@ -209,7 +215,7 @@ def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict
         if len(sound):
             builder.add(labels_of(sound, file) if isinstance(sound, RawClips) else sound)
         clips, kept = clips + len(part), kept + len(sound)
-    return {"clips": clips, "kept": kept}
+    return {"clips": clips, "kept": kept, **why}
 
 
 def _read(file: Path, told: str, alone: bool) -> Iterator[Part]:
@@ -242,77 +248,48 @@ def _first_error(check: Check) -> str:
     return "clips with another number of samples than the first"
 
 
-def _once(out: Path, common: dict[str, Any], entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """Shards without the clips that an earlier shard holds already, and how many those were."""
-    shards = [Shard.opened(out, entry, common) for entry in entries]
-    found, count = [], 0
-    for entry, shard, rows in zip(entries, shards, repeated_rows([s.keys() for s in shards]), strict=True):
-        if len(rows) == 0:
+def _once(
+    out: Path, common: dict[str, Any], entries: list[dict[str, Any]], strict: bool
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Shards without the clips that an earlier shard holds already, and how many of those there were.
+
+    They are repeated where their trajectories are the same, and duplicates, one of which is wrong, where they differ.
+    Raises UserError for one of these with strict.
+    """
+    shards = LabelSet.mapped(out, {**common, "shards": entries}).shards
+    found, counts = [], {"repeated": 0, "duplicate": 0}
+    for entry, shard, again in zip(entries, shards, repeated_rows([s.keys() for s in shards]), strict=True):
+        if len(again.rows) == 0:
             found.append(entry)
             continue
-        count += len(rows)
-        left = np.setdiff1d(np.arange(entry["clips"]), rows)
+        for row, part, first in zip(*(column.tolist() for column in again), strict=True):
+            same = np.array_equal(shard.arrays["teacher"][row], shards[part].arrays["teacher"][first])
+            counts["repeated" if same else "duplicate"] += 1
+            if strict:
+                name, said = shard.strings("clip_id", np.array([row]))[0], {**ERRORS, **WARNINGS}
+                raise UserError(f"clip {name}: {said['repeated' if same else 'duplicate']}")
+        left = np.setdiff1d(np.arange(entry["clips"]), again.rows)
         if len(left):
-            mark = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
-            name = f"{entry['name']}-{mark}"
-            with Builder(out, name) as builder:
+            mark = hashlib.sha256(again.rows.astype("<i8").tobytes()).hexdigest()[:8]
+            with Builder(out, f"{entry['name']}-{mark}") as builder:
                 builder.add(LabelSet(out, common, [shard]).select(left))
             found += builder.entries
-    return found, count
+    return found, {code: count for code, count in counts.items() if count}
 
 
-def _digest(file: Path) -> str:
-    """Of a file's bytes; of a set, its index, which vouches for the rest."""
-    return file_digest(file / "labels.json" if file.is_dir() else file)
+def write_one_file(paths: list[Path], out: Path, told: str, strict: bool) -> dict[str, Any]:
+    """The sound clips of all files as one labels.npz or flat Parquet; what labels.json says of a set. Raises UserError.
 
-
-def _sum_of(counts: list[dict[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for part in counts:
-        for name, count in part.items():
-            found[name] = found.get(name, 0) + count
-    return {name: found[name] for name in sorted(found)}
-
-
-def split_set(path: Path, out: Path, told: str, val: float, test: float) -> dict[str, int]:
-    """out/train, out/val, out/test by the hash of the clip id; how many clips each got. Raises UserError."""
-    from alpamayo_toy.labels import split_hash
-
-    torch.set_num_threads(1)  # another order of summing gives other bytes
-    source = [_digest(file) for file in files_of(path)]
-    key = hashlib.sha256(json.dumps([FORMAT, source, told, val, test]).encode()).hexdigest()[:16]
-    sides = {"test": (0.0, test), "val": (test, test + val), "train": (test + val, 1.0)}
-    for side in sides:
-        claim(out / side)
-    with ExitStack() as stack:
-        builders = {side: stack.enter_context(Builder(out / side, key)) for side in sides}
-        for part in parts_of(path, told):
-            if isinstance(part, UserError):
-                raise part
-            labels = labels_of(part, path) if isinstance(part, RawClips) else part
-            place = np.array([split_hash(str(name)) for name in labels.clip_id])
-            for side, (low, high) in sides.items():
-                builders[side].add(labels.select(torch.from_numpy(np.flatnonzero((place >= low) & (place < high)))))
-    counts = {}
-    for side, builder in builders.items():
-        counts[side] = sum(entry["clips"] for entry in builder.entries)
-        if builder.common is not None:
-            rest = {"sources": [{"name": path.name, "split": side}], "dropped": {}}
-            finish(out / side, builder.common, builder.entries, rest)
-        else:
-            shutil.rmtree(out / side)  # of an earlier split, whose clips are on other sides now
-    return counts
-
-
-def write_one_file(paths: list[Path], out: Path, told: str, strict: bool) -> int:
-    """The sound clips of all files as one labels.npz or flat Parquet; how many. Raises UserError."""
+    Parquet holds no context.
+    """
     if out.exists():
         raise UserError(f"{out} is there already; name another file")
     with TemporaryDirectory(dir=out.parent if out.parent.exists() else None, prefix=f".{out.name}.") as folder:
         made = convert(paths, Path(folder), told, strict)
         assert made is not None  # all of it is this process's share
-        if out.suffix == ".parquet":
-            flat_parquet.write(made.batches(), out)
-        else:
+        if out.suffix.lower() == ".npz":
             labels_npz.write(made.select(np.arange(len(made))), out)
-    return len(made)
+            return made.facts
+        parquet_out.write(made.batches(), out)
+        lost = {"context"} & set(made.facts["fields"])
+        return {**made.facts, "left_out": sorted({*made.facts["left_out"], *lost})}

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.arrays import names, numbers, seconds
-from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.texts import flat_text
 from alpamayo_toy.trajectory import DT
 
 TAILS = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.flat_parquet import opened
+from alpamayo_toy.labels.parquet_file import opened
 from alpamayo_toy.labels.raw import BEYOND, LARGEST, RawClips
 from alpamayo_toy.trajectory import HORIZON
 

@@ -5,23 +5,20 @@ and hist_rot (9 T, 9 H) are rotation matrices row by row. Also read: coc, v0, so
 """
 
 import math
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import replacing
 from alpamayo_toy.labels.arrays import names as names_of
-from alpamayo_toy.labels.pickles import flat_text
-from alpamayo_toy.labels.raw import RawClips, as_raw
-from alpamayo_toy.scenarios import Scenario
-from alpamayo_toy.trajectory import DT, HORIZON, UNKNOWN_SCENARIO, Labels
+from alpamayo_toy.labels.memory import half_of_memory
+from alpamayo_toy.labels.parquet_file import opened
+from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.texts import flat_text
+from alpamayo_toy.trajectory import DT, HORIZON
 
 KEYS = ("clip_id", "t0_us", "sample_idx")
 NEEDED = (*KEYS, "pred_xyz")
@@ -40,18 +37,11 @@ PER_CLIP = {
 CLIPS_AT_ONCE = 1024
 KEYS_AT_ONCE = 250_000  # rows
 SORTED_HERE = 2_000_000  # rows, from that many on a file must come sorted
-MOST_ROWS = 10**10
 
 
 def matches(names: Collection[str]) -> bool:
     """Whether these are the columns of flat Parquet."""
     return {"clip_id", "pred_xyz"} <= set(names)
-
-
-def columns(path: Path) -> list[str]:
-    """Names of a Parquet file's columns. Raises UserError."""
-    with opened(path) as file:
-        return list(file.schema_arrow.names)
 
 
 def clips(path: Path) -> Iterator[RawClips]:
@@ -67,44 +57,6 @@ def clips(path: Path) -> Iterator[RawClips]:
         tables = _streamed(file, names, size) if neighbours else _sorted(path, file, names, size)
         for table in _whole_clips(tables):
             yield from _made(path, table)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """The file as pyarrow's ParquetFile. What it promises beyond reason and what pyarrow raises becomes a UserError."""
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
-    except ImportError:
-        raise UserError(f"{path}: Parquet needs pyarrow; install it with: pip install pyarrow") from None
-    try:
-        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            _check_promises(path, file.metadata)
-            yield file
-    except UserError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path} is no sound Parquet file, perhaps cut off or encrypted: {reason}") from None
-
-
-def _check_promises(path: Path, metadata: Any) -> None:
-    # what RowGroupMetaData.column() finds damaged ends the process (pyarrow 26), so nothing here asks for it
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    if not 0 <= metadata.num_rows <= MOST_ROWS or metadata.num_rows != sum(group.num_rows for group in groups):
-        raise UserError(f"{path} promises {metadata.num_rows} rows, which it cannot hold; write it again")
-    for i, group in enumerate(groups):
-        if not 0 <= group.total_byte_size <= _half_of_memory():
-            size = f"{group.total_byte_size / 2**30:.1f} GiB"
-            raise UserError(f"{path}: row group {i} takes {size}, more than half of the memory; write smaller ones")
-
-
-def _half_of_memory() -> int:
-    """Bytes of half the machine's memory; 4 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return 4 * 2**30
 
 
 def _checked_columns(path: Path, schema: Any) -> list[str]:
@@ -210,7 +162,7 @@ def _sorted(path: Path, file: Any, names: list[str], size: int) -> Iterator[Any]
 
     metadata = file.metadata
     taken = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    if metadata.num_rows >= SORTED_HERE or taken > _half_of_memory() // 2:
+    if metadata.num_rows >= SORTED_HERE or taken > half_of_memory() // 2:
         reason = "rows of one clip and t0 are not neighbours, and the file is too large to be sorted here"
         raise UserError(f"{path}: {reason}; write it sorted by {', '.join(KEYS)}")
     keys = file.read(columns=list(KEYS)).select(KEYS)
@@ -389,8 +341,8 @@ def _steps(path: Path, heads: Any, names: np.ndarray) -> np.ndarray:
 def _sources(path: Path, heads: Any) -> np.ndarray:
     """What each clip was cut from: the file's name where the file does not say."""
     if "source" not in heads.column_names:
-        return np.full(heads.num_rows, path.stem)
-    sources = [path.stem if source is None else source for source in heads.column("source").to_pylist()]
+        return np.full(heads.num_rows, path.name)
+    sources = [path.name if source is None else source for source in heads.column("source").to_pylist()]
     return names_of(f"{path}: source", sources)
 
 
@@ -408,88 +360,3 @@ def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:
         "text": np.array([text for text, _ in found], dtype=object),
         "nested_text": np.array([nested for _, nested in found]),
     }
-
-
-def write(batches: Iterable[Labels], path: Path) -> None:
-    """Labels as flat Parquet, positions and headings in float32, z = 0; clips() gives them back, v0 to the last bit.
-
-    A row group for each batch, or for 1024 clips of a larger one. Beside the columns that are read: v0_source and
-    scenario by name. Speeds and context are left out. Raises UserError where only some batches have ground truth.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UserError(f"{path}: Parquet needs pyarrow; install it with: pip install pyarrow") from None
-    strings = [name for name, kind in _layout().items() if kind == pa.string()]
-    options = {"compression": "zstd", "use_dictionary": strings, "write_page_checksum": True}
-    with_truth = None
-    with replacing(path) as file, pq.ParquetWriter(file, pa.schema(_layout()), **options) as writer:
-        for labels in batches:
-            if with_truth not in (None, labels.ground_truth is not None):
-                reason = "some clips have ground truth and some have none, such as"
-                raise UserError(f"{path}: {reason} {labels.clip_id[0]}; write them to files of their own")
-            with_truth = labels.ground_truth is not None
-            for start in range(0, len(labels), CLIPS_AT_ONCE):
-                part = labels.select(torch.arange(start, min(start + CLIPS_AT_ONCE, len(labels))))
-                writer.write_table(_table(part))
-
-
-def _layout() -> dict[str, Any]:
-    """The columns that write() makes."""
-    import pyarrow as pa
-
-    return {
-        "clip_id": pa.string(),
-        "t0_us": pa.int64(),
-        "sample_idx": pa.int32(),
-        "coc": pa.string(),
-        **dict.fromkeys(SIZES, pa.list_(pa.float32())),
-        "v0": pa.float64(),
-        "v0_source": pa.string(),
-        "scenario": pa.string(),
-        "source": pa.string(),
-        "dt": pa.float64(),
-    }
-
-
-def _table(labels: Labels) -> Any:
-    """A row for each clip and sample."""
-    import pyarrow as pa
-
-    raw = as_raw(labels)
-    n, k = raw.teacher.shape[:2]
-    names = {UNKNOWN_SCENARIO: "UNKNOWN", **{int(scenario): scenario.name for scenario in Scenario}}
-    lists = {"pred_xyz": raw.teacher, "pred_rot": raw.rotation, **{c: getattr(raw, f) for c, f in PER_CLIP.items()}}
-    per_clip = {
-        "clip_id": labels.clip_id.tolist(),
-        "t0_us": labels.t0_us.tolist(),
-        "coc": [None] * n if labels.text is None else labels.text.tolist(),
-        "v0": labels.v0.double().tolist(),
-        "v0_source": labels.v0_source.tolist(),
-        "scenario": [names[index] for index in labels.scenario.tolist()],
-        "source": labels.source.tolist(),
-        "dt": [labels.dt] * n,
-    }
-    of_clip = np.repeat(np.arange(n), k)
-    table = {name: pa.array(values, _layout()[name]).take(of_clip) for name, values in per_clip.items()}
-    table["sample_idx"] = pa.array(np.tile(np.arange(k, dtype=np.int32), n))
-    for name, values in lists.items():
-        if values is not None:
-            values = values[of_clip] if name in PER_CLIP else values
-            values = values.reshape(n * k, -1)
-        table[name] = _list_column(values, n * k)
-    return pa.table({name: table[name] for name in _layout()}, schema=pa.schema(_layout()))
-
-
-def _list_column(values: np.ndarray | None, rows: int) -> Any:
-    """Rows (rows, length) as lists of float32; null where there are none, or NaN."""
-    import pyarrow as pa
-
-    if values is None:
-        return pa.nulls(rows, pa.list_(pa.float32()))
-    there = np.isfinite(values).all(1)
-    offsets = np.concatenate([[0], np.cumsum(there * values.shape[1])])
-    return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(values[there].ravel(), pa.float32()), mask=pa.array(~there)
-    )

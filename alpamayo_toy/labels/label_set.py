@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 import torch
@@ -47,7 +47,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 TORCH_DTYPES = {"<f4": torch.float32, "<f8": torch.float64, "<i8": torch.int64}
 STRINGS = ("clip_id", "source", "v0_source", "text")
 NEEDED = ("clip_id", "t0_us", "v0", "teacher", "scenario", "source", "v0_source")
-BATCH = 4096  # clips that batches() reads at once
+FILLED = ("history", "context", "text")
+"""Fields that some shards of a set may lack: their clips have NaN or an empty text there."""
+BATCH = 512  # clips that batches() reads at once: what is made of more falls out of the cache
+FILES_A_SHARD, OTHER_FILES = 15, 200  # that are open at once
 
 
 def is_set(path: Path) -> bool:
@@ -67,8 +70,7 @@ def open_set(path: Path) -> "LabelSet":
         if facts["format"] != FORMAT:
             raise UserError(f"{folder / INDEX} has format {facts['format']}; this version reads {FORMAT}")
         _check_facts(facts)
-        shards = [Shard.opened(folder, entry, facts) for entry in facts["shards"]]
-        return LabelSet(folder, facts, shards)
+        return LabelSet.mapped(folder, facts)
     except (OSError, EOFError, MemoryError) as error:
         raise UserError(f"{folder} is no whole label set: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -94,13 +96,14 @@ class Shard:
         if any(Path(name).name != name or "\0" in name for name in entry["files"].keys() | {entry["name"]}):
             raise UserError(f"{folder}: its name or those of its files lead elsewhere")
         shapes = shapes_of(facts)
-        arrays = {name: _mapped(folder / f"{name}.npy") for name in facts["fields"] if name in DTYPES}
+        present = [name for name in facts["fields"] if name not in FILLED or f"{name}.npy" in entry["files"]]
+        arrays = {name: _mapped(folder / f"{name}.npy") for name in present if name in DTYPES}
         for name, array in arrays.items():
             if array.shape != (clips, *shapes[name]) or array.dtype != DTYPES[name]:
                 wanted = f"{(clips, *shapes[name])} {DTYPES[name]}"
                 raise UserError(f"{folder / name}.npy must hold {wanted} (it has {array.shape} {array.dtype})")
         for name in STRINGS:
-            if name in facts["fields"]:
+            if name in present:
                 letters, ends = _mapped(folder / f"{name}.npy"), _mapped(folder / f"{name}_ends.npy")
                 sound = ends.shape == (clips,) and ends.dtype == np.int64 and letters.ndim == 1
                 if not sound or ends[-1] != len(letters) or letters.dtype != np.uint8:
@@ -109,6 +112,9 @@ class Shard:
         return cls(folder, clips, arrays)
 
     def strings(self, name: str, rows: np.ndarray) -> list[str]:
+        """A field of strings at rows (n,), empty where the shard lacks it."""
+        if name not in self.arrays:
+            return [""] * len(rows)
         letters, ends = self.arrays[name], self.arrays[f"{name}_ends"]
         starts, stops = np.where(rows > 0, ends[rows - 1], 0), ends[rows]
         try:
@@ -121,6 +127,18 @@ class Shard:
     def keys(self) -> tuple[list[str], np.ndarray]:
         """clip_id and t0_us of its clips."""
         return self.strings("clip_id", np.arange(self.clips)), np.asarray(self.arrays["t0_us"])
+
+
+def _allow_open_files(count: int) -> None:
+    """A mapped array keeps its file open: let this process have so many, as far as the system's hard limit allows."""
+    try:
+        import resource
+    except ImportError:  # not a Unix: there is no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_FILES if hard == resource.RLIM_INFINITY else min(count + OTHER_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -145,8 +163,18 @@ class LabelSet:
     facts: dict[str, Any]
     shards: list[Shard]
 
+    @classmethod
+    def mapped(cls, folder: Path, facts: dict[str, Any]) -> Self:
+        """The set that an index describes. Raises UserError where a shard is not what it says."""
+        _allow_open_files(FILES_A_SHARD * len(facts["shards"]))
+        return cls(folder, facts, [Shard.opened(folder, entry, facts) for entry in facts["shards"]])
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if self.shards else 0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process opens the set anew."""
+        return open_set, (self.folder,)
 
     @property
     def nbytes(self) -> int:
@@ -158,17 +186,25 @@ class LabelSet:
         return np.cumsum([shard.clips for shard in self.shards])
 
     def numbers(self, index: np.ndarray, fields: Iterable[str] = tuple(DTYPES)) -> dict[str, Tensor]:
-        """Rows (B,) of fields of numbers, in that order; rows in rising order are read fastest."""
+        """Rows (B,) of fields of numbers, in that order; rows in rising order are read fastest.
+
+        Raises IndexError for a row that is not there.
+        """
+        if len(index) and (index.min() < 0 or index.max() >= len(self)):
+            raise IndexError(f"rows must lie in 0 to {len(self) - 1} (got {index.min()} to {index.max()})")
         order = np.argsort(index, kind="stable")
         rising = bool((order == np.arange(len(index))).all())
         pieces = self._pieces(index[order])
-        found = {}
+        found, shapes = {}, shapes_of(self.facts)
         for name in fields:
             if name not in self.facts["fields"]:
                 continue
-            rows = torch.empty(len(index), *self.shards[0].arrays[name].shape[1:], dtype=TORCH_DTYPES[DTYPES[name].str])
+            rows = torch.empty(len(index), *shapes[name], dtype=TORCH_DTYPES[DTYPES[name].str])
             for shard, places, inside in pieces:
-                np.take(shard.arrays[name], inside, axis=0, out=rows.numpy()[places], mode="clip")
+                if name in shard.arrays:
+                    np.take(shard.arrays[name], inside, axis=0, out=rows.numpy()[places], mode="clip")
+                else:
+                    rows[places] = torch.nan
             if not rising:
                 rows = torch.empty_like(rows).index_copy_(0, torch.from_numpy(order), rows)
             found[name] = rows
@@ -236,7 +272,7 @@ def _check_facts(facts: Any) -> None:
     """Raise ValueError, KeyError or TypeError for an index that does not say what every set says."""
     counts = {name: facts[name] for name in ("samples", "horizon", "history_poses")}
     wrong = [name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**31]
-    wrong += [name for name in ("fields", "context_names", "shards") if not isinstance(facts[name], list)]
+    wrong += [name for name in ("fields", "context_names", "left_out", "shards") if not isinstance(facts[name], list)]
     wrong += [name for name in ("fields", "context_names") if not all(isinstance(text, str) for text in facts[name])]
     wrong += ["dt"] if type(facts["dt"]) not in (int, float) else []
     wrong += ["scenario_source"] if not isinstance(facts["scenario_source"], str) else []
@@ -269,6 +305,7 @@ def facts_of(labels: Labels) -> dict[str, Any]:
         "history_poses": 0 if labels.history is None else labels.history.shape[1],
         "context_names": list(labels.context_names),
         "scenario_source": labels.scenario_source,
+        "left_out": [],
     }
 
 

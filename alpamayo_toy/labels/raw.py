@@ -247,6 +247,7 @@ def as_raw(labels: Labels) -> RawClips:
         ground_truth_rotation=turned(labels.ground_truth),
         history=xyz(labels.history),
         history_rotation=turned(labels.history),
+        v0=labels.v0.double().numpy(),
         text=labels.text,
         dt=labels.dt,
     )

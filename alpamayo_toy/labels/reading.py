@@ -1,6 +1,7 @@
 """read(): any label file or folder, its layout told from what is in it."""
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ from alpamayo_toy.labels import (
     sample_pt,
 )
 from alpamayo_toy.labels.archive import read_npz, read_pt
-from alpamayo_toy.labels.pickles import one_line
+from alpamayo_toy.labels.parquet_file import columns
 from alpamayo_toy.labels.raw import RawClips, check_labels
+from alpamayo_toy.labels.texts import one_line
 from alpamayo_toy.trajectory import Labels
 
 Part = RawClips | Labels | UserError
@@ -54,26 +56,56 @@ def _parts(path: Path, told: str) -> Iterator[Part]:
         raise UserError(f"there is no label format {told}; known: auto, {', '.join(FORMATS)}")
     if not path.exists():
         raise UserError(f"there is no label file {path}")
-    if label_set.is_set(path):
-        _expect(path, told, "set")
-        for labels in label_set.open_set(path).batches():
-            check_labels(labels, path)
-            yield labels
-        return
-    for file in files_of(path):
-        yield from _file(file, told)
+    files = files_of(path)
+    for file in files:
+        try:
+            yield from _set(file, told) if label_set.is_set(file) else _file(file, told)
+        except UserError as error:
+            if len(files) == 1:
+                raise
+            yield error
 
 
 def files_of(path: Path) -> list[Path]:
-    """The label files of a folder in the order of their names, or the file itself. Raises UserError if none."""
+    """The label files and sets in a folder in the order of their names, or the path itself. Raises UserError if none.
+
+    Hidden ones are left aside; links to folders are followed.
+    """
     if label_set.is_set(path) or not path.is_dir():
         return [path]
-    found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
-    labels = [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    labels = [file for file in labels if not _only_history(file)]
+    found: list[Path] = []
+    walked: set[str] = set()
+    for folder, inside, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in walked:  # a link that leads back
+            inside.clear()
+        elif label_set.is_set(Path(folder)):
+            found.append(Path(folder))
+            inside.clear()
+        else:
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+            inside[:] = [name for name in inside if not name.startswith(".")]
+        walked.add(real)
+    files = [file for file in sorted(found) if file.is_dir() or file.suffix.lower() in SUFFIXES]
+    labels = [file for file in files if file.is_dir() or (file.is_file() and not _only_history(file))]
     if not labels:
         raise UserError(f"{path} holds no label file; known: {', '.join(SUFFIXES)}")
     return labels
+
+
+def read_together(file: Path) -> list[Path]:
+    """The files whose bytes decide what reading one gives: itself and what lies beside it; of a set, its index."""
+    if file.is_dir():
+        return [file / label_set.INDEX]
+    beside = community_npz.history_file(file)
+    return [file] if beside is None else [file, beside]
+
+
+def _set(path: Path, told: str) -> Iterator[Labels]:
+    expect(path, told, "set")
+    for labels in label_set.open_set(path).batches():
+        check_labels(labels, path)
+        yield labels
 
 
 def _file(path: Path, told: str) -> Iterator[Part]:
@@ -87,12 +119,12 @@ def _file(path: Path, told: str) -> Iterator[Part]:
         elif suffix == ".pt":
             yield from _tensors(path, told)
         elif suffix == ".parquet":
-            names = flat_parquet.columns(path)
+            names = columns(path)
             found = {"flat_parquet": flat_parquet, "egomotion": egomotion}
             chosen = next((name for name, reader in found.items() if reader.matches(names)), None)
             if chosen is None:
                 raise UserError(f"{path}: no layout known has the columns {', '.join(sorted(names)[:8])}")
-            _expect(path, told, chosen)
+            expect(path, told, chosen)
             yield from found[chosen].clips(path)
         else:
             raise UserError(f"{path}: cannot read {suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
@@ -108,14 +140,15 @@ def _matching(path: Path, told: str, content: Any, readers: dict[str, Any]) -> I
     """The clips by the first reader that knows the content."""
     for name, reader in readers.items():
         if reader.matches(content):
-            _expect(path, told, name)
+            expect(path, told, name)
             yield from reader.clips(content, path)
             return
     keys = f"the keys {', '.join(sorted(map(str, content))[:8])}" if isinstance(content, dict) else "such content"
     raise UserError(f"{path}: no layout known has {keys}; expected a list of clips, each an object with pred_xyz")
 
 
-def _expect(path: Path, told: str, found: str) -> None:
+def expect(path: Path, told: str, found: str) -> None:
+    """Raise UserError where a layout was told and another found."""
     if told not in ("auto", found):
         raise UserError(f"{path} is {FORMATS[found]} ({found}), not {told}")
 
@@ -132,7 +165,7 @@ def _arrays(path: Path, told: str) -> Iterator[Part]:
     if community_npz.is_history(content):
         raise UserError(f"{path} holds a history only; name the labels beside it")
     if labels_npz.matches(content) or not (community_npz.matches(content) or drives.matches(content)):
-        _expect(path, told, "labels_npz")
+        expect(path, told, "labels_npz")
         yield labels_npz.read(content, path)
         return
     yield from _matching(path, told, content, {"community_npz": community_npz, "drives": drives})

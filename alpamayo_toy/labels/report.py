@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpamayo_toy.baselines import constant_acceleration, constant_turn_rate, constant_velocity, stationary
+from alpamayo_toy.baselines import baselines
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.labels.report_page import ADE, PERCENTILES, QUANTITIES, VALUES, page, written
 from alpamayo_toy.metrics import distance, horizons, min_ade
@@ -25,7 +25,6 @@ REVERSING = -5e-3  # m/s
 SIDE, SIDE_SECONDS = 2.0, 3.0  # m, s: UniAD's left and right
 MISS = 2.0  # m, Argoverse 2's miss
 SCORE_SECONDS = (1.0, 3.0, 5.0)
-RATE_SECONDS = 0.5  # of history that a baseline takes its acceleration and turn rate from
 PAIRS = 2**20  # distances between samples held at once
 SORTED = 10**6  # values that percentiles and histograms are taken of
 LISTED = 8  # clips in a list and in its picture
@@ -326,33 +325,15 @@ def _scores(labels: Labels, clips: dict[str, Tensor]) -> dict[str, Any] | None:
 
 
 def _baselines(labels: Labels, truth: Tensor) -> dict[str, dict[str, float | int | None]]:
-    """ADE and FDE of predictions without learning; those that need a history, over the clips that have one."""
-    v0, horizon, dt = labels.v0.double(), labels.horizon, labels.dt
-    found = {
-        "stationary": _errors(stationary(v0, horizon, dt), truth),
-        "constant_velocity": _errors(constant_velocity(v0, horizon, dt), truth),
-    }
-    if labels.history is None or labels.history.shape[1] < 2:
-        return found
-    known = labels.history.isfinite().flatten(1).all(1)
-    v0, truth = v0[known], truth[known]
-    acceleration, turn_rate = _rates(labels.history[known].double(), dt)
-    found["constant_acceleration"] = _errors(constant_acceleration(v0, acceleration, horizon, dt), truth)
-    found["constant_turn_rate"] = _errors(constant_turn_rate(v0, turn_rate, horizon, dt), truth)
+    """ADE and FDE of predictions that learn nothing, each over the clips that have what it needs; None where none."""
+    found = {}
+    for name, predicted in baselines(labels, None).items():
+        if name == "ridge":
+            continue
+        errors = truth.new_zeros(0, labels.horizon) if isinstance(predicted, str) else distance(predicted, truth)
+        errors = errors[~errors.isnan().any(-1)]
+        found[name] = {"ade": _mean(errors.mean(-1)), "fde": _mean(errors[:, -1]), "clips": len(errors)}
     return found
-
-
-def _rates(history: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    """Mean acceleration and turn rate over the last half second of history (N, H, 4), H >= 2: m/s^2, rad/s (N,)."""
-    back = min(max(round(RATE_SECONDS / dt), 1), history.shape[1] - 1)
-    change = (history[:, -1] - history[:, -1 - back])[:, 2:]
-    turned = torch.atan2(change[:, 0].sin(), change[:, 0].cos())
-    return change[:, 1] / (back * dt), turned / (back * dt)
-
-
-def _errors(predicted: Tensor, truth: Tensor) -> dict[str, float | int | None]:
-    errors = distance(predicted, truth)
-    return {"ade": _mean(errors.mean(-1)), "fde": _mean(errors[:, -1]), "clips": len(truth)}
 
 
 def _finite(number: Tensor) -> float | None:

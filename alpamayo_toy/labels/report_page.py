@@ -225,8 +225,10 @@ def _name(text: str, unit: str) -> str:
 
 
 def _cell(found: dict[str, Any], path: tuple[str | int, ...], unit: str = "") -> str:
-    """A number of report.json, rounded for reading and exact in data-value; None is a dash."""
+    """A number of report.json, rounded for reading and exact in data-value."""
     value = _at(found, path)
+    if value is None:
+        return f"<td>{written(None)}</td>"
     key = escape(".".join(str(part) for part in path))
     shown = written(value, "%").removesuffix(" %") if unit == "%" else written(value)
     return f'<td data-key="{key}" data-value="{value!r}">{shown}</td>'

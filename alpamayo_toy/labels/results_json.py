@@ -8,8 +8,8 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.arrays import integer, name_of, points
-from alpamayo_toy.labels.pickles import flat_text
 from alpamayo_toy.labels.raw import RawClips
+from alpamayo_toy.labels.texts import flat_text
 
 
 def matches(content: object) -> bool:

@@ -1,0 +1,26 @@
+"""How often the 95 % intervals hold the truth: python scripts/coverage.py [--draws 1000] [--values LABELS]"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the coverage of the 95 % intervals on data of known mean.")
+    parser.add_argument("--draws", type=int, default=1000, help="sets of data for each row of the table")
+    parser.add_argument("--values", type=Path, help="a label file whose minADE per clip is one of the populations")
+    options = parser.parse_args()
+    import torch
+
+    from alpamayo_toy import coverage
+    from alpamayo_toy.errors import UserError
+
+    torch.set_num_threads(1)
+    try:
+        print(coverage.run(options.draws, options.values))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
