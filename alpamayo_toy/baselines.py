@@ -13,6 +13,7 @@ from alpamayo_toy.trajectory import Labels
 
 POSES = 5  # the fewest of a history that last_actions takes: the inverse needs 4 steps
 PENALTY = 0.3  # of standardised inputs; leave-one-out on KITTI 00-05 prefers 0.1 to 1 for 120 clips or more
+NO_TRAINING = "needs training labels, and none are given"
 STD_FLOOR = 1e-4  # m/s, rad: an input that varies less is taken as constant and keeps its own scale
 
 
@@ -173,9 +174,18 @@ def baselines(labels: Labels, training: Labels | None) -> dict[str, Tensor | str
     return found
 
 
+def six_residuals(labels: Labels, training: Labels | None) -> Tensor | str:
+    """Six random training residuals around the decaying hold, (N, 6, T, 4), or why there are none."""
+    try:
+        _history(labels)
+        return NO_TRAINING if training is None else Residuals.fit(training).predict(labels)
+    except UserError as error:
+        return str(error)
+
+
 def _ridge(labels: Labels, training: Labels | None) -> Tensor | str:
     if training is None:
-        return "needs training labels, and none are given"
+        return NO_TRAINING
     try:
         return Ridge.fit(training).predict(labels)
     except UserError as error:

@@ -27,6 +27,7 @@ from alpamayo_toy.device import keep_freed_memory
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.generate import synthetic
 from alpamayo_toy.rollout import UnicycleRollout
+from alpamayo_toy.scores import score
 from alpamayo_toy.students import Student
 from alpamayo_toy.trajectory import HORIZON, Scene
 
@@ -35,6 +36,7 @@ Work = Callable[[], object]
 ROLLOUT_SIZES = [(1, 64), (64, 64), (1024, 64), (16384, 64), (64, 16), (64, 256), (64, 1024)]  # B, T
 INVERSE_BATCHES = [1, 64, 1024, 8192]
 STORED_CLIPS = 200_000  # 200 MB
+SCORED_CLIPS = 680
 SLICE_S = 0.1  # each turn of a contestant lasts about this long
 
 
@@ -137,7 +139,7 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     for label in ("our forward", "our forward + backward"):
         report += [f"| {name}: {label} | " + " | ".join(c[name, label] for c in found) + " |" for name in contestants]
     report += ["", f"Extra memory at B = 8192: {_memory(where)}."]
-    report += ["", _label_set(rounds)]
+    report += ["", _label_set(rounds), "", _evaluation(rounds)]
     if where.type == "cuda":
         report += ["", *_half_precision(where, rounds)]
     return "\n".join(report)
@@ -307,6 +309,27 @@ def _label_set(rounds: int) -> str:
     return (
         f"Label set on disk, batches of 256 out of {STORED_CLIPS} clips: {_ratio(memory, disk)} times the rate of"
         f" tensors in memory, {rate:,.0f} clips a second."
+    )
+
+
+def _evaluation(rounds: int) -> str:
+    """Every metric of six predictions a clip against one truth, beside the rollout that makes the predictions."""
+    generator = torch.Generator().manual_seed(0)
+    actions = torch.randn(SCORED_CLIPS, 6, HORIZON, 2, generator=generator) * torch.tensor([0.5, 0.02])
+    v0, rollout = torch.full((SCORED_CLIPS,), 8.0), UnicycleRollout(integrator="trapezoid")
+
+    def rolled() -> Tensor:
+        made: Tensor = rollout(actions, v0[:, None].expand(SCORED_CLIPS, 6))
+        return made
+
+    predicted = rolled()
+    rolling, scoring = interleaved(
+        [rolled, lambda: score(predicted, predicted[:, :1], v0, 0.1)], rounds, torch.device("cpu")
+    )
+    rate = SCORED_CLIPS * 6 / statistics.median(scoring)
+    return (
+        f"Evaluation of {SCORED_CLIPS} clips, K = 6: {_ratio(scoring, rolling)} times the rollout's forward,"
+        f" {rate:,.0f} trajectories a second."
     )
 
 

@@ -94,6 +94,7 @@ class FileConfig:
     format: str = "auto"  # the file's layout, where it should not be guessed (labels.py convert --help)
     samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
+    val_path: str = ""  # labels to hold out in place of that share (labels.py split makes such)
     oracle: bool = False  # a student sees the scenario even where it was read off the future
     mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
     integrator: str = "trapezoid"  # Alpamayo's
@@ -215,16 +216,21 @@ class BatchConfig(TrainConfig):
     """python scripts/batch.py: a TrainConfig, and how often"""
 
     seeds: int = 8  # seed, seed + 1, ...
+    train: bool = True  # false: no student, one synthetic rollout per seed
+    vectorized: bool = False  # all seeds of a small student side by side, without pictures
+    resume: str | None = None  # a batch's folder, continued with its saved config
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        trainer = self.trainer
         _require(self.seeds >= 1, "seeds", ">= 1", self.seeds)
-        _require(
-            self.trainer.resume is None,
-            "trainer.resume",
-            "left alone: a batch continues by itself",
-            self.trainer.resume,
-        )
+        _require(trainer.resume is None, "trainer.resume", "left alone: a batch has resume=", trainer.resume)
+        if not self.train:
+            path = getattr(self.teacher, "path", None)
+            _require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
+            _require(not self.vectorized, "vectorized", "false with train=false: there is nothing to train", True)
+        if self.vectorized:
+            _require(not trainer.bf16, "trainer.bf16", "false with vectorized=true", trainer.bf16)
 
 
 @dataclass
@@ -232,6 +238,7 @@ class EvalConfig:
     """python scripts/eval.py"""
 
     checkpoint: str = ""  # a run's folder or a checkpoint file
+    compare: list[str] = field(default_factory=list)  # runs' folders, put side by side in place of a checkpoint
     scenario: Any = None  # another one than it was trained on
     teacher: Any = None  # other labels
     output: str | None = None  # where metrics.json goes; default: beside the checkpoint's run
@@ -240,12 +247,9 @@ class EvalConfig:
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
 
     def __post_init__(self) -> None:
-        _require(
-            self.checkpoint != "",
-            "checkpoint",
-            "a run's folder (checkpoint=outputs/...)",
-            self.checkpoint,
-        )
+        _require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
+        one = (self.checkpoint != "") != bool(self.compare)
+        _require(one, "checkpoint", "a run's folder (checkpoint=outputs/...), or else compare=[A,B]", self.checkpoint)
 
 
 @dataclass

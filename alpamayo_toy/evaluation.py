@@ -1,139 +1,199 @@
-"""How good a student is, beside the error that its teacher's own variation makes unavoidable."""
+"""How good a student is: beside its teacher's floor, baselines and the teacher itself, with intervals."""
 
+import base64
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from alpamayo_toy.action_space import ActionSpace
-from alpamayo_toy.baselines import constant_velocity
+from alpamayo_toy.baselines import baselines, six_residuals
 from alpamayo_toy.checkpoint import load_student
-from alpamayo_toy.config import EvalConfig, FileConfig, MixtureConfig, RolloutConfig, SyntheticConfig
-from alpamayo_toy.data import mixed
+from alpamayo_toy.config import EvalConfig, FileConfig, MixtureConfig, RolloutConfig, SyntheticConfig, TrainConfig
 from alpamayo_toy.device import choose_device
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import write_json
+from alpamayo_toy.files import replacing, write_json
+from alpamayo_toy.groups import groups_of, mean_of
+from alpamayo_toy.intervals import BLOCK_S, is_decided, over_clips, paired, units_of
 from alpamayo_toy.labels import load_labels
-from alpamayo_toy.metrics import distance, geometric_median, horizons, min_ade, sanity_checks, starter_metrics
+from alpamayo_toy.metrics import Sums, distance, horizons, sanity_checks, starter_metrics
 from alpamayo_toy.recovery import label_actions
+from alpamayo_toy.reference import ONE_SAMPLE, Reference, build_reference, file_reference, mean_errors
+from alpamayo_toy.results import Clips, clips_of, write_clips
 from alpamayo_toy.scenarios import Scenario
+from alpamayo_toy.scores import Scores, of_errors, quality, score
 from alpamayo_toy.students import Student
-from alpamayo_toy.teachers import FileTeacher, StoredTeacher, SyntheticTeacher, build_teacher
+from alpamayo_toy.teachers import SyntheticTeacher, build_teacher, picked
 from alpamayo_toy.trajectory import Labels, Scene
 
 FORMAT = 1  # of metrics.json; README, "metrics.json"
-FLOOR_SAMPLES = 64
 PICTURED = 8  # scenes in a picture from above
 PROFILED = 3  # of them with actions over time
 DRAWN_SAMPLES = 12  # of the teacher, in a scene from above
-CHUNK = 64  # clips whose samples are compared at once, so that 64 samples of each stay in the cache
+WORST = 12  # clips that a page shows
+BATCH = 4096  # clips that a student predicts at once
+WITH_INTERVAL = ("ade", "fde", "min_ade", "min_fde")
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Held-out clips, and what is best at each step: the geometric median of the teacher's samples.
+class Evaluation:
+    """What is found of a student: metrics, as metrics.json has them; clips, a row each; its trajectories (N, T, 4)."""
 
-    labels.teacher (N, K, T, 4) is what a student is scored on; center (N, T, 2); floor (N, T), the mean distance of
-    the best single prediction; kind says how it was found, split how the clips were held out.
-    """
-
-    labels: Labels
-    scene: Scene
-    center: Tensor
-    floor: Tensor
-    kind: str
-    split: str = "fresh"
-
-
-def build_reference(teacher: SyntheticTeacher | FileTeacher | StoredTeacher, seed: int) -> Reference:
-    """The held-out clips of either teacher."""
-    if isinstance(teacher, SyntheticTeacher):
-        return _synthetic_reference(teacher, seed)
-    return _file_reference(teacher.validation, teacher.oracle, teacher.split)
-
-
-def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
-    """Scenes never trained on; the median of 64 fresh drivers is scored on 64 others, and so is the student."""
-    labels = teacher.labels(teacher.config.val_scenes, 1, mixed(seed, 2))
-    center = torch.cat([geometric_median(c) for c in teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 3)).split(CHUNK)])
-    labels = labels.with_teacher(teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 4)))
-    return Reference(
-        labels, labels.scene(), center, mean_errors(center, labels), "geometric_median_of_64_fresh_samples"
-    )
-
-
-def _file_reference(labels: Labels, oracle: bool, split: str) -> Reference:
-    """The held-out clips of a file; each sample is scored on the median of its clip's others, if there are any."""
-    samples = labels.teacher.float()
-    k = samples.shape[1]
-    scene = labels.scene(oracle).to(torch.float32)
-    whole = labels.with_teacher(samples)
-    if k == 1:  # one sample says nothing of how its teacher varies
-        center = samples[:, 0, :, :2]
-        return Reference(whole, scene, center, torch.zeros(center.shape[:2]), "none, one sample", split)
-    others = [[j for j in range(k) if j != i] for i in range(k)]
-    floor = [distance(geometric_median(samples[:, kept]), samples[:, i]) for i, kept in enumerate(others)]
-    center = geometric_median(samples)
-    return Reference(whole, scene, center, torch.stack(floor).mean(0), "leave_one_out_median", split)
-
-
-def mean_errors(waypoints: Tensor, labels: Labels) -> Tensor:
-    """Mean distance to a clip's samples at each step: (N, T, 2 or more) -> (N, T)."""
-    pairs = zip(waypoints.split(CHUNK), labels.teacher.split(CHUNK), strict=True)
-    return torch.cat([distance(mine.unsqueeze(1), theirs).mean(1) for mine, theirs in pairs])
+    metrics: dict[str, Any]
+    clips: Clips
+    trajectory: Tensor
 
 
 @torch.no_grad()
 def predicted(student: Student, scene: Scene) -> tuple[Tensor, Tensor]:
-    """Actions (N, T, 2) and trajectories (N, T, 4) of a student, on its own device and back."""
+    """Actions (N, T, 2) and trajectories (N, T, 4) of a student, on its own device and back, in batches."""
     device = student.action_space.mean.device
-    actions, trajectory = student(scene.to(device))
-    return actions[:, 0].cpu(), trajectory[:, 0].cpu()
+    parts = []
+    for rows in torch.arange(len(scene)).split(BATCH):
+        actions, trajectory = student(scene.select(rows).to(device))
+        parts.append((actions[:, 0].cpu(), trajectory[:, 0].cpu()))
+    actions, trajectories = (torch.cat(column) for column in zip(*parts, strict=True))
+    return actions, trajectories
 
 
 def scores(student: Student, reference: Reference) -> dict[str, float]:
     """The few numbers that are watched during training."""
-    _, trajectory = predicted(student, reference.scene)
-    errors, floor = mean_errors(trajectory, reference.labels), float(reference.floor.mean())
-    excess = float(distance(trajectory, reference.center).mean())
-    found = {"ade": float(errors.mean()), "fde": float(errors[:, -1].mean())}
+    sums = Sums()
+    for rows in torch.arange(len(reference.scene)).split(BATCH):
+        _, trajectory = predicted(student, reference.scene.select(rows))
+        errors = mean_errors(trajectory, reference.labels.select(rows))
+        sums.add("ade", errors.mean(-1))
+        sums.add("fde", errors[:, -1])
+        sums.add("excess", distance(trajectory, reference.center[rows]).mean(-1))
+    means, floor = sums.means(), float(reference.floor.mean())
+    found = {"ade": means["ade"], "fde": means["fde"]}
     if floor > 0:
-        found |= {"ade_over_floor": found["ade"] / floor, "excess_over_floor": excess / floor}
+        found |= {"ade_over_floor": means["ade"] / floor, "excess_over_floor": means["excess"] / floor}
     return found
 
 
-def evaluate(student: Student, reference: Reference) -> dict[str, Any]:
-    """Everything that metrics.json says of a student."""
-    labels = reference.labels
+def evaluate(student: Student, reference: Reference) -> Evaluation:
+    """Everything that is said of a student, beside baselines of which two learn from its training labels."""
+    labels, v0 = reference.labels, reference.scene.v0
+    dt, integrator = labels.dt, student.rollout.integrator
     actions, trajectory = predicted(student, reference.scene)
-    still = constant_velocity(reference.scene.v0, labels.horizon, labels.dt)
-    errors = mean_errors(trajectory, labels)
-    excess = float(distance(trajectory, reference.center).mean())
-    ade, floor = float(errors.mean()), float(reference.floor.mean())
-    found: dict[str, Any] = {
-        **describe(actions, trajectory, reference.scene.v0, labels.dt, student.rollout.integrator),
+    predictors, missing = _predictors(trajectory, labels, v0, reference.training)
+    units = units_of(labels.clip_id, labels.t0_us)
+    truths = {"teacher": labels.teacher}
+    if labels.ground_truth is not None:
+        truths["ground_truth"] = labels.ground_truth.float().unsqueeze(1)
+    scored = {"teacher": {name: score(made, labels.teacher, v0, dt) for name, made in predictors.items()}}
+    if reference.kind != ONE_SAMPLE:
+        scored["teacher"]["floor"] = of_errors(reference.floor, dt)
+    if "ground_truth" in truths:
+        rows = predictors | _teachers_own(labels, v0)
+        scored["ground_truth"] = {name: score(made, truths["ground_truth"], v0, dt) for name, made in rows.items()}
+        each = distance(labels.teacher, truths["ground_truth"]).mean(1)
+        scored["ground_truth"]["teacher_each_sample"] = of_errors(each, dt)
+    against = list(truths)[-1]
+    groups = groups_of(labels, truths[against][:, 0], v0)
+    clips = clips_of(labels, v0, groups, scored)
+    worst = scored[against]["student"].per_clip["ade"].argsort(descending=True, stable=True)[:WORST]
+    student_errors, floor = scored["teacher"]["student"].per_step, float(reference.floor.mean())
+    ade, excess = float(student_errors.mean()), float(distance(trajectory, reference.center).mean())
+    first = {"teacher_first_sample": labels.teacher[:, 0]}
+    if labels.ground_truth is not None:
+        first["ground_truth"] = truths["ground_truth"][:, 0]
+    metrics: dict[str, Any] = {
+        **describe(actions, trajectory, v0, dt, integrator),
         "clips": len(labels),
         "samples": labels.teacher.shape[1],
         "split": reference.split,
         "scenario_source": _scenario_source(reference),
         "action_std": {"student": student.action_space.std.tolist(), "labels": ActionSpace.fit(labels).std.tolist()},
-        "student": _entry(errors, labels.dt),
-        "floor": {"kind": reference.kind, **_entry(reference.floor, labels.dt)},
+        "student": _entry(student_errors, dt),
+        "floor": {"kind": reference.kind, **_entry(reference.floor.double().mean(0), dt)},
         "excess": excess,
         "ade_over_floor": ade / floor if floor > 0 else None,
         "excess_over_floor": excess / floor if floor > 0 else None,
-        "baselines": {"constant_velocity": _entry(mean_errors(still, labels), labels.dt)},
+        "baselines": {
+            name: _entry(scored["teacher"][name].per_step, dt)
+            for name, made in predictors.items()
+            if name != "student" and made.shape[1] == 1
+        },
+        "not_available": missing,
+        "units": {
+            "count": int(units.max()) + 1,
+            "kind": "clips" if len(np.unique(labels.clip_id)) == len(labels) else f"{BLOCK_S:g} s blocks of drives",
+        },
+        "scores": {
+            target: {name: _summaries(found.per_clip, units) for name, found in rows.items()}
+            for target, rows in scored.items()
+        },
+        "paired": {target: _paired(rows, units) for target, rows in scored.items()},
+        "breakdown_against": against,
+        "breakdown": {kind: group.breakdown(scored[against]) for kind, group in groups.items()},
+        "quality": {
+            "student": quality(trajectory, v0, dt, actions, integrator),
+            **{name: quality(driven, v0, dt) for name, driven in first.items()},
+        },
+        "horizon_errors": {
+            "seconds": [round((i + 1) * dt, 6) for i in range(labels.horizon)],
+            **{t: {name: found.per_step.tolist() for name, found in rows.items()} for t, rows in scored.items()},
+        },
+        "worst": [
+            {
+                "clip_id": str(labels.clip_id[i]),
+                "t0_us": int(labels.t0_us[i]),
+                "scenario": groups["scenario"].of(i),
+                "v0": float(v0[i]),
+                "ade": float(scored[against]["student"].per_clip["ade"][i]),
+            }
+            for i in worst.tolist()
+        ],
     }
-    if labels.ground_truth is not None:
-        truth = labels.ground_truth.float()
-        found["ground_truth"] = {
-            "student": _entry(distance(trajectory, truth), labels.dt),
-            "constant_velocity": _entry(distance(still, truth), labels.dt),
-            "teacher_first_sample": _entry(distance(labels.teacher[:, 0], truth), labels.dt),
-            "teacher_min_ade": float(min_ade(labels.teacher, truth).mean()),
-        }
+    return Evaluation(metrics, clips, trajectory)
+
+
+def _predictors(
+    trajectory: Tensor, labels: Labels, v0: Tensor, training: Labels | None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Who predicts, (N, K, T, 4) each, and why the others do not."""
+    labels = replace(labels, v0=v0)
+    made: dict[str, Tensor | str] = {**baselines(labels, training), "six_residuals": six_residuals(labels, training)}
+    found = {"student": trajectory.unsqueeze(1)}
+    for name, result in made.items():
+        if not isinstance(result, str):
+            found[name] = (result if result.dim() == 4 else result.unsqueeze(1)).to(v0.dtype)
+    return found, {name: result for name, result in made.items() if isinstance(result, str)}
+
+
+def _teachers_own(labels: Labels, v0: Tensor) -> dict[str, Tensor]:
+    """The teacher's samples as predictions of what was driven: (N, K, T, 4) each."""
+    if labels.teacher.shape[1] == 1:
+        return {"teacher_first_sample": labels.teacher}
+    chosen = {which: picked(labels.teacher, v0, which, labels.dt) for which in ("medoid", "mean")}
+    return {
+        "teacher_first_sample": labels.teacher[:, :1],
+        "teacher_medoid": chosen["medoid"],
+        "teacher_mean": chosen["mean"],
+        "teacher_samples": labels.teacher,
+    }
+
+
+def _summaries(per_clip: dict[str, Tensor], units: Tensor) -> dict[str, dict[str, float | int | None]]:
+    """Means over clips; of the errors that are compared, with their interval."""
+    return {
+        name: over_clips(values, units).as_dict() if name in WITH_INTERVAL else mean_of(values)
+        for name, values in per_clip.items()
+    }
+
+
+def _paired(rows: dict[str, Scores], units: Tensor) -> dict[str, dict[str, Any]]:
+    """ADE of the student minus that of each other predictor, clip by clip."""
+    found = {}
+    for name, other in rows.items():
+        if name != "student" and "ade" in other.per_clip:
+            interval = paired(rows["student"].per_clip["ade"], other.per_clip["ade"], units)
+            found[name] = {**interval.as_dict(), "decided": is_decided(interval)}
     return found
 
 
@@ -159,10 +219,11 @@ def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
 
 
 def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
-    """Score a trained student on its own held-out clips, another scenario or another file; writes metrics.json.
+    """Score a trained student on its own held-out clips, another scenario or another file.
 
-    A student that learnt from a file is scored on held-out clips only, whatever file it is given: the split goes by
-    clip id. Raises UserError where labels and student do not fit.
+    Writes metrics.json, clips.csv, TensorBoard's events and, with plot, figures and report.html. A student that learnt
+    from a share of a file is scored on held-out clips only, whatever file it is given: the split goes by clip id. One
+    that learnt from a whole file is scored on all of another. Raises UserError where labels and student do not fit.
     """
     student, trained = load_student(config.checkpoint)
     student.to(choose_device(config.device))
@@ -171,8 +232,10 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     if isinstance(labels_from, SyntheticConfig):
         labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
     source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
-    if isinstance(labels_from, FileConfig) and not isinstance(trained.teacher, FileConfig):
-        reference = _file_reference(load_labels(labels_from.path, labels_from.format), labels_from.oracle, "none")
+    if config.teacher is not None and isinstance(labels_from, FileConfig) and _is_whole(trained):
+        labels, training = load_labels(labels_from.path, labels_from.format), _training_labels(trained)
+        _require_new(labels, training, labels_from.path)
+        reference = file_reference(labels, labels_from.oracle, "another file", training)
     else:
         reference = build_reference(build_teacher(source), seed)
     labels = reference.labels
@@ -182,11 +245,72 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
             f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {theirs[0]} of {theirs[1]} s"
         )
     reference = replace(reference, scene=student.known_of(reference.scene, labels))
-    metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **evaluate(student, reference)}
+    found = evaluate(student, reference)
+    metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **found.metrics}
     write_json(output_dir / "metrics.json", metrics)
-    if config.plot:
-        draw(output_dir / "figures", student, reference)
+    write_clips(output_dir / "clips.csv", found.clips)
+    pictures = _report(output_dir, metrics, student, reference, found.trajectory) if config.plot else {}
+    _log(output_dir, metrics, pictures)
     return metrics
+
+
+def _is_whole(trained: TrainConfig) -> bool:
+    """Whether no share of a file was held out from training."""
+    return not isinstance(trained.teacher, FileConfig) or trained.teacher.val_path != ""
+
+
+def _training_labels(trained: TrainConfig) -> Labels | None:
+    """What a student learnt from, for the baselines that learn too; None of scenarios, which have no history."""
+    return build_teacher(trained).training(trained.seed) if isinstance(trained.teacher, FileConfig) else None
+
+
+def _require_new(labels: Labels, training: Labels | None, path: str) -> None:
+    known = np.intersect1d(labels.clip_id, [] if training is None else training.clip_id)
+    if len(known):
+        raise UserError(f"{path}: the student was trained on {len(known)} of its clips, such as {known[0]}")
+
+
+def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -> None:
+    """The scores for TensorBoard, beside those of training."""
+    from alpamayo_toy.logger import Logger
+    from alpamayo_toy.results import table
+
+    log = Logger(output_dir)
+    for target, rows in metrics["scores"].items():
+        means = {f"eval/{target}/{metric}": entry["mean"] for metric, entry in rows["student"].items()}
+        log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)
+    log.text("eval/table", table(metrics))
+    for name, picture in pictures.items():
+        log.picture(f"eval/{name}", picture, 0)
+    log.close()
+
+
+def _report(
+    output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, trajectory: Tensor
+) -> dict[str, Path]:
+    """report.html and the pictures on it."""
+    from alpamayo_toy import figures
+    from alpamayo_toy.evaluation_page import page
+
+    folder, labels = output_dir / "figures", reference.labels
+    pictures = {path.stem: path for path in draw(folder, student, reference)}
+    pictures["horizon"], pictures["worst"] = folder / "horizon.png", folder / "worst.png"
+    errors = dict(metrics["horizon_errors"])
+    figures.over_horizon(pictures["horizon"], errors.pop("seconds"), errors)
+    places = {key: i for i, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))}
+    index = torch.tensor([places[entry["clip_id"], entry["t0_us"]] for entry in metrics["worst"]])
+    shown = labels.select(index)
+    figures.birds_eye(
+        pictures["worst"],
+        [f"{i + 1}: ADE {entry['ade']:.2f} m" for i, entry in enumerate(metrics["worst"])],
+        shown.teacher[:, :DRAWN_SAMPLES],
+        trajectory[index],
+        ground_truth=shown.ground_truth,
+    )
+    encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
+    with replacing(output_dir / "report.html") as file:
+        file.write(page(metrics, encoded).encode(errors="replace"))
+    return pictures
 
 
 def roll_out(config: RolloutConfig, output_dir: Path) -> dict[str, Any]:
@@ -235,30 +359,9 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
         trajectory[few],
         labels.dt,
         student.rollout.integrator,
+        None if shown.ground_truth is None else shown.ground_truth[few].float(),
     )
     return paths
-
-
-def table(metrics: dict[str, Any]) -> str:
-    """The scores of metrics.json as a few aligned lines for a terminal."""
-    floor = {"floor": metrics["floor"]} if metrics["ade_over_floor"] is not None else {}
-    rows = {"student": metrics["student"], **floor, **metrics["baselines"]}
-    names = list(metrics["student"]["fde"])
-    lines = [f"{'metres':<20}{'ADE':>8}" + "".join(f"{'FDE ' + name + ' s':>12}" for name in names)]
-    for name, row in rows.items():
-        lines.append(f"{name:<20}{row['ade']:>8.3f}" + "".join(f"{row['fde'][n]:>12.3f}" for n in names))
-    lines.append(f"floor: {metrics['floor']['kind']}, {metrics['clips']} clips of {metrics['samples']} samples")
-    if metrics["ade_over_floor"] is not None:
-        lines.append(f"ADE / floor {metrics['ade_over_floor']:.3f}   excess / floor {metrics['excess_over_floor']:.3f}")
-    own, theirs = metrics["action_std"]["student"], metrics["action_std"]["labels"]
-    if any(not 2 / 3 < mine / other < 3 / 2 for mine, other in zip(own, theirs, strict=True)):
-        spreads = [f"{a:.2f} m/s^2 and {kappa:.4f} 1/m" for a, kappa in (own, theirs)]
-        lines.append(f"the student keeps its own action statistics: std {spreads[0]}; these labels have {spreads[1]}")
-    for name, value in metrics.get("ground_truth", {}).items():
-        lines.append(f"against ground truth: {name:<22}{value if isinstance(value, float) else value['ade']:>8.3f}")
-    failed = [name for name, passed in metrics["checks"].items() if passed is False]
-    lines.append(f"checks: {'failed: ' + ', '.join(failed) if failed else 'passed'}")
-    return "\n".join(lines)
 
 
 def describe(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str) -> dict[str, Any]:
@@ -287,6 +390,6 @@ def _summary(values: Tensor) -> dict[str, float | int]:
     }
 
 
-def _entry(errors: Tensor, dt: float) -> dict[str, Any]:
-    """ADE and FDE by horizon from errors per clip and step (N, T)."""
-    return {"ade": float(errors.mean()), "fde": horizons(errors.mean(0), dt)}
+def _entry(per_step: Tensor, dt: float) -> dict[str, Any]:
+    """ADE and FDE by horizon from mean errors per step (T,)."""
+    return {"ade": float(per_step.mean()), "fde": horizons(per_step, dt)}

@@ -12,6 +12,9 @@ from alpamayo_toy.files import replacing
 from alpamayo_toy.recovery import label_actions
 
 TEACHER, STUDENT, MEDIAN, TRUTH = "#7a9cc6", "#d1495b", "#1d3557", "#2b8a3e"
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c564b", "#999999")  # Okabe and Ito's, and two more
+DASHES = ("-", "-.", ":")
+DRAWN_RANGE = 1e4  # of distances on a log scale: the first tenths of a second are often exact
 
 
 def birds_eye(
@@ -62,34 +65,86 @@ def birds_eye(
 
 
 def profiles(
-    path: Path, titles: list[str], teacher: Tensor, v0: Tensor, student: Tensor | None, dt: float, integrator: str
+    path: Path,
+    titles: list[str],
+    teacher: Tensor,
+    v0: Tensor,
+    student: Tensor | None,
+    dt: float,
+    integrator: str,
+    ground_truth: Tensor | None = None,
 ) -> None:
-    """a, kappa and v over time, a column a scene: teacher (N, K, T, 4), v0 (N,), student (N, T, 4)."""
+    """a, kappa, v and jerk over time, a column a scene: teacher (N, K, T, 4), v0 (N,), the others (N, T, 4).
+
+    An action holds from its time for dt; jerk is (a[t+1] - a[t]) / dt, drawn where one step ends and the next begins.
+    """
     columns = len(titles)
-    figure = Figure(figsize=(3.4 * columns, 6.6), layout="constrained", dpi=110)
-    axes = figure.subplots(3, columns, sharex=True, squeeze=False)
+    figure = Figure(figsize=(3.4 * columns, 8.6), layout="constrained", dpi=110)
+    axes = figure.subplots(4, columns, sharex=True, squeeze=False)
     sets = [(teacher, TEACHER, 1.0, "teacher's samples")]
+    if ground_truth is not None:
+        sets.append((ground_truth.unsqueeze(1), TRUTH, 1.6, "ground truth"))
     if student is not None:
         sets.append((student.unsqueeze(1), STUDENT, 2.0, "student"))
     time = np.arange(teacher.shape[2]) * dt
     for trajectories, color, width, name in sets:
         actions = label_actions(trajectories, v0.unsqueeze(-1).expand(trajectories.shape[:2]), dt, integrator)
-        speeds = torch.cat([v0[:, None, None].expand(*trajectories.shape[:2], 1), trajectories[..., 3]], -1)
-        for i in range(columns):
-            for row, values in enumerate((actions[i, ..., 0], actions[i, ..., 1], speeds[i, ..., :-1])):
-                lines = axes[row][i].plot(time, values.T, color=color, linewidth=width, alpha=0.8)
+        speeds = torch.cat([v0[:, None, None].expand(*trajectories.shape[:2], 1), trajectories[..., :-1, 3]], -1)
+        acceleration, curvature = actions.unbind(-1)
+        quantities = (acceleration, curvature, speeds, acceleration.diff(dim=-1) / dt)
+        for row, values in enumerate(quantities):
+            for i in range(columns):
+                times = time[-values.shape[-1] :]
+                lines = axes[row][i].plot(times, values[i].T, color=color, linewidth=width, alpha=0.8)
                 if row == 0 and i == 0:
                     lines[0].set_label(name)
     for i, title in enumerate(titles):
-        axes[0][i].set_title(title, fontsize=10)
-        axes[2][i].set_xlabel("time [s]", fontsize=9)
-    for row, name in enumerate(("a [m/s²]", "curvature [1/m]", "v [m/s]")):
+        axes[0][i].set_title(title, fontsize=10, parse_math=False)
+        axes[-1][i].set_xlabel("time [s]", fontsize=9)
+    for row, name in enumerate(("a [m/s²]", "curvature [1/m]", "v [m/s]", "jerk [m/s³]")):
         axes[row][0].set_ylabel(name, fontsize=9)
         for axis in axes[row]:
             axis.grid(alpha=0.25)
             axis.tick_params(labelsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    _write(path, figure)
+
+
+def over_horizon(path: Path, seconds: list[float], panels: dict[str, dict[str, list[float]]]) -> None:
+    """Mean distance over time on a log scale, so that a baseline far off does not flatten the rest.
+
+    A panel for each target, in it a line for each predictor by name: metres at these seconds. A name has one colour in
+    all panels; the student is drawn boldest, the floor dashed and black.
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    others = [name for name in names if name not in ("student", "floor")]
+    looks = {name: (COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]) for i, name in enumerate(others)}
+    figure = Figure(figsize=(5.0 * len(panels) + 2.4, 4.4), layout="constrained", dpi=110)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    drawn = {}
+    for axis, (target, lines) in zip(axes, panels.items(), strict=True):
+        for name, values in lines.items():
+            if name == "student":
+                style = {"color": STUDENT, "linewidth": 3.2, "zorder": 4}
+            elif name == "floor":
+                style = {"color": "black", "linewidth": 1.8, "linestyle": "--", "zorder": 3}
+            else:
+                style = {"color": looks[name][0], "linewidth": 1.5, "linestyle": looks[name][1]}
+            drawn[name] = axis.plot(seconds, values, **style)[0]
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.set_xlim(0, seconds[-1])
+        axis.set_title(f"against {target.replace('_', ' ')}", fontsize=10)
+        axis.set_xlabel("time [s]", fontsize=9)
+        axis.grid(alpha=0.25)
+        axis.grid(alpha=0.12, which="minor")
+        axis.tick_params(labelsize=8)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(bottom=max(low, high / DRAWN_RANGE))
+    axes[0].set_ylabel("mean distance [m]", fontsize=9)
+    labels = [name.replace("_", " ") for name in drawn]
+    figure.legend(drawn.values(), labels, loc="outside right center", fontsize=9, frameon=False)
     _write(path, figure)
 
 

@@ -231,20 +231,29 @@ def starter_metrics(actions: Tensor, trajectory: Tensor, dt: float) -> dict[str,
     }
 
 
-def sanity_checks(
-    actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str
-) -> dict[str, bool | None]:
-    """finite; speed_non_negative (None where the integrator promises none); no_teleport: no step is longer than the
-    faster of its two ends allows, within 1e-3 m."""
+def feasibility(trajectory: Tensor, v0: Tensor, dt: float, integrator: str) -> dict[str, Tensor]:
+    """What a car can do: (..., T, 4), v0 (...) m/s -> bool (...) each.
+
+    no_teleport: no step is longer than the faster of its two ends allows, within 1e-3 m. speed_non_negative: only where
+    the integrator promises it, which the trapezoid rule does not.
+    """
     v = torch.cat([v0.unsqueeze(-1), trajectory[..., 3]], -1).abs()
     points = torch.cat([torch.zeros_like(trajectory[..., :1, :2]), trajectory[..., :2]], -2)
     steps = torch.linalg.vector_norm(points.diff(dim=-2), dim=-1)
     allowed = torch.maximum(v[..., 1:], v[..., :-1]) * dt + 1e-3
-    finite = bool(actions.isfinite().all() & trajectory.isfinite().all())
+    found = {"speed_non_negative": (trajectory[..., 3] >= 0).all(-1)} if integrator == "euler" else {}
+    return {**found, "no_teleport": (steps <= allowed).all(-1)}
+
+
+def sanity_checks(
+    actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str
+) -> dict[str, bool | None]:
+    """Whether everything is finite, and every trajectory feasible; None where the integrator makes no such promise."""
+    passed = {name: bool(each.all()) for name, each in feasibility(trajectory, v0, dt, integrator).items()}
     return {
-        "finite": finite,
-        "speed_non_negative": bool((trajectory[..., 3] >= 0).all()) if integrator == "euler" else None,
-        "no_teleport": finite and bool((steps <= allowed).all()),
+        "finite": bool(actions.isfinite().all() & trajectory.isfinite().all()),
+        "speed_non_negative": passed.get("speed_non_negative"),
+        "no_teleport": passed["no_teleport"],
     }
 
 

@@ -121,3 +121,29 @@ def classify(trajectory: Tensor, v0: Tensor) -> Tensor:
     found = torch.where(heading.abs() >= 150, int(Scenario.U_TURN), found)
     found = torch.where((v0 < STANDSTILL) & (end > 2), int(Scenario.START), found)
     return torch.where(stands | ((v0 > 2) & (end < STANDSTILL)), int(Scenario.STOP), found)
+
+
+WAYMO = (
+    "STATIONARY",
+    "STRAIGHT",
+    "STRAIGHT_LEFT",
+    "STRAIGHT_RIGHT",
+    "LEFT_TURN",
+    "RIGHT_TURN",
+    "LEFT_U_TURN",
+    "RIGHT_U_TURN",
+)
+"""The buckets of waymo_bucket(), in the order of its numbers."""
+
+
+def waymo_bucket(trajectory: Tensor, v0: Tensor) -> Tensor:
+    """The trajectory bucket of Waymo's motion metrics as an index into WAYMO: (..., T, 4), (...) -> int64 (...).
+
+    Slower than 2 m/s at both ends and moved by less than 3 m: stationary. Heading change below 30 deg: straight, to the
+    left or right from 2.5 m sideways on. Otherwise a turn, and a U-turn where it ends behind the start.
+    """
+    x, y, yaw, v = trajectory[..., -1, :].unbind(-1)
+    still = (torch.maximum(v0.abs(), v.abs()) < 2) & (torch.hypot(x, y) < 3)
+    straight = torch.where(y.abs() < 2.5, 1, torch.where(y > 0, 2, 3))
+    turn = torch.where(yaw > 0, 4, 5) + 2 * (x < 0)
+    return torch.where(still, 0, torch.where(torch.rad2deg(yaw).abs() < 30, straight, turn))

@@ -122,8 +122,8 @@ class SyntheticTeacher:
 class FileTeacher:
     """Somebody else's labels, split into training and held-out clips by a hash of the clip id.
 
-    split is "clip", or "time" where a file of few drives would leave a side empty. validation has all samples of a
-    clip, whatever is trained on.
+    split is "clip", "time" where a file of few drives would leave a side empty, or "file" where a second one is given.
+    validation has all samples of a clip, whatever is trained on.
     """
 
     train: Labels
@@ -196,14 +196,16 @@ def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
     labels = load_labels(config.path, config.format)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
     kind, (train, validation) = "clip", split(labels, config.val_fraction)
-    if len(train) == 0 or len(validation) == 0:
+    if config.val_path:
+        kind, train, validation = "file", labels, _held_out(config, labels.clip_id, horizon, dt)
+    elif len(train) == 0 or len(validation) == 0:
         by_time = split_by_time(labels, config.val_fraction)
         if all(len(side) for side in by_time):
             kind, (train, validation) = "time", by_time
     if len(train) == 0 or len(validation) == 0:
         raise UserError(
             f"{config.path}: {len(labels)} clips split into {len(train)} to train on and {len(validation)} held out;"
-            " change teacher.val_fraction or bring more clips"
+            " change teacher.val_fraction, name teacher.val_path, or bring more clips"
         )
     train = chosen_samples(train, config.samples)
     if config.mirror and train.context is None:
@@ -213,13 +215,37 @@ def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
 
 def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: float) -> StoredTeacher:
     _check_time(config.path, (stored.facts["horizon"], stored.facts["dt"]), (horizon, dt))
-    place = np.array([split_hash(name) for name in stored.keys()[0]])
+    names = stored.keys()[0]
+    if config.val_path:
+        validation = _held_out(config, np.array(names), horizon, dt)
+        return StoredTeacher(stored, np.arange(len(stored)), validation, config, "file")
+    place = np.array([split_hash(name) for name in names])
     held = np.flatnonzero(place < config.val_fraction)
     rows = np.flatnonzero(place >= config.val_fraction)
     if len(held) == 0 or len(rows) == 0:
         raise UserError(f"{config.path}: no clip is left to train on, or none held out; change teacher.val_fraction")
-    shown = np.sort(held[np.argsort(place[held], kind="stable")[:VALIDATION]])
-    return StoredTeacher(stored, rows, stored.select(shown), config)
+    return StoredTeacher(stored, rows, stored.select(_lowest(place, held)), config)
+
+
+def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float) -> Labels:
+    """The labels of val_path, of a large set the 8192 clips with the lowest hashes. Raises UserError for known ones."""
+    path = Path(config.val_path)
+    if is_set(path):
+        stored = open_set(path)
+        place = np.array([split_hash(name) for name in stored.keys()[0]])
+        labels = stored.select(_lowest(place, np.arange(len(stored))))
+    else:
+        labels = load_labels(path)
+    _check_time(config.val_path, (labels.horizon, labels.dt), (horizon, dt))
+    known = np.intersect1d(labels.clip_id, training)
+    if len(known):
+        raise UserError(f"{config.val_path}: {len(known)} of its clips are in {config.path} too, such as {known[0]}")
+    return labels
+
+
+def _lowest(place: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The rows to look at, in rising order: those with the lowest hashes, so that it is the same ones every time."""
+    return np.sort(rows[np.argsort(place[rows], kind="stable")[:VALIDATION]])
 
 
 def _check_time(path: str, found: tuple[int, float], wanted: tuple[int, float]) -> None:

@@ -22,11 +22,13 @@ from alpamayo_toy.config import TrainConfig, to_dict
 from alpamayo_toy.data import batch_indices, hide
 from alpamayo_toy.device import choose_device, keep_freed_memory
 from alpamayo_toy.errors import Interrupted, UserError
-from alpamayo_toy.evaluation import Reference, build_reference, draw, evaluate, origin, predicted, scores
+from alpamayo_toy.evaluation import draw, evaluate, origin, predicted, scores
 from alpamayo_toy.files import write_json
 from alpamayo_toy.logger import Logger
 from alpamayo_toy.losses import loss_terms, weighted
 from alpamayo_toy.recovery import label_actions
+from alpamayo_toy.reference import Reference, build_reference
+from alpamayo_toy.results import write_clips
 from alpamayo_toy.students import Student, build_student
 from alpamayo_toy.teachers import FileTeacher, StoredTeacher, SyntheticTeacher, build_teacher
 from alpamayo_toy.trajectory import Labels, Scene
@@ -54,7 +56,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
-    clips, clips_at = _clips(teacher, labels, scene, student, device)
+    clips, clips_at = training_clips(teacher, labels, scene, student, device)
 
     log = Logger(output_dir, step)
     log.text("config", json.dumps(to_dict(config), indent=2))
@@ -63,7 +65,7 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     pictured = _picture_steps(trainer.steps, trainer.pictures)
     bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
     clock, logged, val_ade = time.monotonic(), step, math.nan
-    with _signals() as stopped:
+    with signals() as stopped:
         while step < trainer.steps and not stopped:
             index = batch_indices(clips, trainer.batch_size, config.seed, step)
             batch, *targets = clips_at(index)
@@ -102,11 +104,11 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 found = scores(ema, reference)
                 val_ade = found["ade"]
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                _histograms(log, ema, reference, step)
+                histograms(log, ema, reference, step)
                 if val_ade < best:
                     best = val_ade
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
-                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
@@ -115,14 +117,14 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     bar.close()
     if stopped:
         watch.check()
-        _save_last(output_dir, config, step, best, student, averaged, optimizer)
+        save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
         log.close()
         raise Interrupted(
             f"stopped at step {step} of {trainer.steps}; continue: python scripts/train.py trainer.resume={output_dir}",
             stopped[0],
         )
-    metrics = _finished(config, output_dir, log, ema, reference, step)
-    write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
+    metrics = finished(config, output_dir, log, ema, reference, step)
+    write_json(output_dir / "run.json", run_facts(device, time.monotonic() - started))
     log.close()
     return metrics
 
@@ -167,7 +169,7 @@ class LossWatch:
         return rows
 
 
-def _clips(
+def training_clips(
     teacher: SyntheticTeacher | FileTeacher | StoredTeacher,
     labels: Labels,
     scene: Scene,
@@ -206,42 +208,47 @@ def _continued(
 ) -> tuple[int, float]:
     """Load the state of config.trainer.resume; its step and best validation ADE."""
     content = checkpoint.load(config.trainer.resume or "", "last")
-    state = content["training"]
+    restore(content["training"], student, averaged, optimizer)
+    return content["step"], content["training"]["best"]
+
+
+def restore(state: dict[str, Any], student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Take over what training_state() wrote."""
     student.load_state_dict(state["student"])
     averaged.load_state_dict(state["averaged"])
     optimizer.load_state_dict(state["optimizer"])
-    return content["step"], state["best"]
 
 
-def _save_last(
-    output_dir: Path,
-    config: TrainConfig,
-    step: int,
-    best: float,
-    student: Student,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    state = {
+def training_state(
+    best: float, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """All that a run needs beside its config and step to continue to the bit."""
+    return {
         "student": student.state_dict(),
         "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
         "best": best,
     }
-    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
 
 
-def _finished(
+def save_last(output_dir: Path, config: TrainConfig, step: int, ema: Student, state: dict[str, Any]) -> None:
+    """Write checkpoints/last.pt: the averaged student, and what training_state() says."""
+    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, ema, state)
+
+
+def finished(
     config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
 ) -> dict[str, Any]:
     """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
     best, _ = checkpoint.load_student(output_dir)
+    found = evaluate(best, reference)
     metrics = {
         "command": "train",
         **origin(config.scenario, config.teacher, config.seed),
-        **evaluate(best, reference),
+        **found.metrics,
         "last_ade": scores(final, reference)["ade"],
     }
+    write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)
     options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
     for name in ("student", "loss", "optimizer"):
@@ -253,7 +260,8 @@ def _finished(
     return metrics
 
 
-def _histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
+def histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
+    """The actions that the student takes in the held-out scenes."""
     actions, _ = predicted(student, reference.scene)
     log.histogram("actions/a", actions[..., 0], step)
     log.histogram("actions/kappa", actions[..., 1], step)
@@ -263,7 +271,7 @@ def _picture_steps(steps: int, pictures: int) -> set[int]:
     return {round(steps * (i + 1) / pictures) for i in range(pictures)}
 
 
-def _run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
+def run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
     """What belongs to this run and no other: when, how long, on what, with which versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
@@ -279,7 +287,7 @@ def _run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """A list that a SIGINT or SIGTERM puts its number into; the loop ends at its next step."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

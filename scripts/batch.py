@@ -1,6 +1,10 @@
 """Several seeds of one configuration: python scripts/batch.py scenario=LEFT seeds=8"""
 
+import sys
+
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from alpamayo_toy.config import BatchConfig, register, validate
@@ -11,11 +15,15 @@ from alpamayo_toy.launch import one_line_errors, output_folder, run
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, BatchConfig)
-    from alpamayo_toy.batch import run_batch, table
+    from alpamayo_toy.batch import continued, run_batch, table
 
     folder = output_folder()
-    print(table(run_batch(checked, folder)))
-    print(f"summary: {folder / 'summary.json'}")
+    summary = run_batch(continued(checked, HydraConfig.get().overrides.task), folder)
+    for seed, reason in summary["failed"].items():
+        print(f"seed {seed} failed: {reason}", file=sys.stderr)
+    print(f"{table(summary)}\nsummary: {folder / 'summary.json'}")
+    if summary["failed"]:  # Hydra's own exception: the other jobs of a sweep go on, and the exit code is 1
+        raise HydraException(f"{len(summary['failed'])} of {summary['seeds']} seeds failed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Score a trained student: python scripts/eval.py checkpoint=outputs/train/LEFT/..."""
+"""Score a student: python scripts/eval.py checkpoint=outputs/train/LEFT/..., or runs side by side: 'compare=[A,B]'."""
 
 import hydra
 from omegaconf import DictConfig
@@ -11,11 +11,17 @@ from alpamayo_toy.launch import one_line_errors, output_folder, run
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, EvalConfig)
-    from alpamayo_toy.evaluation import evaluate_checkpoint, table
+    from alpamayo_toy.results import compare, table
 
     folder = output_folder()
+    if checked.compare:
+        print(compare(checked.compare, folder))
+        print(f"comparison: {folder / 'comparison.json'}")
+        return
+    from alpamayo_toy.evaluation import evaluate_checkpoint
+
     print(table(evaluate_checkpoint(checked, folder)))
-    print(f"metrics: {folder / 'metrics.json'}")
+    print(f"metrics: {folder / 'metrics.json'}" + (f"\nlook: {folder / 'report.html'}" if checked.plot else ""))
 
 
 if __name__ == "__main__":

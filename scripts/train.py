@@ -11,7 +11,7 @@ from alpamayo_toy.launch import one_line_errors, output_folder, resumed, run
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = resumed(validate(config, TrainConfig))
-    from alpamayo_toy.evaluation import table
+    from alpamayo_toy.results import table
     from alpamayo_toy.training import fit
 
     folder = output_folder()

@@ -39,3 +39,4 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     assert "| default student |" in report
     assert "Physical floor" in report
     assert "times the rate of tensors in memory" in report
+    assert "times the rollout's forward" in report

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +15,17 @@ import pytest
 import torch
 from conftest import LABELS_60, needs_60_clips
 from matplotlib.image import imread
+from pages import Page, numbers
 from torch import Tensor
 
 from alpamayo_toy import figures, load_labels
 from alpamayo_toy.baselines import constant_acceleration, constant_turn_rate, stationary
-from alpamayo_toy.labels.report import WAYMO, _distribution, _groups, _some, report, summary, waymo_bucket
+from alpamayo_toy.labels.report import _distribution, _groups, _some, report, summary
+from alpamayo_toy.scenarios import WAYMO, waymo_bucket
 from alpamayo_toy.trajectory import Labels
 
 DATA = Path(__file__).parent / "data" / "labels.npz"
 SPEED = 10.0
-
-
-class Page(HTMLParser):
-    """What a page shows: numbers by key, addresses, images, text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.numbers: dict[str, str] = {}
-        self.tags: set[str] = set()
-        self.addresses: list[str] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        values = dict(attrs)
-        if "data-key" in values:
-            assert values["data-key"] not in self.numbers
-            self.numbers[str(values["data-key"])] = str(values["data-value"])
-        self.addresses += [str(values[name]) for name in ("src", "href") if name in values]
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-
-def numbers(found: Any, key: str = "") -> dict[str, str]:
-    """The numbers of nested JSON by dotted key, as Python writes them."""
-    if isinstance(found, dict | list):
-        items = found.items() if isinstance(found, dict) else enumerate(found)
-        return {k: v for name, value in items for k, v in numbers(value, f"{key}.{name}" if key else str(name)).items()}
-    return {key: repr(found)} if isinstance(found, int | float) else {}
 
 
 def shifted(offsets: list[list[float]], truth: float | None = None, horizon: int = 64) -> Labels:

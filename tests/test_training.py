@@ -66,6 +66,7 @@ def test_the_run_folder_holds_what_the_readme_says(finished: Path) -> None:
     assert names - events == {
         "checkpoints/best.pt",
         "checkpoints/last.pt",
+        "clips.csv",
         "config.json",
         "figures/birds_eye.png",
         "figures/profiles.png",

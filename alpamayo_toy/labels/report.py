@@ -13,11 +13,12 @@ from torch import Tensor
 
 from alpamayo_toy.baselines import baselines
 from alpamayo_toy.files import replacing, write_json
-from alpamayo_toy.labels.report_page import ADE, PERCENTILES, QUANTITIES, VALUES, page, written
+from alpamayo_toy.labels.report_page import ADE, PERCENTILES, QUANTITIES, VALUES, page
 from alpamayo_toy.metrics import distance, horizons, min_ade
 from alpamayo_toy.recovery import label_actions
-from alpamayo_toy.scenarios import STANDSTILL, Scenario
+from alpamayo_toy.scenarios import STANDSTILL, WAYMO, Scenario, waymo_bucket
 from alpamayo_toy.trajectory import Labels
+from alpamayo_toy.web_page import written
 
 FORMAT = 1  # of report.json
 MOVING = 2.0  # m/s, below it a curvature is mostly noise divided by a small speed
@@ -30,17 +31,6 @@ SORTED = 10**6  # values that percentiles and histograms are taken of
 LISTED = 8  # clips in a list and in its picture
 DRAWN_SAMPLES = 12
 TEXT = 200  # characters of a clip's text
-WAYMO = (
-    "STATIONARY",
-    "STRAIGHT",
-    "STRAIGHT_LEFT",
-    "STRAIGHT_RIGHT",
-    "LEFT_TURN",
-    "RIGHT_TURN",
-    "LEFT_U_TURN",
-    "RIGHT_U_TURN",
-)
-"""The buckets of waymo_bucket(), in the order of its numbers."""
 ACTIONS = "label_actions of every sample from the labels' v0 as a trapezoid rollout, in float64, not clipped"
 HISTOGRAMS = ("speed", "acceleration", "curvature_moving", "jerk")
 WITH = ("ground_truth", "history", "text")
@@ -76,19 +66,6 @@ def report(labels: Labels, folder: Path, name: str, total: int | None = None, se
     with replacing(folder / "report.html") as file:
         file.write(page(found, _pictures(labels, groups, worst_by, values)).encode(errors="replace"))
     return found
-
-
-def waymo_bucket(trajectory: Tensor, v0: Tensor) -> Tensor:
-    """The trajectory bucket of Waymo's motion metrics as an index into WAYMO: (..., T, 4), (...) -> int64 (...).
-
-    Slower than 2 m/s at both ends and moved by less than 3 m: stationary. Heading change below 30 deg: straight, to the
-    left or right from 2.5 m sideways on. Otherwise a turn, and a U-turn where it ends behind the start.
-    """
-    x, y, yaw, v = trajectory[..., -1, :].unbind(-1)
-    still = (torch.maximum(v0.abs(), v.abs()) < 2) & (torch.hypot(x, y) < 3)
-    straight = torch.where(y.abs() < 2.5, 1, torch.where(y > 0, 2, 3))
-    turn = torch.where(yaw > 0, 4, 5) + 2 * (x < 0)
-    return torch.where(still, 0, torch.where(torch.rad2deg(yaw).abs() < 30, straight, turn))
 
 
 def summary(found: dict[str, Any]) -> str:
