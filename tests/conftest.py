@@ -1,13 +1,12 @@
 """Helpers that several tests share: one thread, the commands as a user runs them, the neighbouring material."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import run_script
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
@@ -27,14 +26,6 @@ def command(tmp_path: Path) -> Command:
     """Run scripts/<name>.py with arguments in an empty folder."""
 
     def run(name: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "COLUMNS": "120"},
-        )
+        return run_script(name, arguments, tmp_path, timeout)
 
     return run

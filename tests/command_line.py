@@ -1,0 +1,42 @@
+"""A script of scripts/ as on the command line, in a process forked from one that has imported PyTorch already.
+
+What a test sees is the script's own argv, exit code, stdout and stderr; what it does not see is how long imports take.
+"""
+
+import os
+import runpy
+import subprocess
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training"]
+
+
+def run_script(name: str, arguments: tuple[str, ...], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """scripts/<name>.py with arguments in a folder."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    out, err = (folder.parent / f".{folder.name}.{stream}" for stream in ("out", "err"))
+    script = str(ROOT / "scripts" / f"{name}.py")
+    process = context.Process(target=_run, args=(script, arguments, str(folder), str(out), str(err), dict(os.environ)))
+    process.start()
+    process.join(timeout)
+    if process.is_alive():
+        process.kill()
+        raise subprocess.TimeoutExpired([script, *arguments], timeout)
+    code = process.exitcode
+    assert code is not None
+    return subprocess.CompletedProcess([script, *arguments], code, out.read_text(), err.read_text())
+
+
+def _run(script: str, arguments: tuple[str, ...], folder: str, out: str, err: str, environment: dict[str, str]) -> None:
+    for descriptor, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update({**environment, "COLUMNS": "120"})
+    sys.argv = [script, *arguments]
+    sys.path[0] = str(Path(script).parent)
+    runpy.run_path(script, run_name="__main__")
