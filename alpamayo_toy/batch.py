@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -191,6 +192,8 @@ def _summarised(
     if not rows:
         seed, reason = next(iter(failed.items()))
         raise UserError(f"all {len(failed)} seeds failed, seed {seed}: {reason}")
+    for seed, reason in failed.items():
+        print(f"seed {seed} failed: {reason}", file=sys.stderr)
     for old in output_dir.glob("events.out.tfevents.*"):
         old.unlink()
     log = Logger(output_dir)

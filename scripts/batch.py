@@ -1,7 +1,5 @@
 """Several seeds of one configuration: python scripts/batch.py scenario=LEFT seeds=8"""
 
-import sys
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -19,8 +17,6 @@ def main(config: DictConfig) -> None:
 
     folder = output_folder()
     summary = run_batch(continued(checked, HydraConfig.get().overrides.task), folder)
-    for seed, reason in summary["failed"].items():
-        print(f"seed {seed} failed: {reason}", file=sys.stderr)
     print(f"{table(summary)}\nsummary: {folder / 'summary.json'}")
     if summary["failed"]:  # Hydra's own exception: the other jobs of a sweep go on, and the exit code is 1
         raise HydraException(f"{len(summary['failed'])} of {summary['seeds']} seeds failed")
