@@ -5,10 +5,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.errors import UserError
 
 SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
@@ -18,15 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; its exit code. A mistake of the user is one line and 2."""
     options = _parser().parse_args(arguments)
     job: Callable[[argparse.Namespace], int] = options.job
+    for stream in (sys.stdout, sys.stderr):  # a clip id or path may hold what no terminal shows
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return job(options)
+    except BrokenPipeError:  # somebody has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except UserError as error:
         from alpamayo_toy.labels.texts import one_line
 
         print(f"error: {one_line(str(error))}", file=sys.stderr)
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return stop.exit_code
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -145,6 +149,11 @@ def _is_one_file(out: Path) -> bool:
     return out.suffix.lower() in (".npz", ".parquet")
 
 
+def _require_folder(out: Path) -> None:
+    if _is_one_file(out):
+        raise UserError(f"{out} must be a folder; convert makes one file of a set")
+
+
 def _check(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.checking import check_paths
 
@@ -160,15 +169,17 @@ def _check(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.convert import convert, write_one_file
 
-    if _is_one_file(options.out):
-        if options.shard not in (None, (1, 1)):
-            raise UserError(f"--shard makes sets that merge puts together; {options.out.name} is one file")
-        facts = write_one_file(options.paths, options.out, options.told, options.strict)
-        _say_made(facts, options.out)
-        return 0
     share = options.shard or _slurm_share()
+    if _is_one_file(options.out):
+        if share != (1, 1):
+            raise UserError(f"shares make sets that merge puts together; {options.out.name} is one file")
+        facts = write_one_file(options.paths, options.out, options.told, options.strict, options.workers)
+        _say_made(facts, options.out)
+        if "context" in facts["fields"] and options.out.suffix.lower() == ".parquet":
+            print("left out: context, which Parquet does not hold here")
+        return 0
     out = _part(options.out, share)
-    made = convert(options.paths, out, options.told, options.strict, share, options.workers)
+    made = convert(options.paths, out, options.told, options.strict, share, options.workers, options.out)
     if made is None:
         print(f"share {share[0]} of {share[1]} is empty: there are fewer files than shares")
     else:
@@ -179,6 +190,7 @@ def _convert(options: argparse.Namespace) -> int:
 def _merge(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.building import merge
 
+    _require_folder(options.out)
     _say_made(merge(options.paths, options.out).facts, options.out)
     return 0
 
@@ -202,19 +214,16 @@ def _say_made(facts: dict[str, Any], out: Path) -> None:
 
 
 def _split(options: argparse.Namespace) -> int:
-    from alpamayo_toy.labels.splitting import by_hash, by_pattern, split_set
+    from alpamayo_toy.labels.splitting import ByHash, ByPattern, split_set
 
-    patterns = [options.val_clips or [], options.test_clips or []]
-    if any(patterns):
-        if options.val is not None or options.test is not None:
-            raise UserError("give either shares (--val, --test) or patterns (--val-clips, --test-clips)")
-        needed = ("train", *(side for side, given in zip(("val", "test"), patterns, strict=True) if given))
-        counts = split_set(options.path, options.out, options.told, by_pattern(*patterns), patterns, needed)
-    else:
-        shares = [0.1 if share is None else share for share in (options.val, options.test)]
-        if sum(shares) >= 1:
-            raise UserError(f"--val {shares[0]} and --test {shares[1]} leave nothing to train on")
-        counts = split_set(options.path, options.out, options.told, by_hash(*shares), shares)
+    patterns = [tuple(given or ()) for given in (options.val_clips, options.test_clips)]
+    shares = [0.1 if share is None else share for share in (options.val, options.test)]
+    if any(patterns) and (options.val is not None or options.test is not None):
+        raise UserError("give either shares (--val, --test) or patterns (--val-clips, --test-clips)")
+    if sum(shares) >= 1:
+        raise UserError(f"--val {shares[0]} and --test {shares[1]} leave nothing to train on")
+    rule = ByPattern(patterns[0], patterns[1]) if any(patterns) else ByHash(*shares)
+    counts = split_set(options.path, options.out, options.told, rule)
     for side, count in counts.items():
         print(f"{side:<6}{count:>10} clips" + (f"  {options.out / side}" if count else ""))
     return 0
@@ -234,6 +243,7 @@ def _report(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.generate import generate
 
+    _require_folder(options.out)
     share = options.shard or _slurm_share()
     out = _part(options.out, share)
     made = generate(options, out, share)

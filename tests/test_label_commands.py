@@ -167,7 +167,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
     assert all(len(name.split("-")[-1]) == 2 for name in names["val"])
     assert {name.split("-")[-1] for name in names["test"]} == {"2", "3"}
     typo = labels("split", str(DATA), "typo", "--val-clips", "drive_05")
-    assert (typo.returncode, "no clip is for val" in typo.stderr) == (2, True)
+    assert (typo.returncode, "no clip fits drive_05" in typo.stderr) == (2, True)
     split = labels("split", str(DATA), "out", "--val", "0.3", "--test", "0.2")
     assert split.returncode == 0
     assert sum(int(line.split()[1]) for line in split.stdout.splitlines()) == 24
@@ -184,7 +184,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         (["check", "here", "--format", "parket"], "there is no label format parket; known: auto, set,"),
         (["convert", "here", "out", "--shard", "3/2"], "must be i/n with 1 <= i <= n (got 3/2)"),
         (["convert", "here", "out", "--workers", "0"], "must be a whole number >= 1 (got 0)"),
-        (["convert", "here", "out.npz", "--shard", "1/2"], "--shard makes sets that merge puts together"),
+        (["convert", "here", "out.npz", "--shard", "1/2"], "shares make sets that merge puts together"),
         (["split", "here", "out", "--val", "0.6", "--test", "0.5"], "leave nothing to train on"),
         (["split", "here", "out", "--val", "1.5"], "must be a fraction in [0, 1) (got 1.5)"),
         (
@@ -193,6 +193,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         ),
         (["merge", "here", "out"], "here is no label set; make one of it with scripts/labels.py convert"),
         (["generate", "out", "--samples", "100000000"], "--samples must be at most 4096"),
+        (["generate", "out.npz"], "out.npz must be a folder; convert makes one file of a set"),
         (["report", "nowhere"], "there is no label file nowhere"),
         (["chek", "here"], "invalid choice: 'chek'"),
     ],

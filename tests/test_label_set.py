@@ -25,7 +25,7 @@ from alpamayo_toy.labels.building import Builder, claimed, finish, merge
 from alpamayo_toy.labels.convert import convert
 from alpamayo_toy.labels.label_set import LabelSet
 from alpamayo_toy.labels.labels_npz import write
-from alpamayo_toy.labels.splitting import by_hash, by_pattern, split_set
+from alpamayo_toy.labels.splitting import ByHash, ByPattern, split_set
 from alpamayo_toy.training import fit
 
 DATA = Path(__file__).parent / "data" / "labels.npz"
@@ -210,11 +210,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, labels
 
 def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "set", labels, monkeypatch)
-    counts = split_set(tmp_path / "set", tmp_path / "out", "auto", by_hash(0.3, 0.2), [0.3, 0.2])
+    counts = split_set(tmp_path / "set", tmp_path / "out", "auto", ByHash(0.3, 0.2))
     assert sum(counts.values()) == 24
-    assert split_set(tmp_path / "set", tmp_path / "two", "auto", by_hash(0.3, 0.0), [0.3, 0.0])["test"] == 0
+    assert split_set(tmp_path / "set", tmp_path / "two", "auto", ByHash(0.3, 0.0))["test"] == 0
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["train", "val"]
-    split_set(tmp_path / "set", tmp_path / "two", "auto", by_hash(0.0, 0.0), [0.0, 0.0])
+    split_set(tmp_path / "set", tmp_path / "two", "auto", ByHash(0.0, 0.0))
     assert [p.name for p in (tmp_path / "two").iterdir()] == ["train"]
     for side, (low, high) in {"test": (0, 0.2), "val": (0.2, 0.5), "train": (0.5, 1)}.items():
         names = load_labels(tmp_path / "out" / side).clip_id
@@ -227,11 +227,64 @@ def test_a_split_by_patterns_puts_each_drive_where_it_is_told(
 ) -> None:
     drives = replace(labels, clip_id=np.array([f"drive_{i % 4}" for i in range(24)]))
     stored(tmp_path / "set", drives, monkeypatch)
-    side_of = by_pattern(["drive_2"], ["drive_[3-9]"])
-    assert split_set(tmp_path / "set", tmp_path / "out", "auto", side_of, []) == {"train": 12, "val": 6, "test": 6}
+    rule = ByPattern(("drive_2",), ("drive_[3-9]",))
+    assert split_set(tmp_path / "set", tmp_path / "out", "auto", rule) == {"train": 12, "val": 6, "test": 6}
     assert set(load_labels(tmp_path / "out" / "train").clip_id) == {"drive_0", "drive_1"}
     with pytest.raises(UserError, match="drive_2 fits a pattern of val and one of test"):
-        split_set(tmp_path / "set", tmp_path / "both", "auto", by_pattern(["drive_2"], ["*"]), [])
+        split_set(tmp_path / "set", tmp_path / "both", "auto", ByPattern(("drive_2",), ("*",)))
+    with pytest.raises(UserError, match="no clip fits drive_5"):
+        split_set(tmp_path / "set", tmp_path / "typo", "auto", ByPattern(("drive_2", "drive_5"), ()))
+    assert not any((tmp_path / name).exists() and any((tmp_path / name).iterdir()) for name in ("both", "typo"))
+    assert ByPattern(("drive[2]",), ()).side("drive[2]") == "val"
+
+
+def test_a_split_leaves_other_sets_alone(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    write(labels.select(torch.arange(12)), tmp_path / "in" / "a.npz")
+    write(labels.select(torch.arange(12, 24)), tmp_path / "in" / "b.npz")
+    convert([tmp_path / "in"], tmp_path / "out" / "test")
+    with pytest.raises(UserError, match="holds what no split has made"):
+        split_set(tmp_path / "in", tmp_path / "out", "auto", ByHash(0.3, 0.0))
+    assert len(load_labels(tmp_path / "out" / "test")) == 24
+    for _ in range(2):  # its own output is no input
+        assert sum(split_set(tmp_path / "in", tmp_path / "in" / "splits", "auto", ByHash(0.3, 0.2)).values()) == 24
+    with pytest.raises(UserError, match="lies in"):
+        split_set(tmp_path / "in" / "splits" / "train", tmp_path / "in" / "splits", "auto", ByHash(0.3, 0.2))
+    write(labels.select(torch.arange(3)), tmp_path / "in" / "c.npz")
+    with pytest.raises(UserError, match="comes twice; convert it first"):
+        split_set(tmp_path / "in", tmp_path / "in" / "splits", "auto", ByHash(0.3, 0.2))
+    assert len(load_labels(tmp_path / "in" / "splits")) == 24
+
+
+def test_convert_replaces_no_set_of_other_files(tmp_path: Path, labels: Labels) -> None:
+    write(labels.select(torch.arange(12)), tmp_path / "a.npz")
+    write(labels.select(torch.arange(12, 24)), tmp_path / "b.npz")
+    convert([tmp_path / "a.npz"], tmp_path / "set")
+    with pytest.raises(UserError, match=r"is a set of a\.npz too, which is none of these files"):
+        convert([tmp_path / "b.npz"], tmp_path / "set")
+    made = convert([tmp_path / "a.npz", tmp_path / "b.npz", tmp_path / "b.npz"], tmp_path / "set", workers=2)
+    assert made is not None
+    assert (len(made), made.facts["dropped"]) == (24, {})
+
+
+def test_shares_agree_wherever_their_parts_lie(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = pieces(tmp_path / "in", labels, 4)
+    monkeypatch.setattr("alpamayo_toy.labels.convert.UNIT_FILES", 1)
+    out = paths[0].parent / "0out"
+    for i in (1, 2):
+        convert([paths[0].parent], out / f"part-{i}", share=(i, 2), whole=out)
+    assert len(merge([out / "part-1", out / "part-2"], tmp_path / "all")) == 24
+
+
+def test_what_was_read_before_a_fault_is_kept(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    write(labels, tmp_path / "in" / "good.npz")
+    clips = [{"pred_xyz": labels.teacher[i, :, :, :2].clone(), "clip_id": f"pt-{i}"} for i in range(2)]
+    torch.save([*clips, "junk"], tmp_path / "in" / "half.pt")
+    made = convert([tmp_path / "in"], tmp_path / "set")
+    assert made is not None
+    assert made.facts["dropped"] == {"unreadable": 1}
+    assert (len(made), made.facts["sources"][1]["clips"]) == (26, 3)
 
 
 def test_clips_without_history_or_text_keep_theirs_beside_others(
@@ -355,10 +408,11 @@ def test_a_killed_convert_goes_on_to_the_same_bytes(tmp_path: Path, labels: Labe
 
 def test_a_full_disk_leaves_the_old_set_whole(tmp_path: Path, labels: Labels) -> None:
     """A limit on file size stands for the disk."""
-    write(labels.select(torch.arange(4)), tmp_path / "few.npz")
-    write(replace(labels, clip_id=np.char.add(labels.clip_id, "x")), tmp_path / "many.npz")
+    write(labels.select(torch.arange(4)), tmp_path / "labels.npz")
     script = [sys.executable, str(ROOT / "scripts" / "labels.py"), "convert"]
-    subprocess.run([*script, "few.npz", "set"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*script, "labels.npz", "set"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    few = load_labels(tmp_path / "labels.npz")
+    write(replace(labels, clip_id=np.char.add(labels.clip_id, "x")), tmp_path / "labels.npz")
     before = tree(tmp_path / "set")
 
     def limited() -> None:
@@ -366,13 +420,13 @@ def test_a_full_disk_leaves_the_old_set_whole(tmp_path: Path, labels: Labels) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     full = subprocess.run(
-        [*script, "many.npz", "set"], cwd=tmp_path, check=False, capture_output=True, text=True, preexec_fn=limited
+        [*script, "labels.npz", "set"], cwd=tmp_path, check=False, capture_output=True, text=True, preexec_fn=limited
     )
     assert full.returncode == 2
     assert full.stderr.startswith("error: ")
     assert len(full.stderr.splitlines()) == 1
     assert {name: data for name, data in tree(tmp_path / "set").items() if name in before} == before
-    same(load_labels(tmp_path / "set"), load_labels(tmp_path / "few.npz"))
+    same(load_labels(tmp_path / "set"), few)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")

@@ -137,4 +137,4 @@ def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
 
 def split_hash(clip_id: str) -> float:
     """A clip's place in [0, 1): the first 8 bytes of SHA-256 of its id."""
-    return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(clip_id.encode(errors="backslashreplace")).digest()[:8], "big") / 2**64

@@ -155,6 +155,7 @@ def claimed(out: Path) -> Iterator[None]:
             raise UserError(
                 f"{out} holds {strange[0]} and is no label set; name a set, or a folder that is not there yet"
             )
+    torch.set_num_threads(1)  # another order of summing gives other bytes
     (out / "shards").mkdir(parents=True, exist_ok=True)
     with locked(out):
         yield
@@ -223,6 +224,10 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
         if not is_set(path):
             raise UserError(f"{path} is no label set; make one of it with scripts/labels.py convert")
     sets = [open_set(path) for path in paths]
+    for part in sets[1:]:
+        mine, theirs = ([one.facts[name] for name in SHAPE] for one in (sets[0], part))
+        if theirs != mine:
+            raise UserError(f"{part.folder} has K, T, dt = {theirs}, {sets[0].folder} {mine}; a set has one of each")
     common = shared_facts([{name: part.facts[name] for name in COMMON} for part in sets], "one of them")
     for part, again in zip(sets, repeated_rows([part.keys() for part in sets]), strict=True):
         if len(again.rows):

@@ -10,10 +10,10 @@ import torch
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels import load_labels
 from alpamayo_toy.labels.check import Check, leakage, table
-from alpamayo_toy.labels.convert import parts_of
 from alpamayo_toy.labels.label_set import is_set, open_set
 from alpamayo_toy.labels.raw import RawClips, as_raw
-from alpamayo_toy.labels.reading import files_of
+from alpamayo_toy.labels.reading import files_of, parts_of
+from alpamayo_toy.labels.texts import one_line
 from alpamayo_toy.trajectory import Labels
 
 
@@ -22,7 +22,7 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
     reports, texts, code = [], [], 0
     keys: dict[str, list[tuple[str, int]]] = {}
     for path in paths:
-        check = Check(path.name)
+        check = Check(path.resolve().name)
         keys[str(path)] = []
         try:
             for raw in _clips(path, told, check):
@@ -42,7 +42,7 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
     if splits:
         report["leakage"] = leakage(keys)
         if report["leakage"]:
-            shown = ", ".join(report["leakage"][:5])
+            shown = ", ".join(one_line(clip) for clip in report["leakage"][:5])
             texts.append(f"leakage: {len(report['leakage'])} clips are in more than one split: {shown}")
             code = max(code, 1)
     return code, "\n\n".join(texts), report

@@ -3,13 +3,15 @@ bytes, and many processes or machines can each do a share."""
 
 import hashlib
 import json
+import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,9 @@ from alpamayo_toy.files import write_json
 from alpamayo_toy.labels import labels_npz, parquet_out
 from alpamayo_toy.labels.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
 from alpamayo_toy.labels.check import ERRORS, WARNINGS, Check
-from alpamayo_toy.labels.label_set import FORMAT, LabelSet, file_digest
-from alpamayo_toy.labels.raw import RawClips, as_raw, gathered, labels_of
-from alpamayo_toy.labels.reading import Part, files_of, read, read_together
+from alpamayo_toy.labels.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
+from alpamayo_toy.labels.raw import RawClips, as_raw, labels_of
+from alpamayo_toy.labels.reading import Part, files_besides, parts_of, read, read_together
 from alpamayo_toy.trajectory import Labels
 
 UNIT_BYTES = 64 << 20  # small files are worked on together up to that size
@@ -44,10 +46,11 @@ class Unit:
     strict: bool
     alone: bool  # the command names this one file and no other
 
+    @cached_property
     def key(self) -> str:
         """16 hex digits that stand for names, content, options and the version of what reads them."""
         content = [[file_digest(part) for part in read_together(file)] for file in self.files]
-        said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content]
+        said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content, self.strict]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -58,16 +61,20 @@ def convert(
     strict: bool = False,
     share: tuple[int, int] = (1, 1),
     workers: int = 1,
+    whole: Path | None = None,
 ) -> LabelSet | None:
     """Write the sound clips of all files as a set, this process's share (i of n) of them; None where it has no share.
 
+    whole is the folder that all shares lie in; nothing in it, or in out, is an input.
+
     What a killed run of the same call left is used. Clips with errors are dropped and counted in labels.json, with
-    strict the first one ends it. A set that is there stays whole until the new one replaces it, and is no input even
-    where it lies among them. Raises UserError.
+    strict the first one ends it. A set of these files that is there stays whole until the new one replaces it, any
+    other set is left alone. Raises UserError.
     """
-    units = _units(paths, out, told, strict)[share[0] - 1 :: share[1]]
+    units = _units(paths, whole or out, told, strict)[share[0] - 1 :: share[1]]
     if not units:
         return None
+    _require_same_files(out, units)
     with claimed(out):
         records = _records(units, out, workers)
         kept = [record for record in records if record["shards"]]
@@ -81,31 +88,19 @@ def convert(
         return finish(out, common, entries, sources, summed([*(record["dropped"] for record in records), again]))
 
 
-def parts_of(path: Path, told: str = "auto") -> Iterator[RawClips | Labels | UserError]:
-    """read(), with single clips gathered into batches."""
-    waiting: list[RawClips] = []
-
-    def several(parts: Iterator[Part]) -> Iterator[Part]:
-        for part in parts:
-            if isinstance(part, RawClips):
-                waiting.append(part)
-                if sum(map(len, waiting)) < 1024:
-                    continue
-                yield from gathered(waiting)
-                waiting.clear()
-            else:
-                yield part
-        yield from gathered(waiting)
-
-    yield from several(read(path, told))
+def _require_same_files(out: Path, units: list[Unit]) -> None:
+    """Raise UserError where a set is there of which some files are none of these."""
+    if not is_set(out):
+        return
+    mine = {name for unit in units for name in unit.names}
+    others = [source["name"] for source in open_set(out).facts["sources"] if source["name"] not in mine]
+    if others:
+        raise UserError(f"{out} is a set of {others[0]} too, which is none of these files; name another folder")
 
 
 def _units(paths: list[Path], out: Path, told: str, strict: bool) -> list[Unit]:
     """The pieces of work, the same for every share; what lies in out is none of it."""
-    files = [(file, _name(file, path)) for path in paths for file in files_of(path)]
-    files = [(file, name) for file, name in files if not file.resolve().is_relative_to(out.resolve())]
-    if not files:
-        raise UserError(f"{', '.join(map(str, paths))}: nothing is left to convert beside {out} itself")
+    files = files_besides(paths, out)
     samples, horizon, dt = _first_shape([file for file, _ in files], told)
     groups: list[list[tuple[Path, str]]] = [[]]
     size = 0
@@ -118,11 +113,6 @@ def _units(paths: list[Path], out: Path, told: str, strict: bool) -> list[Unit]:
         size += weight
     columns = [tuple(zip(*group, strict=True)) for group in groups]
     return [Unit(some, names, told, samples, horizon, dt, strict, len(files) == 1) for some, names in columns]
-
-
-def _name(file: Path, given: Path) -> str:
-    """How the set remembers a file: relative to what was named on the command line."""
-    return file.name if file == given else str(Path(given.name) / file.relative_to(given))
 
 
 def _first_shape(files: list[Path], told: str) -> tuple[int, int, float]:
@@ -142,35 +132,39 @@ def _first_shape(files: list[Path], told: str) -> tuple[int, int, float]:
 
 
 def _records(units: list[Unit], out: Path, workers: int) -> list[dict[str, Any]]:
-    """What became of each unit; those that an earlier run has finished are not done again."""
+    """What became of each unit; those that an earlier run has finished are not done again, equal ones are done once."""
     bar = tqdm(total=len(units), unit="file" if all(len(u.files) == 1 for u in units) else "part", disable=None)
-    found = []
-    if workers == 1 or len(units) == 1:
-        for unit in units:
-            found.append(_done(unit, out))
+    once = list({unit.key: unit for unit in units}.values())
+    found = {}
+    with bar:
+        for unit, record in zip(once, _in_turn(once, out, workers), strict=True):
+            found[unit.key] = record
             bar.update()
-    else:
-        try:
-            with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
-                for record in pool.map(_done, units, [out] * len(units)):
-                    found.append(record)
-                    bar.update()
-        except BrokenProcessPool:
-            raise UserError(
-                f"{out}: a worker was killed, perhaps for want of memory; the same command with fewer --workers goes on"
-            ) from None
-    bar.close()
-    return found
+    return [found[unit.key] for unit in once]
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _in_turn(units: list[Unit], out: Path, workers: int) -> Iterator[dict[str, Any]]:
+    if workers == 1 or len(units) == 1:
+        yield from (_done(unit, out) for unit in units)
+        return
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the workers inherit: Ctrl-C is for this one
+            try:
+                records = pool.map(_done, units, [out] * len(units))
+            finally:
+                signal.signal(signal.SIGINT, before)
+            yield from records
+    except BrokenProcessPool:
+        raise UserError(
+            f"{out}: a worker was killed, perhaps for want of memory; the same command with fewer --workers goes on"
+        ) from None
 
 
 def _done(unit: Unit, out: Path) -> dict[str, Any]:
     """The record of a unit: from an earlier run if its shards are there, else by doing it now."""
     torch.set_num_threads(1)  # another order of summing gives other bytes
-    key = unit.key()
+    key = unit.key
     path = out / "shards" / f".{key}.json"
     if path.exists():
         record: dict[str, Any] = json.loads(path.read_bytes())
@@ -277,19 +271,22 @@ def _once(
     return found, {code: count for code, count in counts.items() if count}
 
 
-def write_one_file(paths: list[Path], out: Path, told: str, strict: bool) -> dict[str, Any]:
+def write_one_file(paths: list[Path], out: Path, told: str, strict: bool, workers: int) -> dict[str, Any]:
     """The sound clips of all files as one labels.npz or flat Parquet; what labels.json says of a set. Raises UserError.
 
     Parquet holds no context.
     """
     if out.exists():
         raise UserError(f"{out} is there already; name another file")
-    with TemporaryDirectory(dir=out.parent if out.parent.exists() else None, prefix=f".{out.name}.") as folder:
-        made = convert(paths, Path(folder), told, strict)
+    folder = out.with_name(f".{out.name}.set")  # one name: what a killed run leaves, the next one goes on with
+    try:
+        made = convert(paths, folder, told, strict, workers=workers)
         assert made is not None  # all of it is this process's share
         if out.suffix.lower() == ".npz":
             labels_npz.write(made.select(np.arange(len(made))), out)
-            return made.facts
-        parquet_out.write(made.batches(), out)
-        lost = {"context"} & set(made.facts["fields"])
-        return {**made.facts, "left_out": sorted({*made.facts["left_out"], *lost})}
+        else:
+            parquet_out.write(made.batches(), out)
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), str(out))) from None
+    shutil.rmtree(folder)
+    return made.facts

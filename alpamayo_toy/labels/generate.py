@@ -62,7 +62,8 @@ def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, sha
         end = min(start + size, clips)
         key = _key("synthetic", repr(teacher.scenario), seed, start, end, samples)
         pieces.append(Piece(key, end - start, partial(_driven, teacher, samples, seed, start, end)))
-    return _written(pieces, out, {"name": f"synthetic {scenario}", "seed": seed, "samples": samples})
+    said = {"name": f"synthetic {scenario}", "seed": seed, "samples": samples, "list": _key(repr(teacher.scenario))}
+    return _written(pieces, out, said)
 
 
 def _driven(teacher: SyntheticTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
@@ -76,7 +77,7 @@ def by_model(
 ) -> LabelSet | None:
     """The model's own trajectories for clips (clip_id, t0_us), its recorded drives as ground truth and history.
 
-    A clip that it fails at, or answers with NaN, is dropped, named and counted; where all of a piece fail, UserError.
+    A clip that it fails at, or answers with NaN, is dropped, named and counted; where all of them fail, UserError.
     """
     mine = clips[share[0] - 1 :: share[1]]
     pieces = []
@@ -84,7 +85,7 @@ def by_model(
         group = mine[i : i + MODEL_CLIPS]
         work = partial(_asked, model, name, group, samples, seed)
         pieces.append(Piece(_key(name, group, samples, seed), len(group), work))
-    return _written(pieces, out, {"name": name, "seed": seed, "samples": samples})
+    return _written(pieces, out, {"name": name, "seed": seed, "samples": samples, "list": _key(clips)})
 
 
 def _asked(
@@ -122,6 +123,7 @@ def listed(path: Path) -> list[tuple[str, int]]:
         if len(words) > 2 or (len(words) == 2 and not words[1].isdecimal()):
             raise UserError(f"{path}, line {number}: must be 'clip_id' or 'clip_id t0_us' (got {line[:60]!r})")
         found.append((words[0], int(words[1]) if len(words) == 2 else 5_100_000))
+    found = list(dict.fromkeys(found))
     if not found:
         raise UserError(f"{path} lists no clips")
     return found
@@ -134,24 +136,27 @@ def _written(pieces: Sequence[Piece], out: Path, source: dict[str, Any]) -> Labe
     wanted = sum(piece.clips for piece in pieces)
     if is_set(out):
         there = open_set(out).facts["sources"]
-        if not any({**mine, **source} == mine and mine["clips"] <= wanted for mine in there):
+        if not all({**mine, **source} == mine and mine["clips"] <= wanted for mine in there):
             raise UserError(f"{out} is a set of other clips; name another folder for {wanted} of {source['name']}")
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
+    failed: list[UserError] = []
     with claimed(out):
         for piece in tqdm(pieces, unit="shard", disable=None):
             builder = Builder(out, piece.key)
             if not builder.reuse():
-                _write(piece, builder)
+                failed += _write(piece, builder)
             common += [builder.common] if builder.common else []
             entries += builder.entries
+        if not entries:
+            raise failed[0]
         got = sum(entry["clips"] for entry in entries)
         dropped = {"unreadable": wanted - got} if wanted > got else {}
         return finish(out, shared_facts(common, out), entries, [{**source, "clips": wanted, "kept": got}], dropped)
 
 
-def _write(piece: Piece, builder: Builder) -> None:
-    """Raises UserError where none of its clips could be made."""
+def _write(piece: Piece, builder: Builder) -> list[UserError]:
+    """The shards of a piece, noted as done unless none of its clips could be made; why some could not."""
     failed: list[UserError] = []
     with builder:
         for labels in piece.work():
@@ -160,9 +165,9 @@ def _write(piece: Piece, builder: Builder) -> None:
                 tqdm.write(f"left out: {labels}", file=sys.stderr)
             else:
                 builder.add(labels)
-    if len(failed) == piece.clips:
-        raise failed[0]
-    builder.done()
+    if builder.entries:
+        builder.done()
+    return failed
 
 
 def _key(*said: object) -> str:

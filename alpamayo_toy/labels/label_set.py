@@ -4,6 +4,7 @@ A set may be larger than memory: rows are read where they are asked for. Strings
 their ends beside them, so that no clip pays for the longest. README, "The label set".
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -72,6 +73,8 @@ def open_set(path: Path) -> "LabelSet":
         _check_facts(facts)
         return LabelSet.mapped(folder, facts)
     except (OSError, EOFError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EMFILE:
+            raise UserError(f"{folder} has more files than this process may open; raise the limit: ulimit -n") from None
         raise UserError(f"{folder} is no whole label set: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, UserError):

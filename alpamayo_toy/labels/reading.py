@@ -21,7 +21,7 @@ from alpamayo_toy.labels import (
 )
 from alpamayo_toy.labels.archive import read_npz, read_pt
 from alpamayo_toy.labels.parquet_file import columns
-from alpamayo_toy.labels.raw import RawClips, check_labels
+from alpamayo_toy.labels.raw import GATHERED, RawClips, check_labels, gathered
 from alpamayo_toy.labels.texts import one_line
 from alpamayo_toy.trajectory import Labels
 
@@ -75,7 +75,7 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     found: list[Path] = []
     walked: set[str] = set()
-    for folder, inside, names in os.walk(path, followlinks=True):
+    for folder, inside, names in os.walk(path, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in walked:  # a link that leads back
             inside.clear()
@@ -91,6 +91,48 @@ def files_of(path: Path) -> list[Path]:
     if not labels:
         raise UserError(f"{path} holds no label file; known: {', '.join(SUFFIXES)}")
     return labels
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def files_besides(paths: list[Path], out: Path) -> list[tuple[Path, str]]:
+    """The files of all paths, each once, and the names that a set remembers them by; none of what lies in out.
+
+    Raises UserError where nothing is left.
+    """
+    found: dict[Path, tuple[Path, str]] = {}
+    for path in paths:
+        for file in files_of(path):
+            if not file.resolve().is_relative_to(out.resolve()):
+                found.setdefault(file.resolve(), (file, name_in_set(file, path)))
+    if not found:
+        raise UserError(f"{', '.join(map(str, paths))}: nothing is left to read beside {out} itself")
+    return list(found.values())
+
+
+def name_in_set(file: Path, given: Path) -> str:
+    """How a set remembers a file: relative to what was named on the command line."""
+    return file.name if file == given else str(Path(given.resolve().name) / file.relative_to(given))
+
+
+def parts_of(path: Path, told: str = "auto") -> Iterator[Part]:
+    """read(), with single clips gathered into batches; what was read before an error is not lost."""
+    waiting: list[RawClips] = []
+    try:
+        for part in read(path, told):
+            if not isinstance(part, RawClips):
+                yield part
+                continue
+            waiting.append(part)
+            if sum(map(len, waiting)) >= GATHERED:
+                yield from gathered(waiting)
+                waiting.clear()
+    except UserError:
+        yield from gathered(waiting)
+        raise
+    yield from gathered(waiting)
 
 
 def read_together(file: Path) -> list[Path]:

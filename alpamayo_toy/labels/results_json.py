@@ -22,21 +22,20 @@ def clips(content: Any, path: Path) -> Iterator[RawClips | UserError]:
         raise UserError(f"{path} holds no clips")
     if not all(isinstance(clip, dict) for clip in content):
         raise UserError(f"{path}: expected a list of clips, each an object with pred_xyz")
-    all_have_truth = all("gt_xyz" in clip for clip in content)
     for i, clip in enumerate(content):
         try:
             name = name_of(f"{path}: clip_id", clip.get("clip_id", f"{path.stem}-{i}"), i)
-            yield _clip(clip, name, path, all_have_truth)
+            yield _clip(clip, name, path)
         except UserError as error:
             yield error
 
 
-def _clip(clip: dict[str, Any], name: str, path: Path, with_truth: bool) -> RawClips:
+def _clip(clip: dict[str, Any], name: str, path: Path) -> RawClips:
     if "pred_xyz" not in clip:
         raise UserError(f"{path}: clip {name} has no pred_xyz")
     teacher = points(f"{path}: pred_xyz of clip {name}", clip["pred_xyz"], 3, "[K][T][3]")
     truth = None
-    if with_truth:
+    if "gt_xyz" in clip:
         truth = points(f"{path}: gt_xyz of clip {name}", clip["gt_xyz"], 2, "[T][3]")
         if len(truth) != teacher.shape[1]:
             raise UserError(f"{path}: clip {name}: gt_xyz has {len(truth)} steps, pred_xyz {teacher.shape[1]}")
