@@ -64,7 +64,12 @@ def run_batch(config: BatchConfig, output_dir: Path) -> dict[str, Any]:
     }
     try:
         if config.vectorized and not isinstance(teacher, StoredTeacher):
-            steps = {seed: _saved_step(folders[seed]) for seed in jobs if seed not in results}
+            steps = {}
+            for seed in [seed for seed in jobs if seed not in results]:
+                try:
+                    steps[seed] = _saved_step(folders[seed])
+                except UserError as error:
+                    results[seed] = error
             for step in sorted(set(steps.values())):
                 alike = [seed for seed in steps if steps[seed] == step]
                 results |= fit_together(_training(config), teacher, alike, output_dir, step)
@@ -88,8 +93,11 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
     if "seeds" not in saved:
         raise UserError(f"{config.resume} is no batch's folder: its config.json is another command's")
     own = {name: value for name, value in saved.items() if name in _names(BatchConfig) - _names(TrainConfig)}
-    train = from_dict({name: value for name, value in saved.items() if name not in own})
-    batch = BatchConfig(**vars(train), **{**own, "resume": config.resume})
+    try:
+        train = from_dict({name: value for name, value in saved.items() if name not in own})
+        batch = BatchConfig(**vars(train), **{**own, "resume": config.resume})
+    except TypeError as error:
+        raise UserError(f"{config.resume}/config.json was changed: {error}") from None
     for key in [override.partition("=")[0].lstrip("+~") for override in overrides]:
         if key not in ("resume", "seeds", *FREE):
             raise UserError(f"{key} cannot change when a batch is continued; only seeds, {', '.join(FREE)} can")

@@ -248,8 +248,16 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
-        one = (self.checkpoint != "") != bool(self.compare)
-        _require(one, "checkpoint", "a run's folder (checkpoint=outputs/...), or else compare=[A,B]", self.checkpoint)
+        for name in ("checkpoint", "scenario", "teacher", "seed") if self.compare else ():
+            value = getattr(self, name)
+            _require(value in ("", None), name, "left out beside compare=[A,B]", getattr(value, "name", value))
+        if not self.compare:
+            wanted = "a run's folder (checkpoint=outputs/...), or else compare=[A,B]"
+            _require(self.checkpoint != "", "checkpoint", wanted, self.checkpoint)
+        if isinstance(self.teacher, FileConfig):
+            scenario, held = getattr(self.scenario, "name", self.scenario), self.teacher.val_path
+            _require(self.scenario is None, "scenario", "left out beside teacher=file", scenario)
+            _require(held == "", "teacher.val_path", "left out: teacher.path is what is scored", held)
 
 
 @dataclass
@@ -299,7 +307,9 @@ def _run_folder(job: str, teacher: str, scenario: str, resume: str | None) -> st
     return resume or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
-def _eval_folder(checkpoint: str, scenario: str | None, teacher: str | None, output: str | None) -> str:
+def _eval_folder(
+    checkpoint: str, scenario: str | None, labels: str | None, seed: int | None, output: str | None
+) -> str:
     """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run."""
     if output:
         return output
@@ -307,7 +317,8 @@ def _eval_folder(checkpoint: str, scenario: str | None, teacher: str | None, out
     run = path.parent.parent if path.is_file() else path
     if not checkpoint or not path.exists():
         return f"outputs/eval/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    return str(run / "eval" / ("FILE" if teacher == "file" else scenario or "held_out"))
+    name = Path(labels).stem if labels else scenario or "held_out"
+    return str(run / "eval" / (name if seed is None else f"{name}_seed{seed}"))
 
 
 def register() -> None:

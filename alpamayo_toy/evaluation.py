@@ -1,6 +1,7 @@
 """How good a student is: beside its teacher's floor, baselines and the teacher itself, with intervals."""
 
 import base64
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,14 @@ from alpamayo_toy.results import Clips, clips_of, write_clips
 from alpamayo_toy.scenarios import Scenario
 from alpamayo_toy.scores import Scores, of_errors, quality, score
 from alpamayo_toy.students import Student
-from alpamayo_toy.teachers import SyntheticTeacher, build_teacher, picked
+from alpamayo_toy.teachers import FileTeacher, StoredTeacher, SyntheticTeacher, build_teacher, picked
 from alpamayo_toy.trajectory import Labels, Scene
 
 FORMAT = 1  # of metrics.json; README, "metrics.json"
 PICTURED = 8  # scenes in a picture from above
 PROFILED = 3  # of them with actions over time
 DRAWN_SAMPLES = 12  # of the teacher, in a scene from above
+EVENTS = ".eval"  # how event files of an evaluation end
 WORST = 12  # clips that a page shows
 BATCH = 4096  # clips that a student predicts at once
 WITH_INTERVAL = ("ade", "fde", "min_ade", "min_fde")
@@ -108,16 +110,17 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
         "samples": labels.teacher.shape[1],
         "split": reference.split,
         "scenario_source": _scenario_source(reference),
+        "v0_sources": dict(sorted(Counter(labels.v0_source.tolist()).items())),
         "action_std": {"student": student.action_space.std.tolist(), "labels": ActionSpace.fit(labels).std.tolist()},
         "student": _entry(student_errors, dt),
         "floor": {"kind": reference.kind, **_entry(reference.floor.double().mean(0), dt)},
-        "excess": excess,
+        "excess": excess if reference.kind != ONE_SAMPLE else None,
         "ade_over_floor": ade / floor if floor > 0 else None,
         "excess_over_floor": excess / floor if floor > 0 else None,
         "baselines": {
             name: _entry(scored["teacher"][name].per_step, dt)
             for name, made in predictors.items()
-            if name != "student" and made.shape[1] == 1
+            if name != "student" and made.shape[1] == 1 and scored["teacher"][name].is_whole
         },
         "not_available": missing,
         "units": {
@@ -137,7 +140,10 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
         },
         "horizon_errors": {
             "seconds": [round((i + 1) * dt, 6) for i in range(labels.horizon)],
-            **{t: {name: found.per_step.tolist() for name, found in rows.items()} for t, rows in scored.items()},
+            **{
+                target: {name: found.per_step.tolist() for name, found in rows.items() if found.is_whole}
+                for target, rows in scored.items()
+            },
         },
         "worst": [
             {
@@ -221,21 +227,20 @@ def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
 def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     """Score a trained student on its own held-out clips, another scenario or another file.
 
-    Writes metrics.json, clips.csv, TensorBoard's events and, with plot, figures and report.html. A student that learnt
-    from a share of a file is scored on held-out clips only, whatever file it is given: the split goes by clip id. One
-    that learnt from a whole file is scored on all of another. Raises UserError where labels and student do not fit.
+    Writes metrics.json, clips.csv, TensorBoard's events and, with plot, figures and report.html. Of a file only those
+    clips count whose drive or clip the student was not trained on. Raises UserError where labels and student do not
+    fit, and where its own labels are gone, without which nobody can tell.
     """
     student, trained = load_student(config.checkpoint)
     student.to(choose_device(config.device))
+    torch.set_num_threads(trained.trainer.threads)
     seed = trained.seed if config.seed is None else config.seed
     labels_from = config.teacher or (trained.teacher if config.scenario is None else SyntheticConfig())
     if isinstance(labels_from, SyntheticConfig):
         labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
     source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
-    if config.teacher is not None and isinstance(labels_from, FileConfig) and _is_whole(trained):
-        labels, training = load_labels(labels_from.path, labels_from.format), _training_labels(trained)
-        _require_new(labels, training, labels_from.path)
-        reference = file_reference(labels, labels_from.oracle, "another file", training)
+    if isinstance(config.teacher, FileConfig):
+        reference = _other_file(config, config.teacher, trained)
     else:
         reference = build_reference(build_teacher(source), seed)
     labels = reference.labels
@@ -247,27 +252,36 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     reference = replace(reference, scene=student.known_of(reference.scene, labels))
     found = evaluate(student, reference)
     metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **found.metrics}
+    metrics.pop("teacher_samples", None)
+    if isinstance(trained.teacher, FileConfig):
+        metrics["teacher_samples"] = trained.teacher.samples
     write_json(output_dir / "metrics.json", metrics)
     write_clips(output_dir / "clips.csv", found.clips)
+    (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
     pictures = _report(output_dir, metrics, student, reference, found.trajectory) if config.plot else {}
     _log(output_dir, metrics, pictures)
     return metrics
 
 
-def _is_whole(trained: TrainConfig) -> bool:
-    """Whether no share of a file was held out from training."""
-    return not isinstance(trained.teacher, FileConfig) or trained.teacher.val_path != ""
-
-
-def _training_labels(trained: TrainConfig) -> Labels | None:
-    """What a student learnt from, for the baselines that learn too; None of scenarios, which have no history."""
-    return build_teacher(trained).training(trained.seed) if isinstance(trained.teacher, FileConfig) else None
-
-
-def _require_new(labels: Labels, training: Labels | None, path: str) -> None:
-    known = np.intersect1d(labels.clip_id, [] if training is None else training.clip_id)
-    if len(known):
-        raise UserError(f"{path}: the student was trained on {len(known)} of its clips, such as {known[0]}")
+def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
+    """What a file holds beside the clips or drives that the student has learnt from."""
+    labels, training, split = load_labels(given.path, given.format), None, "another file"
+    if isinstance(trained.teacher, FileConfig):
+        try:
+            teacher = build_teacher(trained)
+        except UserError as error:
+            reason = f"{config.checkpoint} was trained on {trained.teacher.path}, without which its clips are not known"
+            raise UserError(f"{reason}: {error}") from None
+        assert isinstance(teacher, FileTeacher | StoredTeacher)
+        training = teacher.training(trained.seed)
+        new = ~np.isin(labels.clip_id, teacher.clip_ids())
+        if not new.any():
+            raise UserError(f"{given.path}: the student was trained on all of its clips")
+        labels = labels.select(torch.from_numpy(np.flatnonzero(new)))
+        split += "" if new.all() else f", without {int((~new).sum())} clips that it was trained on"
+        chose = np.isin(labels.clip_id, teacher.validation.clip_id).any()
+        split += ", which chose the checkpoint" if chose else ""
+    return file_reference(labels, given.oracle, split, training)
 
 
 def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -> None:
@@ -275,7 +289,9 @@ def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -
     from alpamayo_toy.logger import Logger
     from alpamayo_toy.results import table
 
-    log = Logger(output_dir)
+    for old in output_dir.glob(f"events.out.tfevents.*{EVENTS}"):
+        old.unlink()
+    log = Logger(output_dir, suffix=EVENTS)
     for target, rows in metrics["scores"].items():
         means = {f"eval/{target}/{metric}": entry["mean"] for metric, entry in rows["student"].items()}
         log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)

@@ -109,7 +109,7 @@ def _introduction(metrics: dict[str, Any]) -> list[str]:
         lines.append(
             f"<p>The student's ADE is {over} times the floor, and it drives {excess} floors from where the floor does. "
             "The floor is what the best single prediction scores against a teacher that varies "
-            f"({escape(metrics['floor']['kind'].replace('_', ' '))}).</p>"
+            f"({escape(metrics['floor']['kind'].replace('_', ' '))}; of few samples an upper estimate).</p>"
         )
     return lines
 

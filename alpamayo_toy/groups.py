@@ -25,13 +25,18 @@ class Groups:
         return self.names[int(self.index[clip])]
 
     def breakdown(self, rows: dict[str, Scores]) -> dict[str, dict[str, Any]]:
-        """Clips and ADE of each predictor by the name of the group, the empty ones left out."""
+        """Clips and ADE of each predictor by the name of the group, the empty ones left out.
+
+        None where a predictor lacks some of a group's clips: its mean would stand beside that of others.
+        """
         found = {}
         for number in self.index.unique().tolist():
             mine = self.index == number
             errors = {who: row.per_clip["ade"][mine] for who, row in rows.items() if "ade" in row.per_clip}
-            means = {who: mean_of(values)["mean"] for who, values in errors.items()}
-            found[self.names[number]] = {"clips": int(mine.sum()), "ade": means}
+            means = {who: mean_of(values) for who, values in errors.items()}
+            clips = int(mine.sum())
+            ade = {who: entry["mean"] if entry["clips"] == clips else None for who, entry in means.items()}
+            found[self.names[number]] = {"clips": clips, "ade": ade}
         return found
 
 

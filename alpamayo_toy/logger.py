@@ -12,8 +12,9 @@ from torch.utils.tensorboard.summary import hparams
 class Logger:
     """Writes the event file of one run's folder; a continued run passes its step, and later points are dropped."""
 
-    def __init__(self, folder: Path, first_step: int = 0) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=first_step if first_step > 0 else None)
+    def __init__(self, folder: Path, first_step: int = 0, suffix: str = "") -> None:
+        purge_step = first_step if first_step > 0 else None
+        self.writer = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=suffix)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():

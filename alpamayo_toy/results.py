@@ -58,20 +58,32 @@ def read_clips(path: Path) -> Clips:
             header, *rows = list(csv.reader(file))
         columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
         kinds = {"clip_id": str, "t0_us": int, "scenario": str, "waymo": str}
-        return {
+        clips = {
             name: [kinds.get(name, float)(value if value else "nan") for value in column]
             for name, column in columns.items()
         }
     except OSError:
-        run = path.parent
-        raise UserError(f"{run} holds no {path.name}; make it: python scripts/eval.py checkpoint={run}") from None
+        run, out = path.parent, path.parent / "eval" / "held_out"
+        if not run.is_dir():
+            raise UserError(f"there is no run's folder {run}") from None
+        made = f"python scripts/eval.py checkpoint={run} output={out}"
+        raise UserError(f"{run} holds no {path.name}; make one, then compare {out}: {made}") from None
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is no table of clips: {error}") from None
+    missing = [name for name in (*KEYS, "teacher.stationary.ade") if name not in clips]
+    if missing or len(set(zip(clips["clip_id"], clips["t0_us"], strict=True))) < len(clips["t0_us"]):
+        raise UserError(
+            f"{path} is no table of clips: " + (f"no column {missing[0]}" if missing else "a clip is twice")
+        )
+    return clips
 
 
 def table(metrics: dict[str, Any]) -> str:
     """The scores of metrics.json as aligned lines for a terminal."""
     lines = [f"{metrics['clips']} clips of {metrics['samples']} samples, split: {metrics['split']}"]
+    recovered = metrics["v0_sources"].get("recovered", 0) + metrics["v0_sources"].get("smoothed", 0)
+    if recovered:
+        lines.append(f"v0 of {recovered} clips, which have no history, is that of the teacher's own trajectory")
     units = metrics["units"]
     few = "" if units["count"] >= MIN_UNITS else f": fewer than {MIN_UNITS}, too few for an interval"
     lines.append(f"95 % intervals over {units['count']} independent {units['kind']}{few}")
@@ -138,7 +150,7 @@ def _number(value: float | None) -> str:
 def compare(runs: list[str], output_dir: Path) -> str:
     """Runs side by side on the clips that all of them were scored on, each paired with the first; comparison.json.
 
-    A run is a folder with metrics.json and clips.csv. Raises UserError.
+    A run is a folder with clips.csv. Raises UserError, also where one id stands for other clips.
     """
     tables = [read_clips(Path(run) / "clips.csv") for run in runs]
     keys = [dict(zip(zip(t["clip_id"], t["t0_us"], strict=True), range(len(t["v0"])), strict=True)) for t in tables]
@@ -150,10 +162,10 @@ def compare(runs: list[str], output_dir: Path) -> str:
         {name: [column[i] for i in index] for name, column in t.items()} for t, index in zip(tables, rows, strict=True)
     ]
     for run, other in zip(runs[1:], chosen[1:], strict=True):
-        apart = [a != b for a, b in zip(chosen[0]["scenario"], other["scenario"], strict=True)]
-        apart += [abs(a - b) > 1e-4 for a, b in zip(chosen[0]["v0"], other["v0"], strict=True)]
-        if any(apart):
-            raise UserError(f"{runs[0]} and {run} name other clips alike; score both on the same labels")
+        for name in [name for name in chosen[0] if name.endswith(".stationary.ade") and name in other]:
+            # the mean distance from the origin of what was driven: equal only where that is the same
+            if not np.allclose(chosen[0][name], other[name], rtol=1e-5, atol=1e-5):
+                raise UserError(f"{runs[0]} and {run} name other clips alike; score both on the same labels")
     units = units_of(np.array(chosen[0]["clip_id"]), torch.tensor(chosen[0]["t0_us"]))
     metrics = [name for name in chosen[0] if ".student." in name and all(name in other for other in chosen[1:])]
     found = {
@@ -185,7 +197,8 @@ def _side_by_side(content: dict[str, Any]) -> list[str]:
         if metric.endswith((".ade", ".fde")):
             for i, entry in enumerate(entries[1:], 1):
                 difference = entry["difference"]
-                said = f"{difference['mean']:+.3f} {_interval(difference)}  {said_of(difference['decided'])}"
+                mean = "-" if difference["mean"] is None else f"{difference['mean']:+.3f}"
+                said = f"{mean} {_interval(difference)}  {said_of(difference['decided'])}"
                 lines.append(f"{'':<4}{chr(ord('A') + i)} - A: {said}")
     return lines
 

@@ -42,6 +42,11 @@ class Scores:
     per_clip: dict[str, Tensor]
     per_step: Tensor
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every clip has a prediction, so that its means compare with others'."""
+        return not bool(next(iter(self.per_clip.values())).isnan().any())
+
 
 def score(predicted: Tensor, truths: Tensor, v0: Tensor, dt: float) -> Scores:
     """Predictions (N, K, T, 4) against each of M truths (N, M, T, 4) of the same clips, v0 (N,) m/s: means over M.

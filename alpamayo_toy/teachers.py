@@ -135,6 +135,10 @@ class FileTeacher:
         """The labels that a student learns from; the split is the clips' own, no seed moves it."""
         return self.train
 
+    def clip_ids(self) -> np.ndarray:
+        """The clips or drives that are trained on, (N,) str."""
+        return self.train.clip_id
+
 
 @dataclass(frozen=True)
 class StoredTeacher:
@@ -166,6 +170,11 @@ class StoredTeacher:
         rows = np.random.default_rng(seed).choice(self.rows, min(len(self.rows), STATISTICS), replace=False)
         labels = chosen_samples(self.stored.select(np.sort(rows)), self.config.samples)
         return with_mirror_images(labels) if self.mirror else labels
+
+    def clip_ids(self) -> np.ndarray:
+        """The clips or drives that are trained on, (N,) str."""
+        names: np.ndarray = np.array(self.stored.keys()[0])[self.rows]
+        return names
 
     def batch(self, index: Tensor) -> tuple[Scene, Tensor]:
         """The scenes and trajectories (B, K, T, 4) at index; those beyond the clips are mirror images."""

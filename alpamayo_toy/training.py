@@ -253,9 +253,9 @@ def finished(
     options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
     for name in ("student", "loss", "optimizer"):
         options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
-    results = {"final/ade": metrics["student"]["ade"], "final/excess": metrics["excess"]}
+    results = {"final/ade": metrics["student"]["ade"]}
     if metrics["ade_over_floor"] is not None:
-        results["final/ade_over_floor"] = metrics["ade_over_floor"]
+        results |= {"final/excess": metrics["excess"], "final/ade_over_floor": metrics["ade_over_floor"]}
     log.hparams(options, results, step)
     return metrics
 

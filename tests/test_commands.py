@@ -210,10 +210,10 @@ def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Co
     best = trained / "checkpoints" / "best.pt"
     result = command("eval", f"checkpoint={best}", "teacher=file", f"teacher.path={DATA / 'labels.npz'}")
     assert result.returncode == 0, result.stderr
-    other = json.loads((trained / "eval" / "FILE" / "metrics.json").read_text())
+    other = json.loads((trained / "eval" / "labels" / "metrics.json").read_text())
     assert other["clips"] == 24
     assert other["floor"]["kind"] == "leave_one_out_median"
-    assert (trained / "eval" / "FILE" / "figures" / "birds_eye.png").exists()
+    assert (trained / "eval" / "labels" / "figures" / "birds_eye.png").exists()
 
 
 def test_eval_names_what_does_not_fit(trained: Path, command: Command, tmp_path: Path) -> None:

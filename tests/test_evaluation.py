@@ -15,7 +15,7 @@ from alpamayo_toy import Labels, load_student
 from alpamayo_toy.config import EvalConfig, FileConfig, SyntheticConfig
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import evaluate, evaluate_checkpoint, predicted, scores
-from alpamayo_toy.labels import load_labels, split
+from alpamayo_toy.labels import joined, load_labels, split
 from alpamayo_toy.labels.labels_npz import write
 from alpamayo_toy.metrics import distance
 from alpamayo_toy.reference import build_reference, mean_errors
@@ -163,16 +163,32 @@ def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
     config = EvalConfig(checkpoint=str(tmp_path / "run"), teacher=FileConfig(str(tmp_path / "test.npz")), plot=False)
     other = evaluate_checkpoint(config, tmp_path / "test")
     assert (other["clips"], other["split"]) == (80, "another file")
-    for known in ("train", "val"):
-        config = replace(config, teacher=FileConfig(str(tmp_path / f"{known}.npz")))
-        if known == "train":
-            with pytest.raises(UserError, match="the student was trained on 2 of its clips, such as a"):
-                evaluate_checkpoint(config, tmp_path / "no")
-        else:
-            assert evaluate_checkpoint(config, tmp_path / "val")["clips"] == 40
+    write(joined([driven(["b"], 1), driven(["c", "f"], 2)], tmp_path), tmp_path / "mixed.npz")
+    config = replace(config, teacher=FileConfig(str(tmp_path / "mixed.npz")))
+    mixed = evaluate_checkpoint(config, tmp_path / "mixed")
+    said = "another file, without 40 clips that it was trained on, which chose the checkpoint"
+    assert (mixed["clips"], mixed["split"]) == (80, said)
+    config = replace(config, teacher=FileConfig(str(tmp_path / "train.npz")))
+    with pytest.raises(UserError, match="the student was trained on all of its clips"):
+        evaluate_checkpoint(config, tmp_path / "no")
     both = train_config(*options[:2], f"teacher.val_path={tmp_path / 'train.npz'}", "trainer=smoke")
     with pytest.raises(UserError, match=r"2 of its clips are in .*train\.npz too, such as a"):
         fit(both, tmp_path / "no")
+    (tmp_path / "train.npz").unlink()
+    with pytest.raises(UserError, match=r"was trained on .*train\.npz, without which its clips are not known"):
+        evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "test.npz"))), tmp_path / "no")
+
+
+def test_a_student_of_one_drive_is_not_scored_on_it_as_another_file(tmp_path: Path) -> None:
+    """By time, its held-out windows share a drive with those that it learnt from."""
+    write(driven(["a"], 1), tmp_path / "one.npz")
+    options = ["teacher=file", f"teacher.path={tmp_path / 'one.npz'}", "teacher.val_fraction=0.4"]
+    found = fit(train_config(*options, "trainer=smoke", "trainer.pictures=0"), tmp_path / "run")
+    assert found["split"] == "time"
+    config = EvalConfig(checkpoint=str(tmp_path / "run"), plot=False)
+    assert evaluate_checkpoint(config, tmp_path / "again")["clips"] == found["clips"]
+    with pytest.raises(UserError, match="the student was trained on all of its clips"):
+        evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "one.npz"))), tmp_path / "no")
 
 
 @needs_60_clips

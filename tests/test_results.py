@@ -23,6 +23,7 @@ def run(folder: Path, shift: float, seed: int = 0, v0: float = 5.0) -> str:
         "v0": [v0] * N,
         "teacher.student.ade": errors.tolist(),
         "teacher.student.miss": [float(e > 1.5) for e in errors],
+        "teacher.stationary.ade": [2 * v0] * N,
         "teacher.ridge.ade": [float("nan")] * N,
     }
     write_clips(folder / "clips.csv", columns)
@@ -56,11 +57,16 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     one, other = run(tmp_path / "a", 0.0), run(tmp_path / "b", 0.0, v0=6.0)
     with pytest.raises(UserError, match="name other clips alike"):
         compare([one, other], tmp_path / "out")
-    with pytest.raises(UserError, match=r"nowhere holds no clips\.csv; make it: python scripts/eval\.py"):
+    with pytest.raises(UserError, match=r"there is no run's folder .*nowhere"):
         compare([one, str(tmp_path / "nowhere")], tmp_path / "out")
-    (tmp_path / "b" / "clips.csv").write_text("clip_id,t0_us\na,b,c\n")
-    with pytest.raises(UserError, match="is no table of clips"):
-        compare([one, other], tmp_path / "out")
+    (tmp_path / "old").mkdir()
+    with pytest.raises(UserError, match=r"old holds no clips\.csv; make one, then compare .*old/eval/held_out: python"):
+        compare([one, str(tmp_path / "old")], tmp_path / "out")
+    whole = (tmp_path / "b" / "clips.csv").read_text()
+    for text in ("clip_id,t0_us\na,b,c\n", "clip_id,t0_us\n", "", whole.replace("v0", "w0"), whole + whole[-200:]):
+        (tmp_path / "b" / "clips.csv").write_text(text)
+        with pytest.raises(UserError, match="is no table of clips"):
+            compare([one, other], tmp_path / "out")
     table_of_others = read_clips(Path(one) / "clips.csv")
     write_clips(tmp_path / "c" / "clips.csv", {**table_of_others, "clip_id": ["x"] * N})
     with pytest.raises(UserError, match="have no clip in common"):
@@ -74,6 +80,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
         "clips": 50,
         "samples": 1,
         "split": "clip",
+        "v0_sources": {"recovered": 50},
         "units": {"count": 3, "kind": "30 s blocks of drives"},
         "scores": {"teacher": {"student": {"ade": few, "fde": few}, "ridge": {"ade": few, "fde": few}}},
         "not_available": {"decaying_hold": "needs a history"},
@@ -86,4 +93,5 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert "over 3 independent 30 s blocks of drives: fewer than 20, too few for an interval" in text
     assert f"student - ridge: +1.000   {said_of(None)}" in text
     assert "n/a: needs a history" in text
+    assert "v0 of 50 clips, which have no history, is that of the teacher's own trajectory" in text
     assert "the student keeps its own action statistics" in text
