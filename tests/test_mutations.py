@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 import time
 import traceback
@@ -439,6 +440,7 @@ def tried(path: Path) -> tuple[str, str | None, float]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
+                warnings.filterwarnings("ignore", f"{re.escape(str(path))}: .* is left out, not all clips have it")
                 job()
             loaded.append(name)
         except UserError as error:
