@@ -5,9 +5,11 @@ import hashlib
 import json
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
@@ -149,16 +151,26 @@ def _in_turn(units: list[Unit], out: Path, workers: int) -> Iterator[dict[str, A
         return
     try:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the workers inherit: Ctrl-C is for this one
-            try:
+            with _ctrl_c_is_for_this_process():
                 records = pool.map(_done, units, [out] * len(units))
-            finally:
-                signal.signal(signal.SIGINT, before)
             yield from records
     except BrokenProcessPool:
         raise UserError(
             f"{out}: a worker was killed, perhaps for want of memory; the same command with fewer --workers goes on"
         ) from None
+
+
+@contextmanager
+def _ctrl_c_is_for_this_process() -> Iterator[None]:
+    """Processes that start meanwhile ignore it."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _done(unit: Unit, out: Path) -> dict[str, Any]:
