@@ -347,6 +347,17 @@ def test_more_shards_than_a_process_may_open_files(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_beyond_the_hard_limit_of_open_files_there_is_one_line(tmp_path: Path, labels: Labels) -> None:
+    write(labels, tmp_path / "in.npz")
+    convert([tmp_path / "in.npz"], tmp_path / "set")
+    code = "import os, resource, sys; from alpamayo_toy.labels.label_set import open_set; from pathlib import Path\n"
+    code += "free = os.dup(0); resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, free + 3))\n"
+    code += "try:\n    open_set(Path(sys.argv[1]))\nexcept Exception as error:\n    print(error)"
+    run = [sys.executable, "-c", code, str(tmp_path / "set")]
+    said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    assert said == f"{tmp_path / 'set'} has more files than this process may open; raise the limit: ulimit -n\n"
+
+
 def test_rows_that_are_not_there_and_another_process(
     tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
