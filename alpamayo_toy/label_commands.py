@@ -175,8 +175,10 @@ def _convert(options: argparse.Namespace) -> int:
             raise UserError(f"shares make sets that merge puts together; {options.out.name} is one file")
         facts = write_one_file(options.paths, options.out, options.told, options.strict, options.workers)
         _say_made(facts, options.out)
-        if "context" in facts["fields"] and options.out.suffix.lower() == ".parquet":
-            print("left out: context, which Parquet does not hold here")
+        if options.out.suffix.lower() == ".parquet":
+            lost = ["context"] if "context" in facts["fields"] else []
+            lost += ["the file's own scenarios"] if facts["scenario_source"] == "file" else []
+            print(f"left out: {' and '.join(lost)}, which are not read from Parquet" if lost else "nothing left out")
         return 0
     out = _part(options.out, share)
     made = convert(options.paths, out, options.told, options.strict, share, options.workers, options.out)

@@ -19,8 +19,8 @@ SCENARIO_WIDTH = 16
 class SceneEncoder(nn.Module):
     """The scenario embedding: (scenario, v0, history, context) -> (B, embedding).
 
-    History enters as its profiles of speed and yaw rate, numbers in standard deviations of the training labels. What
-    is unknown, or not among the inputs, is a learned vector of its own, never a zero that means something else.
+    History enters as profiles of speed, relative to t0, and yaw rate; numbers in standard deviations of the training
+    labels. What is unknown, or not among the inputs, is a learned vector of its own, never a zero with a meaning.
     """
 
     def __init__(self, config: StudentConfig, history_steps: int, context_size: int) -> None:
@@ -61,8 +61,13 @@ class SceneEncoder(nn.Module):
 
 
 def _profiles(history: Tensor | None) -> Tensor | None:
-    """(B, H, 4) -> (B, 2H - 1): the speeds, then the heading changes from pose to pose."""
-    return None if history is None else torch.cat([history[..., 3], history[..., 2].diff(dim=-1)], -1)
+    """(B, H, 4) -> (B, 2H - 1): speeds less that at t0, then heading changes from pose to pose.
+
+    Absolute speeds differ so much from clip to clip that beside them a network would not see a car brake.
+    """
+    if history is None:
+        return None
+    return torch.cat([history[..., 3] - history[..., -1:, 3], history[..., 2].diff(dim=-1)], -1)
 
 
 class Student(nn.Module):
