@@ -19,7 +19,7 @@ from pages import Page, numbers
 from torch import Tensor
 
 from alpamayo_toy import figures, load_labels
-from alpamayo_toy.baselines import constant_acceleration, constant_turn_rate, stationary
+from alpamayo_toy.baselines import constant_acceleration, constant_turn_rate, last_actions, stationary
 from alpamayo_toy.labels.report import _distribution, _groups, _some, report, summary
 from alpamayo_toy.scenarios import WAYMO, waymo_bucket
 from alpamayo_toy.trajectory import Labels
@@ -200,7 +200,12 @@ def test_baselines_from_history_cover_the_clips_that_have_one(
     found = report(replace(labels, history=past, ground_truth=truth), tmp_path, "history")
     assert found["with_history"] == 1
     baselines = found["scores"]["baselines"]
-    assert baselines[drive.__name__] == pytest.approx({"ade": 0.0, "fde": 0.0, "clips": 1}, abs=0.15)
+    (acceleration, curvature), v0 = last_actions(past[0], 0.1), labels.v0[:1]
+    rate = acceleration if a else curvature * past[0, -1, 3]
+    errors = (drive(v0, rate[None], 64, 0.1) - truth[:1])[0, :, :2].norm(dim=-1)
+    expected = {"ade": float(errors.mean()), "fde": float(errors[-1]), "clips": 1}
+    assert baselines[drive.__name__] == pytest.approx(expected, abs=1e-9)
+    assert expected["ade"] < 0.15  # the inverse of the history smooths
     assert baselines["constant_velocity"]["clips"] == 2
     assert baselines["constant_velocity"]["ade"] > 1
 
