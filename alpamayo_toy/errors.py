@@ -11,3 +11,9 @@ class Interrupted(Exception):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def require(holds: bool, key: str, wanted: str, got: object) -> None:
+    """Raise UserError naming an option, what it must be and what it is, unless it holds."""
+    if not holds:
+        raise UserError(f"{key} must be {wanted} (got {got!r})")

@@ -5,15 +5,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from alpamayo_toy.config import BatchConfig, register, validate
-from alpamayo_toy.launch import one_line_errors, output_folder, run
+from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
+from alpamayo_toy.config import register, validate
+from alpamayo_toy.training.config import BatchConfig
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="batch")
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, BatchConfig)
-    from alpamayo_toy.batch import continued, run_batch, table
+    from alpamayo_toy.training.seeds import continued, run_batch, table
 
     folder = output_folder()
     summary = run_batch(continued(checked, HydraConfig.get().overrides.task), folder)

@@ -18,9 +18,9 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    from alpamayo_toy import benchmark
-    from alpamayo_toy.device import choose_device
+    from alpamayo_toy.commands import benchmark
     from alpamayo_toy.errors import UserError
+    from alpamayo_toy.kinematics.device import choose_device
 
     torch.set_num_threads(1)
     sys.path.insert(0, "")  # a peer in the folder where the user stands

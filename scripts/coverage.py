@@ -12,8 +12,8 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    from alpamayo_toy import coverage
     from alpamayo_toy.errors import UserError
+    from alpamayo_toy.evaluation import coverage
 
     torch.set_num_threads(1)
     try:

@@ -3,22 +3,23 @@
 import hydra
 from omegaconf import DictConfig
 
-from alpamayo_toy.config import EvalConfig, register, validate
-from alpamayo_toy.launch import one_line_errors, output_folder, run
+from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
+from alpamayo_toy.config import register, validate
+from alpamayo_toy.evaluation.config import EvalConfig
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="eval")
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, EvalConfig)
-    from alpamayo_toy.results import compare, table
+    from alpamayo_toy.evaluation.results import compare, table
 
     folder = output_folder()
     if checked.compare:
         print(compare(checked.compare, folder))
         print(f"comparison: {folder / 'comparison.json'}")
         return
-    from alpamayo_toy.evaluation import evaluate_checkpoint
+    from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
 
     print(table(evaluate_checkpoint(checked, folder)))
     print(f"metrics: {folder / 'metrics.json'}" + (f"\nlook: {folder / 'report.html'}" if checked.plot else ""))

@@ -2,7 +2,7 @@
 
 import sys
 
-from alpamayo_toy.label_commands import main
+from alpamayo_toy.commands.labels import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,15 +3,16 @@
 import hydra
 from omegaconf import DictConfig
 
-from alpamayo_toy.config import RolloutConfig, register, validate
-from alpamayo_toy.launch import one_line_errors, output_folder, run
+from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
+from alpamayo_toy.config import register, validate
+from alpamayo_toy.evaluation.config import RolloutConfig
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="rollout")
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, RolloutConfig)
-    from alpamayo_toy.evaluation import roll_out
+    from alpamayo_toy.evaluation.rollout import roll_out
 
     folder = output_folder()
     metrics = roll_out(checked, folder)

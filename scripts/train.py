@@ -3,16 +3,17 @@
 import hydra
 from omegaconf import DictConfig
 
-from alpamayo_toy.config import TrainConfig, register, validate
-from alpamayo_toy.launch import one_line_errors, output_folder, resumed, run
+from alpamayo_toy.commands.launch import one_line_errors, output_folder, resumed, run
+from alpamayo_toy.config import register, validate
+from alpamayo_toy.training.config import TrainConfig
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = resumed(validate(config, TrainConfig))
-    from alpamayo_toy.results import table
-    from alpamayo_toy.training import fit
+    from alpamayo_toy.evaluation.results import table
+    from alpamayo_toy.training.loop import fit
 
     folder = output_folder()
     print(table(fit(checked, folder)))

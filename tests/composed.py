@@ -5,7 +5,10 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from alpamayo_toy.config import MixtureConfig, RolloutConfig, ScenarioConfig, TrainConfig, register, validate
+from alpamayo_toy.config import register, validate
+from alpamayo_toy.evaluation.config import RolloutConfig
+from alpamayo_toy.teachers.config import MixtureConfig, ScenarioConfig
+from alpamayo_toy.training.config import TrainConfig
 
 CONFIGS = str(Path(__file__).parents[1] / "configs")
 

@@ -5,26 +5,18 @@ from pathlib import Path
 
 import pytest
 from composed import composed, train_config
-from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from places import ROOT
 
-from alpamayo_toy.config import (
-    SCENARIOS,
-    BatchConfig,
-    EvalConfig,
-    FileConfig,
-    LossConfig,
-    MixtureConfig,
-    OptimizerConfig,
-    ScenarioConfig,
-    SyntheticConfig,
-    TrainConfig,
-    register,
-    validate,
-)
+from alpamayo_toy.config import register, validate
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.scenarios import PARAMETERS, Scenario
+from alpamayo_toy.evaluation.config import EvalConfig
+from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.students.config import LossConfig
+from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
+from alpamayo_toy.teachers.scenarios import PARAMETERS
+from alpamayo_toy.training.config import BatchConfig, OptimizerConfig, TrainConfig
 
 CONFIGS = ROOT / "configs"
 

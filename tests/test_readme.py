@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from composed import train_config
-from conftest import ROOT
+from places import ROOT
 
-from alpamayo_toy.training import fit
+from alpamayo_toy.training.loop import fit
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
@@ -64,9 +64,3 @@ def test_its_schema_is_the_files(run: Path) -> None:
     assert set(metrics) <= named
     assert set(metrics["summary"]) <= named
     assert set(metrics["checks"]) <= named
-
-
-def test_every_module_stands_in_the_tree() -> None:
-    tree = README.partition("## The tree")[2]
-    for path in (ROOT / "alpamayo_toy").rglob("*.py"):
-        assert path.name == "__init__.py" or path.name in tree

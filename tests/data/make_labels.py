@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE.parent))
 if __name__ == "__main__":
     from composed import scenario_config
 
-    from alpamayo_toy.labels.labels_npz import write
-    from alpamayo_toy.teachers import SyntheticTeacher
+    from alpamayo_toy.labels.formats.labels_npz import write
+    from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 
     write(SyntheticTeacher(scenario_config("ALL")).labels(24, 4, 0), HERE / "labels.npz")

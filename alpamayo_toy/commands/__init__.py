@@ -1,0 +1,1 @@
+"""What the scripts do beside composing their options."""

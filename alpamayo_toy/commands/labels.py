@@ -1,0 +1,256 @@
+"""python scripts/labels.py: the subcommands, their options, what they print and their exit codes."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+from alpamayo_toy.errors import UserError
+
+SAMPLED = 20_000  # clips that a report looks at
+UNREADABLE = 5  # files that are named
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; its exit code. A mistake of the user is one line and 2."""
+    options = _parser().parse_args(arguments)
+    job: Callable[[argparse.Namespace], int] = options.job
+    for stream in (sys.stdout, sys.stderr):  # a clip id or path may hold what no terminal shows
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return job(options)
+    except BrokenPipeError:  # somebody has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except UserError as error:
+        from alpamayo_toy.labels.untrusted.texts import one_line
+
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        goes_on = getattr(options, "goes_on", False) and not _is_one_file(options.out)
+        print("stopped" + ("; the same command goes on from here" if goes_on else ""), file=sys.stderr)
+        return 130
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="labels.py", description="Look at label files, and make sound sets of them.")
+    commands = parser.add_subparsers(required=True, metavar="check|convert|merge|split|report|generate")
+
+    check = commands.add_parser("check", help="is a label file sound? exit code 0 yes, 1 with warnings, 2 unusable")
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    check.add_argument("--json", type=Path, help="write the report there as well")
+    check.add_argument("--splits", action="store_true", help="the paths are splits: no clip may be in two of them")
+    _reading(check)
+    check.set_defaults(job=_check)
+
+    convert = commands.add_parser("convert", help="many files or folders into one set on disk")
+    convert.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    convert.add_argument("out", type=Path, metavar="OUT", help="a folder; X.npz or X.parquet for one file")
+    convert.add_argument("--workers", type=_positive, default=1, help="processes")
+    convert.add_argument(
+        "--shard",
+        type=_share,
+        metavar="i/n",
+        help="do the i-th of n shares (default: a SLURM array's own)",
+    )
+    _reading(convert)
+    convert.set_defaults(job=_convert, goes_on=True)
+
+    merge = commands.add_parser("merge", help="several sets as one, without copying")
+    merge.add_argument("paths", nargs="+", type=Path, metavar="SET")
+    merge.add_argument("out", type=Path, metavar="OUT")
+    merge.set_defaults(job=_merge)
+
+    split = commands.add_parser("split", help="OUT/train, OUT/val, OUT/test, by a hash of the clip id or by patterns")
+    split.add_argument("path", type=Path, metavar="PATH")
+    split.add_argument("out", type=Path, metavar="OUT")
+    split.add_argument("--val", type=_fraction, help="of the clips, by the hash of their ids (default: 0.1)")
+    split.add_argument("--test", type=_fraction, help="likewise")
+    split.add_argument("--val-clips", action="append", metavar="PATTERN", help="of clip ids, such as 'drive_05'")
+    split.add_argument("--test-clips", action="append", metavar="PATTERN", help="likewise; may be repeated")
+    split.add_argument("--format", default="auto", dest="told")
+    split.set_defaults(job=_split)
+
+    report = commands.add_parser("report", help="what the teacher is like: report.html and report.json")
+    report.add_argument("path", type=Path, metavar="PATH")
+    report.add_argument("out", type=Path, metavar="OUT", nargs="?", help="a folder (default: outputs/report/<name>)")
+    report.add_argument("--format", default="auto", dest="told")
+    report.set_defaults(job=_report)
+
+    generate = commands.add_parser("generate", help="run a teacher over clips and write a set as it goes")
+    generate.add_argument("out", type=Path, metavar="OUT")
+    generate.add_argument("--teacher", choices=("synthetic", "alpamayo"), default="synthetic")
+    generate.add_argument("--scenario", default="ALL", help="of the synthetic teacher: a file of configs/scenario")
+    generate.add_argument("--clips", type=_positive, default=8192, help="of the synthetic teacher")
+    generate.add_argument("--clip-list", type=Path, help="for alpamayo: a text file, 'clip_id t0_us' per line")
+    generate.add_argument("--model", default="nvidia/Alpamayo-R1-10B", help="for alpamayo: weights to load")
+    generate.add_argument("--samples", type=_positive, default=6, help="per clip")
+    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--shard", type=_share, metavar="i/n", help="as for convert")
+    generate.set_defaults(job=_generate, goes_on=True)
+    return parser
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", default="auto", dest="told", help="the layout, where it should not be guessed")
+    parser.add_argument("--strict", action="store_true", help="stop at the first clip with an error")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 1 (got {text})")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be a fraction in [0, 1) (got {text})")
+    return value
+
+
+def _share(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"must be i/n with 1 <= i <= n (got {text})")
+    return int(found[1]), int(found[2])
+
+
+def _slurm_share() -> tuple[int, int]:
+    """This task's place in a SLURM array, where there is one. Raises UserError for an array with gaps."""
+    names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
+    numbers = [os.environ.get(name, "") for name in names]
+    if not all(number.isdecimal() for number in numbers):
+        return 1, 1
+    task, first, count = map(int, numbers)
+    if task - first >= count:
+        raise UserError("this SLURM array has gaps or a step; give --shard i/n")
+    print(f"share {task - first + 1} of {count}, by the SLURM array")
+    return task - first + 1, count
+
+
+def _part(out: Path, share: tuple[int, int]) -> Path:
+    """The folder of a share, or of the whole."""
+    return out if share == (1, 1) else out / f"part-{share[0]:05d}-of-{share[1]:05d}"
+
+
+def _is_one_file(out: Path) -> bool:
+    return out.suffix.lower() in (".npz", ".parquet")
+
+
+def _require_folder(out: Path) -> None:
+    if _is_one_file(out):
+        raise UserError(f"{out} must be a folder; convert makes one file of a set")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from alpamayo_toy.labels.soundness.checking import check_paths
+
+    code, text, report = check_paths(options.paths, options.told, options.strict, options.splits)
+    print(text)
+    if options.json:
+        from alpamayo_toy.files import write_json
+
+        write_json(options.json, report)
+    return code
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from alpamayo_toy.labels.stored.convert import convert, write_one_file
+
+    share = options.shard or _slurm_share()
+    if _is_one_file(options.out):
+        if share != (1, 1):
+            raise UserError(f"shares make sets that merge puts together; {options.out.name} is one file")
+        facts = write_one_file(options.paths, options.out, options.told, options.strict, options.workers)
+        _say_made(facts, options.out)
+        if options.out.suffix.lower() == ".parquet":
+            lost = ["context"] if "context" in facts["fields"] else []
+            lost += ["the file's own scenarios"] if facts["scenario_source"] == "file" else []
+            print(f"left out: {' and '.join(lost)}, which are not read from Parquet" if lost else "nothing left out")
+        return 0
+    out = _part(options.out, share)
+    made = convert(options.paths, out, options.told, options.strict, share, options.workers, options.out)
+    if made is None:
+        print(f"share {share[0]} of {share[1]} is empty: there are fewer files than shares")
+    else:
+        _say_made(made.facts, out)
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from alpamayo_toy.labels.stored.building import merge
+
+    _require_folder(options.out)
+    _say_made(merge(options.paths, options.out).facts, options.out)
+    return 0
+
+
+def _say_made(facts: dict[str, Any], out: Path) -> None:
+    """What was made, and what was left behind and why."""
+    from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS
+    from alpamayo_toy.labels.untrusted.texts import one_line
+
+    print(f"{facts['clips']} clips of {facts['samples']} samples, {facts['horizon']} steps of {facts['dt']} s: {out}")
+    says = {**ERRORS, **WARNINGS, "samples": f"has another number of samples than the first clip's {facts['samples']}"}
+    for code, count in facts["dropped"].items():
+        print(f"dropped {count:>8}  {code}: {says[code]}")
+    unreadable = [source["unreadable"] for source in facts["sources"] if "unreadable" in source]
+    for why in unreadable[:UNREADABLE]:
+        print(f"not read: {one_line(why)}")
+    if len(unreadable) > UNREADABLE:
+        print(f"not read: {len(unreadable) - UNREADABLE} files more, see labels.json")
+    for name in facts["left_out"]:
+        print(f"left out: {name}, which not all of these clips have, or not in one shape")
+
+
+def _split(options: argparse.Namespace) -> int:
+    from alpamayo_toy.labels.stored.splitting import ByHash, ByPattern, split_set
+
+    patterns = [tuple(given or ()) for given in (options.val_clips, options.test_clips)]
+    shares = [0.1 if share is None else share for share in (options.val, options.test)]
+    if any(patterns) and (options.val is not None or options.test is not None):
+        raise UserError("give either shares (--val, --test) or patterns (--val-clips, --test-clips)")
+    if sum(shares) >= 1:
+        raise UserError(f"--val {shares[0]} and --test {shares[1]} leave nothing to train on")
+    rule = ByPattern(patterns[0], patterns[1]) if any(patterns) else ByHash(*shares)
+    counts = split_set(options.path, options.out, options.told, rule)
+    for side, count in counts.items():
+        print(f"{side:<6}{count:>10} clips" + (f"  {options.out / side}" if count else ""))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from alpamayo_toy.labels.soundness.checking import sampled
+    from alpamayo_toy.labels.soundness.report import report, summary
+
+    labels, total = sampled(options.path, options.told, SAMPLED)
+    out = options.out or Path("outputs") / "report" / options.path.stem
+    print(summary(report(labels, out, options.path.name, total)))
+    print(f"look: {out / 'report.html'}")
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from alpamayo_toy.teachers.generate import generate
+
+    _require_folder(options.out)
+    share = options.shard or _slurm_share()
+    out = _part(options.out, share)
+    made = generate(options, out, share)
+    if made is None:
+        print(f"share {share[0]} of {share[1]} is empty: there is less to do than shares")
+    else:
+        _say_made(made.facts, out)
+    return 0

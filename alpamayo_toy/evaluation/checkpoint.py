@@ -1,0 +1,134 @@
+"""evaluate_checkpoint(): a trained student on other labels, what scripts/eval.py does."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.config import EvalConfig
+from alpamayo_toy.evaluation.describe import origin
+from alpamayo_toy.evaluation.evaluate import evaluate
+from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
+from alpamayo_toy.evaluation.reference import Reference, build_reference, file_reference
+from alpamayo_toy.evaluation.results import write_clips
+from alpamayo_toy.files import replacing, write_json
+from alpamayo_toy.kinematics.device import choose_device
+from alpamayo_toy.labels.loading import load_labels
+from alpamayo_toy.students.checkpoint import load_student
+from alpamayo_toy.students.student import Student
+from alpamayo_toy.teachers.config import FileConfig, SyntheticConfig
+from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
+from alpamayo_toy.teachers.teacher import build_teacher
+from alpamayo_toy.training.config import TrainConfig
+
+EVENTS = ".eval"  # how event files of an evaluation end
+
+
+def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
+    """Score a trained student on its own held-out clips, another scenario or another file.
+
+    Writes metrics.json, clips.csv, TensorBoard's events and, with plot, figures and report.html. Of a file only those
+    clips count whose drive or clip the student was not trained on. Raises UserError where labels and student do not
+    fit, and where its own labels are gone, without which nobody can tell.
+    """
+    student, trained = load_student(config.checkpoint)
+    student.to(choose_device(config.device))
+    torch.set_num_threads(trained.trainer.threads)
+    seed = trained.seed if config.seed is None else config.seed
+    labels_from = config.teacher or (trained.teacher if config.scenario is None else SyntheticConfig())
+    if isinstance(labels_from, SyntheticConfig):
+        labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
+    source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
+    if isinstance(config.teacher, FileConfig):
+        reference = _other_file(config, config.teacher, trained)
+    else:
+        reference = build_reference(build_teacher(source), seed)
+    labels = reference.labels
+    mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
+    if mine != theirs:
+        raise UserError(
+            f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {theirs[0]} of {theirs[1]} s"
+        )
+    reference = replace(reference, scene=student.known_of(reference.scene, labels))
+    found = evaluate(student, reference)
+    metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **found.metrics}
+    metrics.pop("teacher_samples", None)
+    if isinstance(trained.teacher, FileConfig):
+        metrics["teacher_samples"] = trained.teacher.samples
+    write_json(output_dir / "metrics.json", metrics)
+    write_clips(output_dir / "clips.csv", found.clips)
+    (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
+    pictures = _report(output_dir, metrics, student, reference, found.trajectory) if config.plot else {}
+    _log(output_dir, metrics, pictures)
+    return metrics
+
+
+def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
+    """What a file holds beside the clips or drives that the student has learnt from."""
+    labels, training, split = load_labels(given.path, given.format), None, "another file"
+    if isinstance(trained.teacher, FileConfig):
+        try:
+            teacher = build_teacher(trained)
+        except UserError as error:
+            reason = f"{config.checkpoint} was trained on {trained.teacher.path}, without which its clips are not known"
+            raise UserError(f"{reason}: {error}") from None
+        assert isinstance(teacher, FileTeacher | StoredTeacher)
+        training = teacher.training(trained.seed)
+        new = ~np.isin(labels.clip_id, teacher.clip_ids())
+        if not new.any():
+            raise UserError(f"{given.path}: the student was trained on all of its clips")
+        labels = labels.select(torch.from_numpy(np.flatnonzero(new)))
+        split += "" if new.all() else f", without {int((~new).sum())} clips that it was trained on"
+        chose = np.isin(labels.clip_id, teacher.validation.clip_id).any()
+        split += ", which chose the checkpoint" if chose else ""
+    return file_reference(labels, given.oracle, split, training)
+
+
+def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -> None:
+    """The scores for TensorBoard, beside those of training."""
+    from alpamayo_toy.evaluation.results import table
+    from alpamayo_toy.views.tensorboard import Logger
+
+    for old in output_dir.glob(f"events.out.tfevents.*{EVENTS}"):
+        old.unlink()
+    log = Logger(output_dir, suffix=EVENTS)
+    for target, rows in metrics["scores"].items():
+        means = {f"eval/{target}/{metric}": entry["mean"] for metric, entry in rows["student"].items()}
+        log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)
+    log.text("eval/table", table(metrics))
+    for name, picture in pictures.items():
+        log.picture(f"eval/{name}", picture, 0)
+    log.close()
+
+
+def _report(
+    output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, trajectory: Tensor
+) -> dict[str, Path]:
+    """report.html and the pictures on it."""
+    from alpamayo_toy.evaluation.page import page
+    from alpamayo_toy.views import figures
+
+    folder, labels = output_dir / "figures", reference.labels
+    pictures = {path.stem: path for path in draw(folder, student, reference)}
+    pictures["horizon"], pictures["worst"] = folder / "horizon.png", folder / "worst.png"
+    errors = dict(metrics["horizon_errors"])
+    figures.over_horizon(pictures["horizon"], errors.pop("seconds"), errors)
+    places = {key: i for i, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))}
+    index = torch.tensor([places[entry["clip_id"], entry["t0_us"]] for entry in metrics["worst"]])
+    shown = labels.select(index)
+    figures.birds_eye(
+        pictures["worst"],
+        [f"{i + 1}: ADE {entry['ade']:.2f} m" for i, entry in enumerate(metrics["worst"])],
+        shown.teacher[:, :DRAWN_SAMPLES],
+        trajectory[index],
+        ground_truth=shown.ground_truth,
+    )
+    encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
+    with replacing(output_dir / "report.html") as file:
+        file.write(page(metrics, encoded).encode(errors="replace"))
+    return pictures

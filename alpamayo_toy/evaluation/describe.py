@@ -1,0 +1,53 @@
+"""What metrics.json says of any run, with or without a teacher."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from alpamayo_toy.metrics.starter import sanity_checks, starter_metrics
+from alpamayo_toy.teachers.config import FileConfig, MixtureConfig
+
+FORMAT = 1  # of metrics.json; README, "metrics.json"
+
+
+def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
+    """What the labels are, for metrics.json."""
+    if isinstance(teacher, FileConfig):
+        return {
+            "scenario": "FILE",
+            "teacher": Path(teacher.path).name,
+            "teacher_samples": teacher.samples,
+            "seed": seed,
+        }
+    return {
+        "scenario": "ALL" if isinstance(scenario, MixtureConfig) else scenario.name,
+        "teacher": "synthetic",
+        "seed": seed,
+    }
+
+
+def describe(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integrator: str) -> dict[str, Any]:
+    """What metrics.json says without a teacher: (N, T, 2), (N, T, 4), (N,); plain numbers too where N = 1."""
+    found = starter_metrics(actions, trajectory, dt)
+    plain = {name: float(values[0]) for name, values in found.items()} if len(v0) == 1 else {}
+    return {
+        "format": FORMAT,
+        "integrator": integrator,
+        "dt": dt,
+        "horizon": actions.shape[-2],
+        **plain,
+        "summary": {name: _summary(values) for name, values in found.items()},
+        "checks": sanity_checks(actions, trajectory, v0, dt, integrator),
+    }
+
+
+def _summary(values: Tensor) -> dict[str, float | int]:
+    numbers = values.double()
+    return {
+        "mean": float(numbers.mean()),
+        "std": float(numbers.std(correction=0)),
+        "min": float(numbers.min()),
+        "max": float(numbers.max()),
+        "count": len(numbers),
+    }

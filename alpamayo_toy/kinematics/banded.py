@@ -1,0 +1,164 @@
+"""Symmetric positive definite banded systems, many at once: a loop over time, every step vectorised over the batch."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from alpamayo_toy.kinematics.device import seen_through
+
+
+def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
+    """x of M x = b: bands[k][i] = M[i, i - k] for k = 0..w, each (T, B), or (T, 1) where alike; b (T, B) -> x (T, B).
+
+    What stands in bands[k][:k] is not read. Time comes first so that each step works on contiguous rows. Differentiable
+    by one more solve with the same factors: M y = dL/dx gives dL/db = y and
+    dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
+    """
+    if seen_through():
+        return _eliminated(bands, right)
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (right, *bands)):
+        return _substituted(_factored(bands, right), right)
+    solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
+    return solution
+
+
+class Factors(NamedTuple):
+    """M eliminated from both ends at once, the upper end and the mirrored lower one side by side on an axis of two.
+
+    lower (w, m + w, 2, B) and inverse (m, 2, B) of L D L^T for m rows of each end, L reaching w rows into the middle;
+    middle (c, c, B), the inverse of what is left between them.
+    """
+
+    lower: Tensor
+    inverse: Tensor
+    middle: Tensor
+
+
+def _factored(bands: list[Tensor], like: Tensor) -> Factors:
+    """Half as many steps as from one end, each twice as wide: on a CPU small steps cost the same."""
+    width, (horizon, batch) = len(bands) - 1, like.shape
+    m = max(horizon - width, 0) // 2
+    reached = min(m + width, horizon)
+    lower, inverse = like.new_empty(width, reached, 2, batch), like.new_empty(m, 2, batch)
+    low, inv = [rows.unbind(0) for rows in lower.unbind(0)], inverse.unbind(0)
+    ring = width + 1  # rows of L D in use at a time: so few that they stay in the cache
+    work = [rows.unbind(0) for rows in like.new_empty(width, ring, 2, batch).unbind(0)]
+    c = [list(_from_both_ends(band, k, reached).unbind(0)) for k, band in enumerate(bands)]  # becomes L D, row by row
+    for i in range(reached):
+        reach = min(width, i)
+        for k in range(reach, -1, -1):
+            for j in range(max(k + 1, i - m + 1), reach + 1):  # column i - j lies before the middle
+                c[k][i] = torch.addcmul(c[k][i], low[j - 1][i], c[j - k][i - k], value=-1, out=work[k][i % ring])
+            if k > 0 and i - k < m:
+                torch.mul(c[k][i], inv[i - k], out=low[k - 1][i])
+        if i < m:
+            inv[i].copy_(c[0][i]).reciprocal_()
+    return Factors(lower, inverse, _middle(bands, c, m, like))
+
+
+def _from_both_ends(band: Tensor, k: int, reached: int) -> Tensor:
+    """M[i, i - k] from above and, mirrored, M[T-1-i+k, T-1-i] from below, for i < reached: (reached, 2, B or 1)."""
+    ends = band.new_empty(reached, 2, band.shape[1])
+    ends[k:, 0] = band[k:reached]
+    ends[k:, 1] = band[len(band) - reached + k :].flip(0)
+    return ends
+
+
+def _middle(bands: list[Tensor], c: list[list[Tensor]], m: int, like: Tensor) -> Tensor:
+    """The inverse (c, c, B) of the rows between both ends, after what the ends took away from it."""
+    horizon, batch = like.shape
+    size, width = horizon - 2 * m, len(bands) - 1
+    matrix = like.new_zeros(batch, size, size)
+    for k in range(min(width + 1, size)):
+        for row in range(k, size):
+            original, mirrored = bands[k][m + row], size - 1 - (row - k)
+            entry = original
+            if m > 0 and row < width:
+                entry = entry + (c[k][m + row][0] - original)
+            if m > 0 and mirrored < width:
+                entry = entry + (c[k][m + mirrored][1] - original)
+            matrix[:, row, row - k] = matrix[:, row - k, row] = entry.expand(batch)
+    inverse: Tensor = torch.linalg.inv(matrix)
+    return inverse.permute(1, 2, 0).contiguous()
+
+
+def _substituted(factors: Factors, right: Tensor) -> Tensor:
+    """x from the factors: inwards through L, the middle, outwards through L^T. All (T, B)."""
+    lower, inverse, middle = factors
+    width, reached, m, horizon = lower.shape[0], lower.shape[1], len(inverse), len(right)
+    both = torch.stack([right[:reached], right[horizon - reached :].flip(0)], 1)
+    low, x = [rows.unbind(0) for rows in lower.unbind(0)], both.unbind(0)
+    for i in range(1, reached):
+        for k in range(max(1, i - m + 1), min(width, i) + 1):
+            x[i].addcmul_(low[k - 1][i], x[i - k], value=-1)
+    inner = right[m : horizon - m].clone()
+    reach = reached - m
+    if m > 0:
+        inner[:reach] += both[m:, 0] - right[m:reached]
+        inner[len(inner) - reach :] += both[m:, 1].flip(0) - right[horizon - reached : horizon - m]
+    inner = (middle * inner).sum(1)
+    both[m:, 0], both[m:, 1] = inner[:reach], inner.flip(0)[:reach]
+    both[:m].mul_(inverse)
+    for i in range(m - 1, -1, -1):
+        for k in range(1, min(width, reached - 1 - i) + 1):
+            x[i].addcmul_(low[k - 1][i + k], x[i + k], value=-1)
+    return torch.cat([both[:m, 0], inner, both[:m, 1].flip(0)])
+
+
+def _eliminated(bands: list[Tensor], right: Tensor) -> Tensor:
+    """The same solution in plain operations, which functorch transforms and torch.compile see through."""
+    width, horizon = len(bands) - 1, len(right)
+    below: list[list[Tensor]] = []  # below[i][k] = L[i, i - k] D[i - k]
+    pivots: list[Tensor] = []
+    forward: list[Tensor] = []
+    for i in range(horizon):
+        reach = min(width, i)
+        row = [bands[0][i]] * (reach + 1)
+        pivot, value = bands[0][i], right[i]
+        for k in range(reach, 0, -1):
+            entry = bands[k][i]
+            for j in range(k + 1, reach + 1):
+                entry = entry - row[j] * below[i - k][j - k] / pivots[i - j]
+            row[k] = entry
+            pivot = pivot - entry * entry / pivots[i - k]
+            value = value - entry * forward[i - k] / pivots[i - k]
+        below.append(row)
+        pivots.append(pivot)
+        forward.append(value)
+    solution = list(forward)
+    for i in range(horizon - 1, -1, -1):
+        value = forward[i]
+        for k in range(1, min(width, horizon - 1 - i) + 1):
+            value = value - below[i + k][k] * solution[i + k]
+        solution[i] = value / pivots[i]
+    return torch.stack(solution)
+
+
+class _Solve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, right: Tensor, *bands: Tensor) -> Tensor:
+        factors = _factored(list(bands), right)
+        solution = _substituted(factors, right)
+        ctx.save_for_backward(right, *factors, solution, *bands)
+        return solution
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        right, lower, inverse, middle, solution, *bands = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph: the same formulas in operations that are differentiated again
+            solution = solve_banded(bands, right)
+            adjoint = solve_banded(bands, grad)
+        else:
+            adjoint = _substituted(Factors(lower, inverse, middle), grad)
+        grads: list[Tensor | None] = [adjoint]
+        for k, band in enumerate(bands):
+            if not ctx.needs_input_grad[k + 1]:
+                grads.append(None)
+                continue
+            found = -(adjoint[k:] * solution[: len(right) - k])
+            if k > 0:
+                found = found - adjoint[:-k] * solution[k:]
+                found = torch.cat([torch.zeros_like(solution[:k]), found])
+            grads.append(found.sum_to_size(band.shape))
+        return tuple(grads)

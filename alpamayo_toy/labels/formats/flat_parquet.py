@@ -1,0 +1,362 @@
+"""Flat Parquet, a row per clip, t0 and sample: clip_id, t0_us, sample_idx, pred_xyz, and more where it is known.
+
+pred_xyz, gt_xyz (lists of 3 T floats) and hist_xyz (3 H) are x, y, z of one waypoint after the other; pred_rot, gt_rot
+and hist_rot (9 T, 9 H) are rotation matrices row by row. Also read: coc, v0, source, dt. Needs pyarrow.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.kinematics.trajectory import DT, HORIZON
+from alpamayo_toy.labels.formats.raw import RawClips
+from alpamayo_toy.labels.untrusted.arrays import names as names_of
+from alpamayo_toy.labels.untrusted.memory import half_of_memory
+from alpamayo_toy.labels.untrusted.parquet_file import opened
+from alpamayo_toy.labels.untrusted.texts import flat_text
+
+KEYS = ("clip_id", "t0_us", "sample_idx")
+NEEDED = (*KEYS, "pred_xyz")
+PAIRS = (("pred_xyz", "pred_rot"), ("gt_xyz", "gt_rot"), ("hist_xyz", "hist_rot"))
+SHAPES = {name: shape for pair in PAIRS for name, shape in zip(pair, ((3,), (3, 3)), strict=True)}
+SIZES = {name: math.prod(shape) for name, shape in SHAPES.items()}
+"""Columns of lists, and how many numbers each has for a waypoint."""
+PER_CLIP = {
+    "gt_xyz": "ground_truth",
+    "gt_rot": "ground_truth_rotation",
+    "hist_xyz": "history",
+    "hist_rot": "history_rotation",
+}
+"""Columns that say the same in every sample's row: the first one's is taken."""
+
+CLIPS_AT_ONCE = 1024
+KEYS_AT_ONCE = 250_000  # rows
+SORTED_HERE = 2_000_000  # rows, from that many on a file must come sorted
+
+
+def matches(names: Collection[str]) -> bool:
+    """Whether these are the columns of flat Parquet."""
+    return {"clip_id", "pred_xyz"} <= set(names)
+
+
+def clips(path: Path) -> Iterator[RawClips]:
+    """Batches of up to about 1024 clips, neighbours with equally many samples and steps together.
+
+    Rows of one clip and t0 must be neighbours; a file of fewer than 2 million rows is sorted where they are not. What
+    is null holds NaN; a column that is null throughout a batch counts as absent. Raises UserError.
+    """
+    with opened(path) as file:
+        names = _checked_columns(path, file.schema_arrow)
+        rows_per_clip, neighbours = _runs(path, file)
+        size = CLIPS_AT_ONCE * rows_per_clip
+        tables = _streamed(file, names, size) if neighbours else _sorted(path, file, names, size)
+        for table in _whole_clips(tables):
+            yield from _made(path, table)
+
+
+def _checked_columns(path: Path, schema: Any) -> list[str]:
+    """The columns that are read. Raises UserError for one that is missing, doubled or of another type."""
+    import pyarrow.types as types  # type: ignore[import-untyped]
+
+    for name in NEEDED:
+        if name not in schema.names:
+            raise UserError(f"{path} has no column {name}; it must hold {', '.join(NEEDED)}")
+    checks = {
+        **dict.fromkeys(("clip_id", "source"), (_is_text, "strings")),
+        **dict.fromkeys(("t0_us", "sample_idx"), (types.is_integer, "integers")),
+        **dict.fromkeys(("v0", "dt"), (types.is_floating, "floats")),
+        **dict.fromkeys(SIZES, (_is_floats, "lists of floats")),
+        "coc": (_is_texts, "strings, or lists of them"),
+    }
+    found = []
+    for name, (check, wanted) in checks.items():
+        if schema.names.count(name) > 1:
+            raise UserError(f"{path} has {schema.names.count(name)} columns {name}; keep one of them")
+        if name not in schema.names or (name not in NEEDED and types.is_null(schema.field(name).type)):
+            continue
+        kind = schema.field(name).type
+        if not check(kind):
+            raise UserError(f"{path}: column {name} must hold {wanted} (got {kind})")
+        if types.is_fixed_size_list(kind) and name in SIZES:
+            _check_sizes(path, name, np.array([kind.list_size]), ["(every one)"])
+        found.append(name)
+    return found
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_texts(kind: Any) -> bool:
+    while _is_list(kind):
+        kind = kind.value_type
+    return _is_text(kind)
+
+
+def _is_floats(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return _is_list(kind) and bool(types.is_floating(kind.value_type))
+
+
+def _runs(path: Path, file: Any) -> tuple[int, bool]:
+    """Rows per clip on average, rounded up, and whether rows of one clip and t0 are neighbours, from the keys only."""
+    hashes: list[np.ndarray] = []
+    rows, last = 0, None
+    for batch in file.iter_batches(KEYS_AT_ONCE, columns=list(KEYS)):
+        for name in KEYS:
+            nulls = batch.column(name).is_null().to_numpy(zero_copy_only=False)
+            if nulls.any():
+                raise UserError(f"{path}: {name} of row {rows + int(nulls.argmax())} is null; every row must have one")
+        first = _starts(batch)
+        keys = zip(*(batch.column(name).take(first).to_pylist() for name in KEYS[:2]), strict=True)
+        runs = np.fromiter(map(hash, keys), dtype=np.int64)
+        hashes.append(runs[1:] if runs[0] == last else runs)
+        rows, last = rows + batch.num_rows, runs[-1]
+    if rows == 0:
+        raise UserError(f"{path} holds no clips")
+    every = np.concatenate(hashes)
+    different = len(np.unique(every))
+    return -(-rows // different), different == len(every)
+
+
+def _starts(rows: Any) -> Any:
+    """Rows of a table or batch at which another clip or t0 begins, the first among them, as int64."""
+    changes = np.ones(rows.num_rows, dtype=bool)
+    names = _whole(rows.column("clip_id")).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    times = _whole(rows.column("t0_us")).to_numpy(zero_copy_only=False)
+    changes[1:] = (names[1:] != names[:-1]) | (times[1:] != times[:-1])
+    return np.flatnonzero(changes)
+
+
+def _whole(column: Any) -> Any:
+    """A column as one array."""
+    return column.combine_chunks() if hasattr(column, "combine_chunks") else column
+
+
+def _streamed(file: Any, names: list[str], size: int) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for batch in file.iter_batches(size, columns=names):
+        yield pa.Table.from_batches([batch])
+
+
+def _sorted(path: Path, file: Any, names: list[str], size: int) -> Iterator[Any]:
+    """Pieces of the whole file in the order of clip, t0 and sample."""
+    import pyarrow as pa
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    metadata = file.metadata
+    taken = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if metadata.num_rows >= SORTED_HERE or taken > half_of_memory() // 2:
+        reason = "rows of one clip and t0 are not neighbours, and the file is too large to be sorted here"
+        raise UserError(f"{path}: {reason}; write it sorted by {', '.join(KEYS)}")
+    keys = file.read(columns=list(KEYS)).select(KEYS)
+    keys = keys.set_column(0, KEYS[0], keys.column(0).cast(pa.string()))
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in KEYS])
+    table = file.read(columns=names)
+    for start in range(0, len(order), size):
+        yield table.take(order.slice(start, size))
+
+
+def _whole_clips(tables: Iterable[Any]) -> Iterator[Any]:
+    """Tables that cut no clip in two: the last clip of each goes in front of the next one."""
+    import pyarrow as pa
+
+    waiting = None
+    for table in tables:
+        following = table
+        if waiting is not None:
+            cut = int(_starts(waiting)[-1])
+            if cut > 0:
+                yield waiting.slice(0, cut)
+            following = pa.concat_tables([waiting.slice(cut), table])
+        waiting = following
+    yield waiting
+
+
+def _made(path: Path, table: Any) -> Iterator[RawClips]:
+    """The clips of a table that cuts none, in runs that agree in samples, steps, dt and in having a v0."""
+    starts = _starts(table)
+    names = names_of(f"{path}: clip_id", table.column("clip_id").take(starts).to_pylist())
+    counts = np.diff(starts, append=table.num_rows)
+    table = _by_sample(path, table, np.repeat(np.arange(len(names)), counts), names)
+    heads = table.take(starts)
+    lists = _lists(path, table, heads, names, counts)
+    v0, dt = _floats(heads, "v0", np.nan), _steps(path, heads, names)
+    rest = {"source": _sources(path, heads), "t0_us": _whole(heads.column("t0_us")).cast("int64").to_numpy().copy()}
+    rest |= _texts(path, heads, names)
+    shapes = [counts, dt, np.isnan(v0), *(lists[n].lengths for n in PER_CLIP if n in lists)]
+    shapes.append(lists["pred_xyz"].lengths[starts])
+    for run in _alike(shapes):
+        n, k = run.stop - run.start, int(counts[run.start])
+        rows = slice(int(starts[run.start]), int(starts[run.start]) + n * k)
+        optional: dict[str, Any] = {name: value[run] for name, value in rest.items()}
+        for name, field in PER_CLIP.items():
+            if name in lists:
+                optional[field] = lists[name].rows(run).reshape(n, -1, *SHAPES[name])
+        if "pred_rot" in lists:
+            optional["rotation"] = lists["pred_rot"].rows(rows).reshape(n, k, -1, 3, 3)
+        yield RawClips(
+            clip_id=names[run],
+            teacher=lists["pred_xyz"].rows(rows).reshape(n, k, -1, 3),
+            v0=None if np.isnan(v0[run.start]) else v0[run],
+            dt=float(dt[run.start]),
+            **optional,
+        )
+
+
+def _alike(values: list[np.ndarray]) -> Iterator[slice]:
+    """Runs of neighbours in which each of these arrays (n,) holds one value."""
+    table = np.array(values, dtype=np.float64)
+    changes = (np.diff(table) != 0).any(0)
+    for start, stop in pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), table.shape[1]]):
+        yield slice(start, stop)
+
+
+def _by_sample(path: Path, table: Any, clip: np.ndarray, names: np.ndarray) -> Any:
+    """The rows of each clip in the order of sample_idx. Raises UserError for a sample that is there twice."""
+    sample = _whole(table.column("sample_idx")).to_numpy()
+    order = np.lexsort((sample, clip))
+    twice = (np.diff(sample[order]) == 0) & (np.diff(clip) == 0)
+    if twice.any():
+        row = order[int(twice.argmax())]
+        raise UserError(f"{path}: clip {names[clip[row]]} has sample_idx {sample[row]} twice; keep one of them")
+    return table if (np.diff(order) == 1).all() else table.take(order)
+
+
+class _Lists(NamedTuple):
+    """A column of lists: numbers of those that are not null, one behind the other; (rows,) how long each is."""
+
+    numbers: np.ndarray
+    lengths: np.ndarray
+    present: np.ndarray
+
+    @property
+    def usual(self) -> int:
+        """How long the first one is; that of 64 waypoints where all are null."""
+        return int(self.lengths[self.present][0]) if self.present.any() else HORIZON * 3
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """Lists of one length as (n, length), NaN where null."""
+        present, length = self.present[rows], int(self.lengths[rows.start])
+        start = int(self.lengths[: rows.start][self.present[: rows.start]].sum())
+        numbers = self.numbers[start : start + int(present.sum()) * length].reshape(-1, length)
+        if present.all():
+            return numbers.copy()  # pyarrow's memory is read-only
+        filled = np.full((len(present), length), np.nan, dtype=numbers.dtype)
+        filled[present] = numbers
+        return filled
+
+
+def _lists(path: Path, table: Any, heads: Any, names: np.ndarray, counts: np.ndarray) -> dict[str, _Lists]:
+    """Every column of lists that says something; what is null gets the length that it should have had."""
+    found: dict[str, _Lists] = {}
+    firsts = counts.cumsum() - counts
+    for positions, rotations in PAIRS:
+        rows, who = (heads, names) if positions in PER_CLIP else (table, np.repeat(names, counts))
+        lists = _read_lists(path, rows, positions, who)
+        if lists is None:
+            continue
+        lengths, beside = np.where(lists.present, lists.lengths, lists.usual), "other clips"
+        if positions == "pred_xyz":
+            longest = np.maximum.reduceat(lists.lengths, firsts)
+            lengths = np.repeat(np.where(longest == 0, lists.usual, longest), counts)
+            beside = "another sample"
+        elif positions == "gt_xyz":
+            lengths, beside = found["pred_xyz"].lengths[firsts], "pred_xyz"
+        found[positions] = _fitted(path, positions, lists, who, lengths, beside)
+        turned = _read_lists(path, rows, rotations, who)
+        if turned is not None:
+            found[rotations] = _fitted(path, rotations, turned, who, 3 * lengths, positions)
+    return found
+
+
+def _read_lists(path: Path, rows: Any, name: str, who: np.ndarray) -> _Lists | None:
+    """A column of lists, those that are null of length 0; None for an optional one that is null throughout."""
+    import pyarrow.compute as pc
+
+    if name not in rows.column_names:
+        return None
+    column = _whole(rows.column(name))
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    if not present.any() and name != "pred_xyz":
+        return None
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    _check_sizes(path, name, lengths[present], who[present])
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    return _Lists(numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers, lengths, present)
+
+
+def _check_sizes(path: Path, name: str, lengths: np.ndarray, who: Sequence[str] | np.ndarray) -> None:
+    wrong = (lengths <= 0) | (lengths % SIZES[name] != 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        wanted = f"every waypoint takes {SIZES[name]}"
+        raise UserError(f"{path}: {name} of clip {who[row]} holds {lengths[row]} numbers; {wanted}")
+
+
+def _fitted(path: Path, name: str, lists: _Lists, who: np.ndarray, lengths: np.ndarray, beside: str) -> _Lists:
+    """The lists with nulls of these lengths (rows,). Raises UserError for a list of another one."""
+    wrong = lists.present & (lists.lengths != lengths)
+    if wrong.any():
+        row = int(wrong.argmax())
+        got, wanted = lists.lengths[row] // SIZES[name], lengths[row] // SIZES[name]
+        raise UserError(f"{path}: {name} of clip {who[row]} has {got} waypoints, {beside} has {wanted}")
+    return lists._replace(lengths=lengths)
+
+
+def _floats(heads: Any, name: str, missing: float) -> np.ndarray:
+    """A column of numbers as float64 (n,), missing where it is null or not there."""
+    if name not in heads.column_names:
+        return np.full(heads.num_rows, missing)
+    column = _whole(heads.column(name)).cast("float64")
+    return np.array(column.fill_null(missing).to_numpy())
+
+
+def _steps(path: Path, heads: Any, names: np.ndarray) -> np.ndarray:
+    """dt of each clip, s."""
+    dt = _floats(heads, "dt", DT)
+    wrong = ~(np.isfinite(dt) & (dt > 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"{path}: dt of clip {names[row]} must be a number of seconds above 0 (got {dt[row]})")
+    return dt
+
+
+def _sources(path: Path, heads: Any) -> np.ndarray:
+    """What each clip was cut from: the file's name where the file does not say."""
+    if "source" not in heads.column_names:
+        return np.full(heads.num_rows, path.name)
+    sources = [path.name if source is None else source for source in heads.column("source").to_pylist()]
+    return names_of(f"{path}: source", sources)
+
+
+def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:
+    """text and nested_text of the column coc; nothing where there is none."""
+    if "coc" not in heads.column_names or heads.column("coc").null_count == heads.num_rows:
+        return {}
+    found = []
+    for name, text in zip(names, heads.column("coc").to_pylist(), strict=True):
+        try:
+            found.append(flat_text(text))
+        except ValueError as error:
+            raise UserError(f"{path}: coc of clip {name}: {error}") from None
+    return {
+        "text": np.array([text for text, _ in found], dtype=object),
+        "nested_text": np.array([nested for _, nested in found]),
+    }

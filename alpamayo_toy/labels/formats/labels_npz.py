@@ -1,0 +1,141 @@
+"""The project's own one-file form, labels.npz: the fields of Labels as plain arrays. README, "The label file"."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import replacing
+from alpamayo_toy.kinematics.manoeuvres import classify
+from alpamayo_toy.kinematics.trajectory import DT, Labels
+from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
+from alpamayo_toy.labels.untrusted.arrays import integers, names, seconds
+
+NUMBERS = ("v0", "teacher", "ground_truth", "history", "context")
+STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
+PER_CLIP = {"v0", "ground_truth", "history", "context", "source", "v0_source", "text", "t0_us", "scenario"}
+REQUIRED = ("clip_id", "teacher")
+KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "dt", "horizon"}
+
+
+def matches(names: Collection[str]) -> bool:
+    return "teacher" in names
+
+
+def read(arrays: dict[str, Any], path: Path) -> Labels:
+    """teacher (N, K, T, 4) with v0, or waypoints (N, K, T, 2), from which v0, yaw and v are recovered."""
+    for name in REQUIRED:
+        if name not in arrays:
+            raise UserError(f"{path} has no {name}; it must hold at least {' and '.join(REQUIRED)}")
+    unknown = sorted(set(arrays) - KNOWN)
+    if unknown:
+        raise UserError(f"{path} holds {unknown[0]}, which no label file has; known: {', '.join(sorted(KNOWN))}")
+    for name, values in arrays.items():
+        if isinstance(values, list) and name not in STRINGS:
+            raise UserError(f"{path}: {name} must hold numbers, not objects")
+        other = [value for value in values if not isinstance(value, str)] if isinstance(values, list) else []
+        if other:
+            raise UserError(f"{path}: {name} must hold strings (got {str(other[0])[:40]})")
+    flat = [name for name in STRINGS if name in arrays and np.ndim(arrays[name]) != 1]
+    if flat:
+        raise UserError(f"{path}: {flat[0]} must be a row of strings (got shape {np.shape(arrays[flat[0]])})")
+    rest: dict[str, Any] = {}
+    for name in STRINGS:
+        if name in arrays:
+            texts = arrays[name] if isinstance(arrays[name], list) else arrays[name].astype(str).tolist()
+            rest[name] = np.array(texts, dtype=object) if name == "text" else names(f"{path}: {name}", texts)
+    for name in NUMBERS:
+        if name in arrays:
+            rest[name] = _float(path, name, arrays[name])
+    n = len(rest["clip_id"])
+    for name in ("t0_us", "scenario"):
+        if name in arrays:
+            rest[name] = torch.from_numpy(integers(f"{path}: {name}", arrays[name]))
+    rest["dt"] = seconds(f"{path}: dt", arrays.get("dt", DT))
+    check_step(path, rest["dt"])
+    if "context_names" in rest:
+        rest["context_names"] = tuple(rest["context_names"].tolist())
+    elif "context" in rest:
+        rest["context_names"] = tuple(
+            f"context_{i}" for i in range(rest["context"].shape[-1] if rest["context"].dim() == 2 else 0)
+        )
+    if "scenario" in rest:
+        rest["scenario_source"] = str(arrays.get("scenario_source", np.array("file")))
+    try:
+        labels = _made(path, rest, n)
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
+    check_labels(labels, path)
+    return labels
+
+
+def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
+    teacher, clip_id = rest.pop("teacher"), rest.pop("clip_id")
+    if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or 0 in teacher.shape:
+        wanted = f"({n}, K, T, 4) or ({n}, K, T, 2) for {n} clip ids, none of them 0"
+        raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
+    if teacher.shape[2] < 4:
+        raise UserError(f"{path}: teacher has {teacher.shape[2]} steps; at least 4 are needed")
+    check_finite(path, clip_id, "teacher", teacher.numpy())
+    for name in PER_CLIP & set(rest):
+        if rest[name].shape[:1] != (n,) or (name == "v0" and rest[name].dim() != 1):
+            raise UserError(f"{path}: {name} must have one row for each of {n} clips (got {tuple(rest[name].shape)})")
+    truth = rest.get("ground_truth")
+    if truth is not None and (truth.dim() != 3 or truth.shape[-1] != teacher.shape[-1]):
+        raise UserError(f"{path}: ground_truth must have shape (N, T, {teacher.shape[-1]}) (got {tuple(truth.shape)})")
+    if teacher.shape[-1] == 2:
+        return _recovered(path, clip_id, teacher, rest)
+    if "v0" not in rest:
+        raise UserError(f"{path} has no v0, the speed at t0 that goes with teacher (N, K, T, 4)")
+    if "scenario" not in rest:
+        rest["scenario"], rest["scenario_source"] = classify(teacher[:, 0], rest["v0"]), "future"
+    defaults = {
+        "t0_us": torch.zeros(n, dtype=torch.int64),
+        "source": np.full(n, path.name),
+        "v0_source": np.full(n, "file"),
+    }
+    return Labels(clip_id=clip_id, teacher=teacher, **{**defaults, **rest})
+
+
+def _recovered(path: Path, clip_id: np.ndarray, teacher: Tensor, rest: dict[str, Any]) -> Labels:
+    """Labels of waypoints (N, K, T, 2) with whatever else the file says."""
+
+    def xyz(points: Tensor | None) -> Any:
+        return None if points is None else np.pad(points.double().numpy(), [(0, 0)] * (points.dim() - 1) + [(0, 1)])
+
+    raw = RawClips(
+        clip_id=clip_id,
+        source=rest.get("source", np.full(len(clip_id), path.name)),
+        t0_us=rest["t0_us"].numpy() if "t0_us" in rest else np.zeros(len(clip_id), dtype=np.int64),
+        teacher=xyz(teacher),
+        ground_truth=xyz(rest.get("ground_truth")),
+        v0=rest["v0"].numpy() if "v0" in rest else None,
+        text=rest.get("text"),
+        dt=rest["dt"],
+    )
+    said = ("history", "context", "context_names", "scenario", "scenario_source")
+    return replace(labels_of(raw, path), **{name: rest[name] for name in said if name in rest})
+
+
+def write(labels: Labels, path: Path) -> None:
+    """The label set as one compressed file; read() gives it back."""
+    arrays: dict[str, Any] = {
+        name: value.numpy() if isinstance(value, Tensor) else value.astype(str) if name == "text" else value
+        for name, value in vars(labels).items()
+        if value is not None and name != "context_names"
+    }
+    if labels.context_names:
+        arrays["context_names"] = np.array(labels.context_names)
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _float(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{path}: {name} must hold numbers (got {array.dtype})")
+    return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))

@@ -1,0 +1,1 @@
+"""Whether labels are sound, and what they hold."""

@@ -1,0 +1,208 @@
+"""Check: is a label file sound? Per clip, errors that drop it and warnings that are counted; and a verdict on all."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from alpamayo_toy.kinematics.trajectory import DT, HORIZON
+from alpamayo_toy.labels.formats.raw import RawClips
+from alpamayo_toy.labels.soundness import faults
+from alpamayo_toy.labels.untrusted.texts import one_line
+
+ERRORS = {
+    "damaged": "is no longer the file that labels.json vouches for: copy or convert the set again",
+    "unreadable": "cannot be read: see what its reader says, and export it again",
+    "non_finite": "holds NaN or infinite values: export the clip again",
+    "horizon": "has another number of steps than the file's other clips, or fewer than 4: keep one horizon per file",
+    "time_step": "has another time step than the file's other clips, or none in seconds: resample, or keep files apart",
+    "t0_included": "begins with the origin itself: drop the first row, the first step is t0 + dt",
+    "not_a_rotation": "has matrices that are no rotations: write orthonormal 3x3 matrices, or leave rotations out",
+    "left_handed": "turns one way while its rotations turn the other: y must point left and yaw run counter-clockwise",
+    "frame": "is not in the ego frame at t0: move t0 to the origin and turn it so that the car faces along x",
+    "teleporting": "jumps further than a car can drive: look for lost frames, mixed clips or another unit than metres",
+    "duplicate": "came before with the same id and t0 but other trajectories: keep the right one",
+}
+WARNINGS = {
+    "repeated": "came before with the same id, t0 and trajectories: only the first is kept",
+    "standing_still": "stays within 0.5 m in every sample: it teaches to stand, too many of these teach nothing else",
+    "reversing": "drives backwards faster than 0.5 m/s for longer than 0.5 s: make sure that the car did",
+    "kinematic_fit": "is no trapezoid rollout, its actions return it with a mean error above 0.1 m: expect that floor",
+    "v0_history": "starts more than 1 m/s off the speed of its history, or the one stated: is that of the same t0?",
+    "coarse": "has positions on a grid of half precision or of whole millimetres: actions are noise, export float32",
+    "empty_text": "has an empty text: nothing can be learnt from its words",
+    "nested_text": "has its text in lists in lists: they were joined",
+    "straight_line": "is exactly straight at constant speed in every sample: probably a dummy, not a teacher's",
+    "no_history": "has no history though the file has one, perhaps a failed download: students that need it learn less",
+    "horizon_unusual": f"has another horizon than {HORIZON} steps: students and published numbers are not comparable",
+    "time_step_unusual": f"has another time step than {DT} s: students and published numbers are not comparable",
+    "leakage": "is in more than one split: scores on it are not to be trusted, split by clip or drive",
+}
+
+NAMED = 20  # clips that a report names for each code
+SHOWN = 3  # and a table
+
+
+class Check:
+    """What is wrong with the clips of one file or set, added batch by batch as they stream in.
+
+    horizon and dt (s) are what the clips must have; where None, the first batch with a clip in it decides. Of each clip
+    kept, id and digest stay in memory, about 300 bytes.
+    """
+
+    def __init__(self, name: str, horizon: int | None = None, dt: float | None = None) -> None:
+        self.name, self.horizon, self.dt = name, horizon, dt
+        self._clips = self._kept = 0
+        self._samples: set[int] = set()
+        self._sources: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._named: dict[str, list[str]] = {}
+        self._fits: list[np.ndarray] = []
+        self._seen: dict[tuple[str, int], bytes] = {}
+
+    def add(self, raw: RawClips) -> np.ndarray:
+        """Judge a batch: (N,) bool, the clips to keep, which have no error and did not come before."""
+        if not len(raw):
+            return np.zeros(0, dtype=bool)
+        self.horizon = raw.shape[1] if self.horizon is None else self.horizon
+        self.dt = float(raw.dt) if self.dt is None else self.dt
+        with np.errstate(all="ignore"), torch.no_grad():
+            found = {**self._of_the_file(raw), **faults.errors(raw)}
+            keep: np.ndarray = ~np.logical_or.reduce(list(found.values()))
+            found |= self._met_again(raw, keep)
+            keep &= ~found["duplicate"] & ~found["repeated"]
+            if keep.any():
+                warnings, fit = faults.warnings(raw.select(keep))
+                found |= {code: faults.spread(mask, keep) for code, mask in warnings.items()}
+                self._fits.append(fit)
+        self._count(raw, found, keep)
+        return keep
+
+    def unreadable(self, why: str) -> None:
+        """Count a clip, or a file of them, that its reader gave up; the report has the reader's words for a name."""
+        self._clips += 1
+        self._tell("unreadable", 1, [why])
+
+    def damaged(self, file: str) -> None:
+        """Count a file of a set whose bytes have changed, whatever its clips look like."""
+        self._tell("damaged", 1, [file])
+
+    def report(self) -> dict[str, Any]:
+        """The verdict and what it rests on: JSON, codes in the order of ERRORS and WARNINGS, those not met left out."""
+        fits = np.concatenate(self._fits) if self._fits else None
+        return {
+            "format": 1,
+            "name": self.name,
+            "clips": self._clips,
+            "kept": self._kept,
+            "samples": sorted(self._samples),
+            "horizon": self.horizon,
+            "dt": self.dt if self.dt is not None and math.isfinite(self.dt) else None,
+            "sources": len(self._sources),
+            "errors": self._said(ERRORS, self._counts),
+            "warnings": self._said(WARNINGS, self._counts | self._unusual()),
+            "kinematic_fit": {
+                "mean": None if fits is None else round(float(fits.mean()), 6),
+                "p99": None if fits is None else round(float(np.percentile(fits, 99)), 6),
+                "max": None if fits is None else round(float(fits.max()), 6),
+            },
+            "verdict": ("sound", "warnings", "unusable")[self.verdict],
+        }
+
+    @property
+    def verdict(self) -> int:
+        """0 sound; 1 warnings, or errors while clips are left; 2 no clip is left, or a set has changed."""
+        if not self._kept or "damaged" in self._counts:
+            return 2
+        return int(bool(self._counts or self._unusual()))
+
+    def _of_the_file(self, raw: RawClips) -> faults.Masks:
+        """Errors of a clip beside the others: all of a batch have one horizon and one time step."""
+        steps = raw.shape[1]
+        return {
+            "horizon": np.full(len(raw), steps != self.horizon or steps < faults.STEPS),
+            "time_step": np.full(
+                len(raw), not (faults.usable_step(raw.dt) and math.isclose(raw.dt, self.dt or 0, rel_tol=1e-4))
+            ),
+        }
+
+    def _met_again(self, raw: RawClips, sound: np.ndarray) -> faults.Masks:
+        """Sound clips that came before, by digests of their trajectories in float32; the new ones are remembered."""
+        duplicate, repeated = np.zeros((2, len(raw)), dtype=bool)
+        for i in np.flatnonzero(sound):
+            digest = hashlib.blake2b(raw.teacher[i].astype(np.float32).tobytes(), digest_size=16).digest()
+            key = (str(raw.clip_id[i]), int(raw.t0_us[i]))
+            if key in self._seen:
+                repeated[i] = self._seen[key] == digest
+                duplicate[i] = not repeated[i]
+            self._seen.setdefault(key, digest)
+        return {"duplicate": duplicate, "repeated": repeated}
+
+    def _count(self, raw: RawClips, found: faults.Masks, keep: np.ndarray) -> None:
+        self._clips += len(raw)
+        self._kept += int(keep.sum())
+        self._samples.add(raw.shape[0])
+        self._sources.update(map(str, np.unique(raw.source)))
+        for code, mask in found.items():
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                self._tell(code, len(rows), [f"{raw.clip_id[i]} {raw.t0_us[i]}" for i in rows[:NAMED]])
+
+    def _tell(self, code: str, count: int, names: list[str]) -> None:
+        self._counts[code] = self._counts.get(code, 0) + count
+        self._named[code] = (self._named.get(code, []) + names)[:NAMED]
+
+    def _unusual(self) -> dict[str, int]:
+        """Warnings of the file as a whole: how many clips they touch, which are not named."""
+        found = {
+            "horizon_unusual": self.horizon not in (None, HORIZON),
+            "time_step_unusual": self.dt is not None and not math.isclose(self.dt, DT, rel_tol=1e-4),
+        }
+        return {code: self._kept for code, is_so in found.items() if is_so and self._kept}
+
+    def _said(self, sentences: dict[str, str], counts: dict[str, int]) -> dict[str, Any]:
+        return {
+            code: {"count": counts[code], "clips": list(self._named.get(code, [])), "says": says}
+            for code, says in sentences.items()
+            if code in counts
+        }
+
+
+def table(report: dict[str, Any]) -> str:
+    """A report to be read at a terminal."""
+    samples = ", ".join(map(str, report["samples"])) or "no"
+    head = f"{one_line(report['name'])}: {report['clips']} clips, {report['kept']} kept, {samples} samples a clip"
+    if report["horizon"] is not None:
+        head += f", {report['horizon']} steps of {_number(report['dt'])} s, sources: {report['sources']}"
+    lines = [head]
+    for kind in ("errors", "warnings"):
+        for code, entry in report[kind].items():
+            lines.append(f"  {kind[:-1]:<8}{entry['count']:>8}  {code}: {entry['says']}")
+            shown = [one_line(clip) for clip in entry["clips"][:SHOWN]]
+            more = [f"and {entry['count'] - len(shown)} more"] if entry["count"] > len(shown) else []
+            lines += [f"{'':20}{', '.join(shown + more)}"] if shown else []
+    fit = report["kinematic_fit"]
+    if fit["mean"] is not None:
+        lines.append(f"  as actions and back: mean {fit['mean']:.4f} m, p99 {fit['p99']:.4f} m, max {fit['max']:.4f} m")
+    words = {
+        "sound": "sound: nothing to complain about",
+        "warnings": "usable, with a look at the above",
+        "unusable": "unusable: " + ("it is damaged" if "damaged" in report["errors"] else "no clip is left"),
+    }
+    if report["verdict"] == "warnings" and report["errors"]:
+        words["warnings"] = f"usable without {report['clips'] - report['kept']} of {report['clips']} clips"
+    return "\n".join([*lines, words[report["verdict"]]])
+
+
+def leakage(parts: Mapping[str, Iterable[tuple[str, int]]]) -> list[str]:
+    """The clip ids, sorted, that more than one split holds, at whatever t0: split name -> (clip_id, t0_us) of each."""
+    owner: dict[str, str] = {}
+    shared = {clip for name, keys in parts.items() for clip, _ in keys if owner.setdefault(clip, name) != name}
+    return sorted(shared)
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:g}"

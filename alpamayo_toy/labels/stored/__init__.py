@@ -1,0 +1,1 @@
+"""The label set on disk: made, read, split, merged."""

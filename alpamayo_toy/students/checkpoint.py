@@ -1,0 +1,64 @@
+"""Checkpoints: tensors and plain types only, read with weights_only, written atomically.
+
+{"format", "config", "step", "shape": what a student needs beside its config, "weights": the averaged student};
+last.pt also holds "training": the state that a run needs to continue to the bit.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import replacing
+from alpamayo_toy.students.student import Student
+from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
+
+FORMAT = 1
+
+
+def save(path: Path, config: TrainConfig, step: int, student: Student, training: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint of a student, usually the averaged one."""
+    content = {
+        "format": FORMAT,
+        "config": to_dict(config),
+        "step": step,
+        "shape": student.shape,
+        "weights": student.state_dict(),
+        **({"training": training} if training else {}),
+    }
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def load(path: str | Path, name: str = "best") -> dict[str, Any]:
+    """The content of a checkpoint file, or of a run folder's checkpoints/<name>.pt, on the CPU. Raises UserError."""
+    path = Path(path)
+    file = path / "checkpoints" / f"{name}.pt" if path.is_dir() else path
+    if not file.exists():
+        what = f"{path} is no run's folder: it has no checkpoints/{name}.pt" if path.is_dir() else f"there is no {path}"
+        raise UserError(what)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{file} is no checkpoint: it holds something other than tensors and plain numbers") from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read, perhaps it was cut off: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        got = content.get("format") if isinstance(content, dict) else None
+        raise UserError(f"{file} is no checkpoint of format {FORMAT} (got {got!r})")
+    return content
+
+
+def load_student(path: str | Path) -> tuple[Student, TrainConfig]:
+    """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file."""
+    content = load(path)
+    config = from_dict(content["config"])
+    student = Student(config.student, **{**content["shape"], "context_names": tuple(content["shape"]["context_names"])})
+    try:
+        student.load_state_dict(content["weights"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"{path}: the weights do not fit the student that its config describes: {reason}") from None
+    return student.eval(), config

@@ -1,0 +1,64 @@
+"""SceneEncoder: what is known at t0 as one vector, the scenario embedding."""
+
+import torch
+from torch import Tensor, nn
+
+from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.kinematics.trajectory import Scene
+from alpamayo_toy.students.config import StudentConfig
+
+SCENARIO_WIDTH = 16
+
+
+class SceneEncoder(nn.Module):
+    """The scenario embedding: (scenario, v0, history, context) -> (B, embedding).
+
+    History enters as profiles of speed, relative to t0, and yaw rate; numbers in standard deviations of the training
+    labels. What is unknown, or not among the inputs, is a learned vector of its own, never a zero with a meaning.
+    """
+
+    def __init__(self, config: StudentConfig, history_steps: int, context_size: int) -> None:
+        super().__init__()
+        self.inputs = tuple(config.inputs)
+        self.scenario = nn.Embedding(len(Scenario) + 1, SCENARIO_WIDTH)  # the last row is 'unknown'
+        sizes = {"v0": 1, "history": max(2 * history_steps - 1, 0), "context": context_size}
+        for name, size in sizes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.missing = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in sizes.items()})
+        self.mix = nn.Linear(SCENARIO_WIDTH + sum(sizes.values()), config.embedding)
+
+    def forward(self, scene: Scene) -> Tensor:
+        known = torch.where(scene.scenario < 0, len(Scenario), scene.scenario)
+        index = known if "scenario" in self.inputs else torch.full_like(known, len(Scenario))
+        numbers = {"v0": scene.v0.unsqueeze(-1), "history": _profiles(scene.history), "context": scene.context}
+        parts = [self._standardised(name, value, len(scene)) for name, value in numbers.items()]
+        return nn.functional.silu(self.mix(torch.cat([self.scenario(index), *parts], -1)))
+
+    def fit(self, scene: Scene) -> None:
+        """Take means and standard deviations from the training scenes; a constant input keeps its own scale."""
+        numbers = {"v0": scene.v0.unsqueeze(-1), "history": _profiles(scene.history), "context": scene.context}
+        for name, value in numbers.items():
+            if value is None:
+                continue
+            mean = value.nanmean(0)
+            std = (value - mean).square().nanmean(0).sqrt()
+            self.get_buffer(f"{name}_mean").copy_(mean.nan_to_num(0.0))
+            self.get_buffer(f"{name}_std").copy_(torch.where(std > 1e-4, std, 1.0))
+
+    def _standardised(self, name: str, value: Tensor | None, n: int) -> Tensor:
+        missing: Tensor = self.missing[name]
+        if value is None or name not in self.inputs:
+            return missing.expand(n, -1)
+        z = (value - self.get_buffer(f"{name}_mean")) / self.get_buffer(f"{name}_std")
+        return torch.where(z.isnan(), missing, z.clamp(-10, 10))
+
+
+def _profiles(history: Tensor | None) -> Tensor | None:
+    """(B, H, 4) -> (B, 2H - 1): speeds less that at t0, then heading changes from pose to pose.
+
+    Absolute speeds differ so much from clip to clip that beside them a network would not see a car brake.
+    """
+    if history is None:
+        return None
+    return torch.cat([history[..., 3] - history[..., -1:, 3], history[..., 2].diff(dim=-1)], -1)

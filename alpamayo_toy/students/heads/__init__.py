@@ -1,0 +1,1 @@
+"""What turns a scene's embedding into raw actions, one a file."""

@@ -1,0 +1,1 @@
+"""Who makes labels: scenarios, somebody else's files, NVIDIA's model."""

@@ -1,0 +1,110 @@
+"""Options of the teachers: scenario= and teacher=."""
+
+from dataclasses import dataclass, field, fields
+from math import isfinite
+from typing import Any
+
+from alpamayo_toy.errors import require
+
+MISSING = "???"  # OmegaConf's mark of a value that must be given
+SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
+
+
+@dataclass
+class ScenarioConfig:
+    """One manoeuvre: each line a number or a range [low, high] that scenes draw from uniformly."""
+
+    name: str = MISSING  # the Scenario that its labels carry
+    weight: float = 1.0  # how often, beside the other parts of a mixture
+    speed_mps: Any = 0.0  # at t0
+    final_speed_mps: Any = 0.0
+    speed_onset_s: Any = 0.0  # when the speed begins to change
+    speed_change_s: Any = 5.0  # how long it takes
+    turn_angle_deg: Any = 0.0  # left positive
+    lane_offset_m: Any = 0.0  # left positive
+    steer_onset_s: Any = 0.0  # when turn or lane change begin
+    steer_s: Any = 5.0  # how long they take
+
+    def __post_init__(self) -> None:
+        require(self.name in SCENARIOS, "scenario.name", f"one of {', '.join(SCENARIOS)}", self.name)
+        require(self.weight > 0, "scenario.weight", "> 0", self.weight)
+        for f in fields(self)[2:]:
+            low, high = self.range(f.name)
+            positive = f.name in ("speed_change_s", "steer_s")
+            if f.name not in ("turn_angle_deg", "lane_offset_m"):
+                require(low > 0 if positive else low >= 0, f"scenario.{f.name}", "> 0" if positive else ">= 0", low)
+            require(low <= high, f"scenario.{f.name}", "a range [low, high] with low <= high", [low, high])
+
+    def range(self, name: str) -> tuple[float, float]:
+        """(low, high) of a parameter; a single number is both."""
+        value = getattr(self, name)
+        pair = list(value) if isinstance(value, list | tuple) else [value, value]
+        numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in pair)
+        require(len(pair) == 2 and numbers, f"scenario.{name}", "a number or a range [low, high]", value)
+        return float(pair[0]), float(pair[1])
+
+
+@dataclass
+class MixtureConfig:
+    """Several manoeuvres, each drawn as often as its weight says."""
+
+    parts: dict[str, ScenarioConfig] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(len(self.parts) > 0, "scenario.parts", "at least one scenario", self.parts)
+
+
+@dataclass
+class SyntheticConfig:
+    """A teacher made of scenarios."""
+
+    scenes: int = 8192  # to train on
+    samples: int = 6  # drivers per scene
+    val_scenes: int = 512
+    reveal: str = "all"  # all: a student sees the scene's drawn parameters; none: only scenario and v0
+    integrator: str = "euler"
+
+    def __post_init__(self) -> None:
+        require(self.scenes >= 1, "teacher.scenes", ">= 1", self.scenes)
+        require(self.samples >= 1, "teacher.samples", ">= 1", self.samples)
+        require(self.val_scenes >= 1, "teacher.val_scenes", ">= 1", self.val_scenes)
+        require(self.reveal in ("all", "none"), "teacher.reveal", "all or none", self.reveal)
+        require(
+            self.integrator == "euler", "teacher.integrator", "euler: the scenarios are made with it", self.integrator
+        )
+
+
+@dataclass
+class FileConfig:
+    """A teacher whose labels were written by somebody else's model."""
+
+    path: str = ""
+    format: str = "auto"  # the file's layout, where it should not be guessed (labels.py convert --help)
+    samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on
+    val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
+    val_path: str = ""  # labels to hold out in place of that share (labels.py split makes such)
+    oracle: bool = False  # a student sees the scenario even where it was read off the future
+    mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
+    integrator: str = "trapezoid"  # Alpamayo's
+
+    def __post_init__(self) -> None:
+        require(self.path != "", "teacher.path", "a label file (teacher.path=labels.json)", self.path)
+        known = ("all", "first", "medoid", "mean")
+        require(self.samples in known, "teacher.samples", f"one of {', '.join(known)}", self.samples)
+        require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
+        require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)
+
+
+def check_time(horizon: int, dt: float, seed: int) -> None:
+    require(horizon >= 4, "horizon", ">= 4 steps", horizon)
+    require(dt > 0 and isfinite(dt), "dt", "> 0 s", dt)
+    require(0 <= seed < 2**31, "seed", "between 0 and 2^31 - 1", seed)
+
+
+SCHEMAS = {
+    "scenario/single": ScenarioConfig,
+    "scenario/mixture": MixtureConfig,
+    "teacher/synthetic": SyntheticConfig,
+    "teacher/file": FileConfig,
+}
+"""What YAML of these groups may fill, by the name that its defaults list gives."""

@@ -1,0 +1,1 @@
+"""One loop, read from top to bottom, and several seeds of it."""

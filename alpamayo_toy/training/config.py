@@ -1,0 +1,143 @@
+"""Options of a run: what scripts/train.py and scripts/batch.py take, and what a checkpoint remembers of it."""
+
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from typing import Any
+
+from alpamayo_toy.errors import UserError, require
+from alpamayo_toy.students import config as students
+from alpamayo_toy.students.config import LossConfig, StudentConfig
+from alpamayo_toy.teachers import config as teachers
+from alpamayo_toy.teachers.config import MISSING, MixtureConfig, ScenarioConfig, check_time
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW under warm-up and cosine decay."""
+
+    lr: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    clip_norm: float = 1.0  # of the gradient
+    ema_decay: float = 0.995  # of the averaged weights, which are the ones validated and kept
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0 and isfinite(self.lr), "optimizer.lr", "> 0", self.lr)
+        require(self.weight_decay >= 0, "optimizer.weight_decay", ">= 0", self.weight_decay)
+        require(self.warmup_steps >= 0, "optimizer.warmup_steps", ">= 0", self.warmup_steps)
+        require(self.clip_norm > 0, "optimizer.clip_norm", "> 0", self.clip_norm)
+        require(0 <= self.ema_decay < 1, "optimizer.ema_decay", "in [0, 1)", self.ema_decay)
+
+
+@dataclass
+class TrainerConfig:
+    """How long, where, and how often one looks."""
+
+    steps: int = 4000
+    batch_size: int = 256  # clips; each brings all its samples
+    val_every: int = 500  # steps between validations, each with a checkpoint
+    log_every: int = 25  # steps between points of the curves
+    pictures: int = 6  # how many times pictures are drawn over a run, the last one included
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
+    bf16: bool = False  # autocast for the student; the rollout stays in float32
+    resume: str | None = None  # a run's folder, continued with its saved config
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "val_every", "log_every", "threads"):
+            require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
+        require(self.pictures >= 0, "trainer.pictures", ">= 0", self.pictures)
+        base, _, number = self.device.partition(":")
+        known = self.device in ("auto", "cpu", "cuda") or (base == "cuda" and number.isdigit())
+        require(known, "trainer.device", "auto, cpu, cuda or cuda:N", self.device)
+
+
+RESUMABLE = (
+    "trainer.resume",
+    "trainer.steps",
+    "trainer.device",
+    "trainer.threads",
+    "trainer.log_every",
+    "trainer.pictures",
+)
+"""What may be overridden when a run is continued: nothing that would change the weights of the steps to come."""
+
+
+@dataclass
+class TrainConfig:
+    """python scripts/train.py"""
+
+    scenario: Any = MISSING
+    teacher: Any = MISSING
+    student: StudentConfig = field(default_factory=StudentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    horizon: int = 64  # steps
+    dt: float = 0.1  # s
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_time(self.horizon, self.dt, self.seed)
+
+
+@dataclass
+class BatchConfig(TrainConfig):
+    """python scripts/batch.py: a TrainConfig, and how often"""
+
+    seeds: int = 8  # seed, seed + 1, ...
+    train: bool = True  # false: no student, one synthetic rollout per seed
+    vectorized: bool = False  # all seeds of a small student side by side, without pictures
+    resume: str | None = None  # a batch's folder, continued with its saved config
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        trainer = self.trainer
+        require(self.seeds >= 1, "seeds", ">= 1", self.seeds)
+        require(trainer.resume is None, "trainer.resume", "left alone: a batch has resume=", trainer.resume)
+        if not self.train:
+            path = getattr(self.teacher, "path", None)
+            require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
+            require(not self.vectorized, "vectorized", "false with train=false: there is nothing to train", True)
+        if self.vectorized:
+            require(not trainer.bf16, "trainer.bf16", "false with vectorized=true", trainer.bf16)
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """A config as plain nested types, as checkpoints hold it."""
+    return asdict(config)
+
+
+def from_dict(saved: dict[str, Any]) -> TrainConfig:
+    """The config that to_dict() wrote, options that are younger than it at their defaults.
+
+    Each group becomes the first of its schemas that knows all of its options. Raises UserError where none does.
+    """
+    made: dict[str, Any] = {
+        name: _restored(name, value) if isinstance(value, dict) else value for name, value in saved.items()
+    }
+    unknown = sorted(set(made) - {field.name for field in fields(TrainConfig)})
+    if unknown:
+        raise UserError(f"there is no option {unknown[0]}")
+    return TrainConfig(**made)
+
+
+def _restored(group: str, saved: dict[str, Any]) -> Any:
+    """A group's options."""
+    if "parts" in saved:
+        return MixtureConfig({name: ScenarioConfig(**part) for name, part in saved["parts"].items()})
+    known = {**teachers.SCHEMAS, **students.SCHEMAS, **SCHEMAS}
+    kinds = [kind for name, kind in known.items() if name.startswith(f"{group}/")]
+    for kind in kinds:
+        if set(saved) <= {field.name for field in fields(kind)}:
+            return kind(**saved)
+    raise UserError(f"no {group} has the options {', '.join(saved)}")
+
+
+SCHEMAS = {
+    "optimizer/adamw": OptimizerConfig,
+    "trainer/default": TrainerConfig,
+    "train": TrainConfig,
+    "batch": BatchConfig,
+}
+"""What YAML of these groups and commands may fill, by the name that its defaults list gives."""

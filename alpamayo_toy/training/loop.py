@@ -1,0 +1,306 @@
+"""fit(): trains a student on a teacher's labels. One loop, read from top to bottom."""
+
+import json
+import math
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from alpamayo_toy import __version__
+from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.evaluation.describe import origin
+from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
+from alpamayo_toy.evaluation.pictures import draw
+from alpamayo_toy.evaluation.reference import Reference, build_reference
+from alpamayo_toy.evaluation.results import write_clips
+from alpamayo_toy.files import write_json
+from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
+from alpamayo_toy.kinematics.recovery import label_actions
+from alpamayo_toy.kinematics.trajectory import Labels, Scene
+from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.losses import loss_terms, weighted
+from alpamayo_toy.students.student import Student, build_student
+from alpamayo_toy.teachers.files import StoredTeacher
+from alpamayo_toy.teachers.teacher import Teacher, build_teacher
+from alpamayo_toy.training.config import TrainConfig, to_dict
+from alpamayo_toy.training.draws import batch_indices, hide
+from alpamayo_toy.views.tensorboard import Logger
+
+
+def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
+    """Train, validate, log and save into output_dir; returns what metrics.json holds.
+
+    Continues output_dir's own run where config.trainer.resume names it, to the same bits. Raises UserError for labels
+    or checkpoints that do not fit and for a loss that is not finite; Interrupted after SIGINT or SIGTERM.
+    """
+    started = time.monotonic()
+    trainer = config.trainer
+    device = choose_device(trainer.device)
+    torch.set_num_threads(trainer.threads)
+    keep_freed_memory()
+    teacher = build_teacher(config)
+    labels = teacher.training(config.seed)
+    reference = build_reference(teacher, config.seed)
+    scene = labels.scene(teacher.oracle).to(torch.float32)
+
+    student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed).to(device)
+    averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
+    rate = config.optimizer
+    ema = cast(Student, averaged.module)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
+    step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
+    clips, clips_at = training_clips(teacher, labels, scene, student, device)
+
+    log = Logger(output_dir, step)
+    log.text("config", json.dumps(to_dict(config), indent=2))
+    write_json(output_dir / "config.json", to_dict(config))
+    watch = LossWatch(output_dir)
+    pictured = _picture_steps(trainer.steps, trainer.pictures)
+    bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+    clock, logged, val_ade = time.monotonic(), step, math.nan
+    with signals() as stopped:
+        while step < trainer.steps and not stopped:
+            index = batch_indices(clips, trainer.batch_size, config.seed, step)
+            batch, *targets = clips_at(index)
+            batch = hide(batch, config.student.hide, config.seed, step)
+            with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
+                actions, trajectory = student(batch)
+            terms = loss_terms(config.loss, student.action_space, actions, trajectory, *targets)
+            loss = terms["total"] = weighted(config.loss, terms)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(student.parameters(), rate.clip_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = rate.lr * schedule(step, trainer.steps, rate.warmup_steps)
+            optimizer.step()
+            averaged.update_parameters(student)
+            step += 1
+            bar.update()
+            watch.add(step, {**{f"loss/{name}": term for name, term in terms.items()}, "train/gradient_norm": norm})
+
+            last = step == trainer.steps
+            if step % trainer.log_every == 0 or last:
+                means = watch.means()
+                now = time.monotonic()
+                log.scalars(
+                    {
+                        **means,
+                        "train/learning_rate": optimizer.param_groups[0]["lr"],
+                        "train/steps_per_second": (step - logged) / (now - clock),
+                    },
+                    step,
+                )
+                clock, logged = now, step
+                bar.set_postfix(loss=f"{means['loss/total']:.3f}", val_ade=f"{val_ade:.3f}", refresh=False)
+            if step % trainer.val_every == 0 or last:
+                watch.check()
+                found = scores(ema, reference)
+                val_ade = found["ade"]
+                log.scalars({f"val/{name}": value for name, value in found.items()}, step)
+                histograms(log, ema, reference, step)
+                if val_ade < best:
+                    best = val_ade
+                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
+                save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
+                clock, logged = time.monotonic(), step
+            if step in pictured:
+                for picture in draw(output_dir / "figures", ema, reference):
+                    log.picture(picture.stem, picture, step)
+                clock, logged = time.monotonic(), step
+    bar.close()
+    if stopped:
+        watch.check()
+        save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
+        log.close()
+        raise Interrupted(
+            f"stopped at step {step} of {trainer.steps}; continue: python scripts/train.py trainer.resume={output_dir}",
+            stopped[0],
+        )
+    metrics = finished(config, output_dir, log, ema, reference, step)
+    write_json(output_dir / "run.json", run_facts(device, time.monotonic() - started))
+    log.close()
+    return metrics
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the full learning rate: linear warm-up, then half a cosine to zero at `steps`."""
+    return min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+
+
+class LossWatch:
+    """Numbers of each step kept on the device until somebody looks; a non-finite one is then named with its step."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+        self.kept: list[tuple[int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, values: dict[str, Tensor]) -> None:
+        self.kept.append((step, {name: value.detach() for name, value in values.items()}))
+
+    def means(self) -> dict[str, float]:
+        """Means since the last call, checked."""
+        rows = self._rows()
+        self.kept.clear()
+        return {name: float(values.mean()) for name, values in rows.items()}
+
+    def check(self) -> None:
+        """Raise UserError naming step, number and the last good checkpoint where one was not finite."""
+        self._rows()
+
+    def _rows(self) -> dict[str, Tensor]:
+        names = self.kept[0][1] if self.kept else {}
+        rows = {name: torch.stack([terms[name] for _, terms in self.kept]).cpu() for name in names}
+        for name, values in rows.items():
+            bad = (~values.isfinite()).nonzero()
+            if len(bad):
+                saved = self.output_dir / "checkpoints" / "last.pt"
+                good = f"the last good checkpoint is {saved}" if saved.exists() else "there is no checkpoint yet"
+                row = int(bad[0])
+                raise UserError(
+                    f"{name} is {float(values[row])} at step {self.kept[row][0]}; {good}; try a lower optimizer.lr"
+                )
+        return rows
+
+
+def training_clips(
+    teacher: Teacher,
+    labels: Labels,
+    scene: Scene,
+    student: Student,
+    device: torch.device,
+) -> tuple[int, Callable[[Tensor], tuple[Scene, Tensor, Tensor]]]:
+    """How many clips there are, and the scenes, clamped actions and trajectories of those at an index, in float32.
+
+    All of them lie on the device, but for a set that is larger than memory: its batches are read as they are needed.
+    """
+
+    def actions_of(trajectory: Tensor, v0: Tensor) -> Tensor:
+        speeds = v0.unsqueeze(-1).expand(trajectory.shape[:2])
+        found = label_actions(trajectory, speeds, student.rollout.dt, student.rollout.integrator)
+        return student.action_space.clamp(found.float().to(device))
+
+    if isinstance(teacher, StoredTeacher):
+
+        def read(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
+            seen, trajectory = teacher.batch(index)
+            return seen.to(device), actions_of(trajectory, seen.v0), trajectory.to(device)
+
+        return len(teacher), read
+    whole, trajectories = scene.to(device), labels.teacher.float().to(device)
+    actions = actions_of(labels.teacher, labels.v0)
+
+    def held(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
+        index = index.to(device)
+        return whole.select(index), actions.index_select(0, index), trajectories.index_select(0, index)
+
+    return len(labels), held
+
+
+def _continued(
+    config: TrainConfig, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load the state of config.trainer.resume; its step and best validation ADE."""
+    content = checkpoint.load(config.trainer.resume or "", "last")
+    restore(content["training"], student, averaged, optimizer)
+    return content["step"], content["training"]["best"]
+
+
+def restore(state: dict[str, Any], student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Take over what training_state() wrote."""
+    student.load_state_dict(state["student"])
+    averaged.load_state_dict(state["averaged"])
+    optimizer.load_state_dict(state["optimizer"])
+
+
+def training_state(
+    best: float, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """All that a run needs beside its config and step to continue to the bit."""
+    return {
+        "student": student.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best": best,
+    }
+
+
+def save_last(output_dir: Path, config: TrainConfig, step: int, ema: Student, state: dict[str, Any]) -> None:
+    """Write checkpoints/last.pt: the averaged student, and what training_state() says."""
+    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, ema, state)
+
+
+def finished(
+    config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
+) -> dict[str, Any]:
+    """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
+    best, _ = checkpoint.load_student(output_dir)
+    found = evaluate(best, reference)
+    metrics = {
+        "command": "train",
+        **origin(config.scenario, config.teacher, config.seed),
+        **found.metrics,
+        "last_ade": scores(final, reference)["ade"],
+    }
+    write_clips(output_dir / "clips.csv", found.clips)
+    write_json(output_dir / "metrics.json", metrics)
+    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
+    for name in ("student", "loss", "optimizer"):
+        options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
+    results = {"final/ade": metrics["student"]["ade"]}
+    if metrics["ade_over_floor"] is not None:
+        results |= {"final/excess": metrics["excess"], "final/ade_over_floor": metrics["ade_over_floor"]}
+    log.hparams(options, results, step)
+    return metrics
+
+
+def histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
+    """The actions that the student takes in the held-out scenes."""
+    actions, _ = predicted(student, reference.scene)
+    log.histogram("actions/a", actions[..., 0], step)
+    log.histogram("actions/kappa", actions[..., 1], step)
+
+
+def _picture_steps(steps: int, pictures: int) -> set[int]:
+    return {round(steps * (i + 1) / pictures) for i in range(pictures)}
+
+
+def run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
+    """What belongs to this run and no other: when, how long, on what, with which versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": round(seconds, 1),
+        "device": f"{device.type}: {name}",
+        "versions": {
+            "alpamayo_toy": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """A list that a SIGINT or SIGTERM puts its number into; the loop ends at its next step."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds]
+    try:
+        yield received
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

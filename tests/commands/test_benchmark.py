@@ -1,0 +1,43 @@
+"""The benchmark's report on small sizes: what it compares is the same function, and every row is there."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from alpamayo_toy import UnicycleRollout
+from alpamayo_toy.commands import benchmark
+
+
+def roll(actions: Tensor, v0: Tensor) -> Tensor:
+    return benchmark.plain_loop(actions, v0)
+
+
+def invert(waypoints: Tensor, yaw: Tensor, v0: Tensor) -> Tensor:
+    return benchmark.dense_oracle(waypoints, yaw, v0)
+
+
+@pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
+def test_its_plain_loop_is_the_rollout(integrator: str) -> None:
+    actions, v0 = torch.randn(20, 64, 2, dtype=torch.float64), torch.rand(20, dtype=torch.float64)
+    ours = UnicycleRollout(0.1, integrator)(actions, v0)
+    assert (benchmark.plain_loop(actions, v0, 0.1, integrator) - ours).abs().max() < 1e-10
+
+
+def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "ROLLOUT_SIZES", [(1, 64), (8, 16)])
+    monkeypatch.setattr(benchmark, "INVERSE_BATCHES", [1, 8])
+    monkeypatch.setattr(benchmark, "SLICE_S", 1e-4)
+    monkeypatch.setattr(benchmark, "STORED_CLIPS", 300)
+    monkeypatch.setattr(benchmark, "_memory", lambda device: "not measured here")
+    report = benchmark.run("cpu", 2, (f"{__name__}:roll", f"{__name__}:invert"))
+    for name in ("plain loop", f"{__name__}:roll"):
+        for part in ("forward", "forward + backward"):
+            assert report.count(f"| {name}, {part} |") == 2  # both integrators
+    for name in ("dense oracle", f"{__name__}:invert"):
+        for part in ("our forward", "our forward + backward"):
+            assert f"| {name}: {part} |" in report
+    assert "| 33-256-256-128 |" in report
+    assert "| default student |" in report
+    assert "Physical floor" in report
+    assert "times the rate of tensors in memory" in report
+    assert "times the rollout's forward" in report

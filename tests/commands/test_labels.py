@@ -1,0 +1,208 @@
+"""scripts/labels.py as a user runs it: what it prints and writes, its exit codes, one line for every mistake."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from places import DATA, Command
+from written import clip_jsons, community, results_json
+
+from alpamayo_toy import load_labels
+from alpamayo_toy.commands.labels import main
+from alpamayo_toy.labels.formats.labels_npz import write
+
+Labels = Callable[..., CompletedProcess[str]]
+
+LABELS = DATA / "labels.npz"
+
+
+@pytest.fixture
+def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Labels:
+    """labels.py with arguments in an empty folder, in this process: the tests of mistakes run the script itself."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> CompletedProcess[str]:
+        capsys.readouterr()
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        return CompletedProcess(arguments, code, out, err)
+
+    return run
+
+
+def test_check_tells_sound_from_suspicious_from_unusable(tmp_path: Path, labels: Labels) -> None:
+    path = results_json(tmp_path)
+    clips = json.loads(path.read_text())
+    for clip in clips:
+        clip["cot"] = "go"
+    path.write_text(json.dumps(clips))
+    sound = labels("check", "results.json")
+    assert sound.returncode == 0, sound.stdout
+    assert "sound" in sound.stdout
+    clips[1]["pred_xyz"][0][5][0] = float("nan")
+    path.write_text(json.dumps(clips))
+    some = labels("check", "results.json", "--json", "verdict.json")
+    assert some.returncode == 1
+    assert "non_finite" in some.stdout
+    assert "clip-1" in some.stdout
+    verdict = json.loads((tmp_path / "verdict.json").read_text())["files"][0]
+    assert verdict["errors"]["non_finite"]["clips"] == ["clip-1 1"]
+    assert (verdict["clips"], verdict["kept"]) == (4, 3)
+    strict = labels("check", "results.json", "--strict")
+    assert strict.returncode == 2
+    assert strict.stderr.startswith("error: results.json: clip-1 1: ")
+    path.write_text(json.dumps(clips[1:2]))
+    assert labels("check", "results.json").returncode == 2
+
+
+def test_check_finds_clips_in_two_splits_and_changed_bytes(tmp_path: Path, labels: Labels) -> None:
+    for name in ("train", "val"):
+        assert labels("convert", str(LABELS), name).returncode == 0
+    leaking = labels("check", "train", "val", "--splits")
+    assert leaking.returncode == 1
+    assert "leakage: 24 clips are in more than one split" in leaking.stdout
+    file = next((tmp_path / "val").glob("shards/*/teacher.npy"))
+    file.write_bytes(file.read_bytes()[:-4] + b"abcd")
+    changed = labels("check", "val")
+    assert changed.returncode == 2
+    assert "teacher.npy" in changed.stdout
+    assert "damaged: is no longer the file that labels.json vouches for" in changed.stdout
+
+
+def test_check_reads_on_behind_a_broken_file(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    results_json(tmp_path / "in")
+    (tmp_path / "in" / "broken.json").write_text("{")
+    found = labels("check", "in", "--json", "verdict.json")
+    assert found.returncode == 1
+    verdict = json.loads((tmp_path / "verdict.json").read_text())["files"][0]
+    assert (verdict["clips"], verdict["kept"]) == (5, 4)
+    assert "broken.json is not valid JSON" in verdict["errors"]["unreadable"]["clips"][0]
+    assert labels("check", "in/broken.json", "in/results.json").returncode == 2
+    alone = labels("check", "in/broken.json")
+    assert (alone.returncode, alone.stderr[:7]) == (2, "error: ")
+
+
+def test_a_wrong_speed_in_a_set_is_noticed(tmp_path: Path, labels: Labels) -> None:
+    content = load_labels(LABELS)
+    write(replace(content, v0=content.v0 + 3), tmp_path / "wrong.npz")
+    found = labels("check", "wrong.npz", "--json", "verdict.json")
+    assert found.returncode == 1
+    assert json.loads((tmp_path / "verdict.json").read_text())["files"][0]["warnings"]["v0_history"]["count"] == 24
+
+
+def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    clip_jsons(tmp_path / "in")
+    (tmp_path / "in" / "clip-2.json").write_text("{")
+    made = labels("convert", "in", "out")
+    assert made.returncode == 0
+    assert made.stdout.splitlines()[0] == "4 clips of 1 samples, 64 steps of 0.1 s: out"
+    assert [line.split(":")[0] for line in made.stdout.splitlines()[1:]] == [
+        "dropped        3  repeated",
+        "dropped        1  unreadable",
+        "not read",
+    ]
+    assert "clip-2.json is not valid JSON" in made.stdout
+    facts = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert facts["dropped"] == {"repeated": 3, "unreadable": 1}
+    assert [source["name"] for source in facts["sources"]][:2] == ["in/clip-0.json", "in/clip-1.json"]
+    strict = labels("convert", "in", "strict", "--strict")
+    assert strict.returncode == 2
+    assert "clip-2.json is not valid JSON" in strict.stderr
+
+
+def test_shares_by_option_and_by_a_slurm_array(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / name).mkdir()
+        results_json(tmp_path / "in" / name)
+    clips = json.loads((tmp_path / "in" / "b" / "results.json").read_text())
+    for clip in clips:
+        clip["clip_id"] += "b"
+    (tmp_path / "in" / "b" / "results.json").write_text(json.dumps(clips))
+    whole = labels("convert", "in", "whole")
+    assert "8 clips" in whole.stdout
+    nothing = labels("convert", "in", "out", "--shard", "2/2")
+    assert nothing.returncode == 0
+    assert nothing.stdout == "share 2 of 2 is empty: there are fewer files than shares\n"
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "4")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    task = labels("convert", "in", "out")
+    assert task.stdout.splitlines()[0] == "share 1 of 3, by the SLURM array"
+    assert task.stdout.splitlines()[1].endswith("out/part-00001-of-00003")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "9")
+    assert "gaps" in labels("convert", "in", "out").stderr
+    none = labels("generate", "made", "--clips", "10", "--shard", "3/3")
+    assert (none.returncode, none.stdout) == (0, "share 3 of 3 is empty: there is less to do than shares\n")
+    merged = labels("merge", "out/part-00001-of-00003", "merged")
+    assert merged.returncode == 0
+    assert len(load_labels(tmp_path / "merged")) == 8
+
+
+def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs the labels extra")
+    results_json(tmp_path)
+    before = load_labels(tmp_path / "results.json")
+    for name in ("out.npz", "out.parquet"):
+        made = labels("convert", "results.json", name)
+        assert made.returncode == 0, made.stderr
+        after = load_labels(tmp_path / name)
+        assert list(after.clip_id) == list(before.clip_id)
+        assert np.abs(after.teacher[..., :2].numpy() - before.teacher[..., :2].numpy()).max() < 1e-5
+        assert np.abs(after.v0.numpy() - before.v0.numpy()).max() < 1e-6
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npz", "out.parquet", "results.json"]
+
+
+def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
+    community(tmp_path)
+    by_name = labels("split", str(LABELS), "by", "--val-clips", "*-1?", "--test-clips", "*-2", "--test-clips", "*-3")
+    assert by_name.returncode == 0, by_name.stderr
+    names = {side: load_labels(tmp_path / "by" / side).clip_id.tolist() for side in ("train", "val", "test")}
+    assert all(len(name.split("-")[-1]) == 2 for name in names["val"])
+    assert {name.split("-")[-1] for name in names["test"]} == {"2", "3"}
+    typo = labels("split", str(LABELS), "typo", "--val-clips", "drive_05")
+    assert (typo.returncode, "no clip fits drive_05" in typo.stderr) == (2, True)
+    split = labels("split", str(LABELS), "out", "--val", "0.3", "--test", "0.2")
+    assert split.returncode == 0
+    assert sum(int(line.split()[1]) for line in split.stdout.splitlines()) == 24
+    report = labels("report", "train_labels.npz", "seen")
+    assert report.returncode == 0, report.stderr
+    assert json.loads((tmp_path / "seen" / "report.json").read_text())["clips"] == 4
+    assert (tmp_path / "seen" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "nowhere"], "there is no label file nowhere"),
+        (["check", "here", "--format", "parket"], "there is no label format parket; known: auto, set,"),
+        (["convert", "here", "out", "--shard", "3/2"], "must be i/n with 1 <= i <= n (got 3/2)"),
+        (["convert", "here", "out", "--workers", "0"], "must be a whole number >= 1 (got 0)"),
+        (["convert", "here", "out.npz", "--shard", "1/2"], "shares make sets that merge puts together"),
+        (["split", "here", "out", "--val", "0.6", "--test", "0.5"], "leave nothing to train on"),
+        (["split", "here", "out", "--val", "1.5"], "must be a fraction in [0, 1) (got 1.5)"),
+        (
+            ["split", "here", "out", "--val", "0.5", "--val-clips", "a"],
+            "give either shares (--val, --test) or patterns",
+        ),
+        (["merge", "here", "out"], "here is no label set; make one of it with scripts/labels.py convert"),
+        (["generate", "out", "--samples", "100000000"], "--samples must be at most 4096"),
+        (["generate", "out.npz"], "out.npz must be a folder; convert makes one file of a set"),
+        (["report", "nowhere"], "there is no label file nowhere"),
+        (["chek", "here"], "invalid choice: 'chek'"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, command: Command, arguments: list[str], message: str) -> None:
+    (tmp_path / "here").mkdir()
+    result = command("labels", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len([line for line in result.stderr.splitlines() if "error: " in line]) == 1
+    assert not (tmp_path / "out").exists()

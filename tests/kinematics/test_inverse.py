@@ -1,0 +1,305 @@
+"""Alpamayo's inverse: against a dense oracle, its released numbers, its own forward, and what breaks others."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import LABELS_60, SHARED, needs_60_clips
+from torch import Tensor
+
+from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels, trajectory_to_actions
+from alpamayo_toy.commands.benchmark import dense_oracle
+from alpamayo_toy.kinematics.banded import solve_banded
+from alpamayo_toy.kinematics.inverse import GUARDS, InverseWeights
+
+ROLLOUT = UnicycleRollout(0.1, "trapezoid")
+EXACT = InverseWeights((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+needs_golden = pytest.mark.skipif(not (SHARED / "golden").exists(), reason="the golden numbers are not on this machine")
+
+
+def tracks(n: int, horizon: int = 64, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Smooth drives with a little noise: waypoints, yaw, v0, and the actions beneath."""
+    generator = torch.Generator().manual_seed(seed)
+    t = torch.arange(horizon, dtype=torch.float64) / 10
+    phase = 6 * torch.rand(n, 2, 1, dtype=torch.float64, generator=generator)
+    waves = torch.sin(t + phase) * torch.tensor([[0.6], [0.05]], dtype=torch.float64)
+    actions, v0 = waves.transpose(-1, -2), 2 + 8 * torch.rand(n, dtype=torch.float64, generator=generator)
+    trajectory = ROLLOUT(actions, v0)
+    noise = 0.01 * torch.randn(trajectory[..., :3].shape, dtype=torch.float64, generator=generator)
+    return trajectory[..., :2] + noise[..., :2], trajectory[..., 2] + 0.2 * noise[..., 2], v0, actions
+
+
+@pytest.mark.parametrize("horizon", [4, 5, 64, 130])
+def test_it_equals_the_dense_oracle(horizon: int) -> None:
+    waypoints, yaw, v0, _ = tracks(20, horizon)
+    found = trajectory_to_actions(waypoints, yaw, v0, guard="none")
+    assert (found - dense_oracle(waypoints, yaw, v0)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("horizon", [1, 2, 3, 9])
+def test_banded_systems_are_solved(width: int, horizon: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(4, horizon, horizon, dtype=torch.float64, generator=generator).tril().triu(-width)
+    matrix = root @ root.mT + torch.eye(horizon)
+    bands = []
+    for k in range(width + 1):
+        diagonal = matrix.diagonal(-k, 1, 2).T if k < horizon else matrix.new_zeros(0, 4)
+        bands.append(torch.cat([torch.full((min(k, horizon), 4), torch.nan, dtype=torch.float64), diagonal]))
+    right = torch.randn(horizon, 4, dtype=torch.float64, generator=generator)
+    expected = torch.linalg.solve(matrix, right.T.unsqueeze(-1)).squeeze(-1).T
+    assert (solve_banded(bands, right) - expected).abs().max() < 1e-12
+    assert (torch.func.vmap(lambda r: solve_banded(bands, r))(right[None])[0] - expected).abs().max() < 1e-12
+
+
+def golden_windows() -> tuple[dict[str, np.ndarray], Tensor, Tensor, Tensor, Tensor]:
+    with np.load(SHARED / "golden" / "alpamayo_inverse.npz") as file:
+        golden = dict(file)
+
+    def read(name: str) -> tuple[Tensor, Tensor]:
+        rotation = torch.from_numpy(golden[f"ego_{name}_rot"]).double()
+        return torch.from_numpy(golden[f"ego_{name}_xyz"])[..., :2].double(), torch.atan2(
+            rotation[..., 1, 0], rotation[..., 0, 0]
+        )
+
+    return golden, *read("history"), *read("future")
+
+
+@needs_golden
+def test_it_equals_the_released_inverse() -> None:
+    golden, past, past_yaw, future, future_yaw = golden_windows()
+    v0 = estimate_v0(past, past_yaw)
+    assert (v0 - torch.from_numpy(golden["v0"])).abs().max() < 1e-6
+    mean = np.array([golden["accel_mean"], golden["curvature_mean"]])
+    std = np.array([golden["accel_std"], golden["curvature_std"]])
+    expected = torch.from_numpy(golden["action_normalized"] * std + mean)
+    error = (trajectory_to_actions(future, future_yaw, v0, guard="none") - expected).abs().amax((0, 1))
+    assert error[0] < 1e-6
+    assert error[1] < 1e-8
+    single = trajectory_to_actions(future.float(), future_yaw.float(), v0.float(), guard="none")
+    assert single.dtype == torch.float32
+    error = (single - expected).abs().amax((0, 1))
+    assert error[0] < 5e-4
+    assert error[1] < 1e-5
+
+
+@needs_golden
+def test_tokens_equal_the_released_ones() -> None:
+    _, past, past_yaw, future, future_yaw = golden_windows()
+    actions = trajectory_to_actions(future, future_yaw, estimate_v0(past, past_yaw), guard="none")
+    space = ActionSpace.alpamayo().double()
+    with np.load(SHARED / "golden" / "alpamayo_tokens.npz") as golden:
+        expected, decoded = torch.from_numpy(golden["tokens"]).long(), golden["decoded_xyz"]
+    found = space.encode(actions)
+    off = found - expected
+    assert (off == 0).double().mean() >= 0.998
+    assert off.abs().max() <= 1
+    bins = ((space.normalize(actions) + 10) / 20 * 2999).flatten(-2)
+    edge = (bins - bins.floor() - 0.5).abs()
+    assert bool((edge[off != 0] < 0.1).all())
+    back = ROLLOUT(space.decode(expected), estimate_v0(past, past_yaw))[..., :2]
+    assert np.abs(back.numpy() - decoded[..., :2]).max() < 1e-2
+
+
+def test_tokens_come_back_within_half_a_bin_and_clipping_is_counted() -> None:
+    space = ActionSpace.alpamayo().double()
+    actions = torch.stack([torch.linspace(-6, 6, 50), torch.linspace(-0.25, 0.25, 50)], -1).double()
+    tokens = space.encode(actions)
+    assert tokens.shape == (100,)
+    assert tokens.dtype == torch.int64
+    assert ((space.decode(tokens) - actions).abs() <= space.std * 10 / 2999 + 1e-12).all()
+    assert space.count_clipped(actions).item() == 0
+    assert space.count_clipped(torch.tensor([[9.0, 0.0], [0.0, 0.3], [0.0, 0.0]])).item() == 2
+    assert space.encode(torch.tensor([[9.0, -0.3]], dtype=torch.float64)).tolist() == [2999, 0]
+
+
+def test_unsquash_inverts_squash() -> None:
+    space = ActionSpace.alpamayo().double()
+    raw = torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
+    assert torch.allclose(space.unsquash(space.squash(raw)), raw)
+
+
+speeds = st.lists(st.floats(0.05, 20), min_size=2, max_size=9)
+bends = st.lists(st.floats(-0.3, 0.3), min_size=2, max_size=9)
+
+
+def spread(values: list[float], horizon: int) -> Tensor:
+    """A few numbers drawn out to a horizon, linearly."""
+    points = torch.tensor(values, dtype=torch.float64)[None, None]
+    return torch.nn.functional.interpolate(points, horizon, mode="linear", align_corners=True)[0, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(v=speeds, kappa=bends, horizon=st.integers(4, 256))
+def test_without_smoothing_it_inverts_the_rollout(v: list[float], kappa: list[float], horizon: int) -> None:
+    profile = spread(v, horizon + 1)
+    actions = torch.stack([profile.diff() / 0.1, spread(kappa, horizon)], -1)
+    trajectory = ROLLOUT(actions, profile[0])
+    back = trajectory_to_actions(trajectory[..., :2], trajectory[..., 2], profile[0], guard="none", weights=EXACT)
+    assert (back - actions).abs().max() < 1e-6
+    single = trajectory.float()
+    coarse = trajectory_to_actions(single[..., :2], single[..., 2], profile[0].float(), guard="none", weights=EXACT)
+    error = (coarse - actions).abs().amax(0)
+    # float32's grid grows with the distance, and what is left of it in v and yaw weighs more the shorter the step
+    reach = max(1.0, float(trajectory[..., :2].abs().max()) / 64)
+    # (steps of a constant speed may all round alike: 0.0147 at T = 50 has been seen, within 45 m)
+    allowed = max(0.02, 3e-4 * horizon) * reach
+    slowest, grid = float(profile.min()), 1.2e-7 * max(1.0, float(trajectory[..., 2].abs().max()))
+    assert error[0] < allowed
+    assert error[1] < 2e-5 + float(actions[..., 1].abs().max()) * allowed * 0.1 / slowest + grid / (0.1 * slowest)
+
+
+@pytest.mark.parametrize("horizon", [4, 16, 64, 256])
+def test_float32_positions_cost_little_within_64_metres(horizon: int) -> None:
+    mean = min(6.0, 600 / horizon)
+    t = torch.arange(horizon + 1, dtype=torch.float64) * (6.4 / horizon) * 0.1
+    speeds = mean + mean / 3 * torch.sin(t + torch.linspace(0, 6, 50, dtype=torch.float64)[:, None])
+    kappa = 0.02 * torch.cos(t[:-1] + torch.linspace(0, 6, 50, dtype=torch.float64)[:, None])
+    actions = torch.stack([speeds.diff(dim=-1) / 0.1, kappa], -1)
+    trajectory = ROLLOUT(actions, speeds[:, 0]).float()
+    v0 = speeds[:, 0].float()
+    found = trajectory_to_actions(trajectory[..., :2], trajectory[..., 2], v0, guard="none", weights=EXACT)
+    error = (found - actions).abs().amax((0, 1))
+    assert error[0] < max(0.013, 2e-4 * horizon)
+    assert error[1] < 2e-5
+
+
+@settings(max_examples=30, deadline=None)
+@given(v=st.floats(0, 3), still=st.integers(0, 30), horizon=st.integers(8, 64))
+def test_at_standstill_acceleration_is_exact_and_curvature_finite(v: float, still: int, horizon: int) -> None:
+    profile = torch.cat([torch.linspace(v, 0, 8, dtype=torch.float64), torch.zeros(horizon - 7, dtype=torch.float64)])
+    profile = torch.cat([profile, torch.zeros(still, dtype=torch.float64)])
+    actions = torch.stack([profile.diff() / 0.1, torch.zeros(len(profile) - 1, dtype=torch.float64)], -1)
+    trajectory = ROLLOUT(actions, profile[0])
+    back = trajectory_to_actions(trajectory[..., :2], trajectory[..., 2], profile[0], guard="none", weights=EXACT)
+    assert (back - actions)[..., 0].abs().max() < 1e-6
+    assert bool(back.isfinite().all())
+
+
+@needs_60_clips
+@pytest.mark.parametrize(("guard", "worst"), [("none", 0.05), ("guard", 0.3), ("ridge", 0.2)])
+def test_real_trajectories_come_back(guard: str, worst: float) -> None:
+    labels = load_labels(LABELS_60)
+    v0 = labels.v0.unsqueeze(1).expand(60, 6)
+    actions = trajectory_to_actions(labels.teacher[..., :2], labels.teacher[..., 2], v0, guard=guard)
+    errors = (ROLLOUT(actions, v0) - labels.teacher)[..., :2].norm(dim=-1)
+    assert errors.mean() <= 0.0025
+    assert errors.max() <= worst
+
+
+@pytest.mark.parametrize(("heading_noise", "most", "p99"), [(0.02, 0.2, 0.04), (0.05, 0.6, 0.09)])
+def test_a_parked_car_has_little_curvature(heading_noise: float, most: float, p99: float) -> None:
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        waypoints = 0.02 * torch.randn(512, 64, 2, dtype=torch.float64, generator=generator)
+        yaw = heading_noise * torch.randn(512, 64, dtype=torch.float64, generator=generator)
+        found = {g: trajectory_to_actions(waypoints, yaw, torch.zeros(512), guard=g)[..., 1].abs() for g in GUARDS}
+        assert found["ridge"].max() <= most
+        assert found["ridge"].flatten().quantile(0.99) <= p99
+        assert found["guard"].max() == 0
+        assert found["none"].max() > 0.5
+
+
+def test_gradients_are_right_twice_and_flow_back_into_waypoints() -> None:
+    waypoints, yaw, v0, _ = tracks(2, 6)
+    inputs = tuple(t.clone().requires_grad_() for t in (waypoints, yaw, v0))
+    for guard in ("none", "ridge"):
+
+        def inverse(p: Tensor, y: Tensor, v: Tensor, guard: str = guard) -> Tensor:
+            return trajectory_to_actions(p, y, v, guard=guard)
+
+        assert torch.autograd.gradcheck(inverse, inputs)
+        assert torch.autograd.gradgradcheck(inverse, inputs)
+    wanted = torch.zeros(2, 6, 2, dtype=torch.float64)
+    loss = (trajectory_to_actions(*inputs) - wanted).square().mean()
+    (grad,) = torch.autograd.grad(loss, inputs[0])
+    closer = trajectory_to_actions(waypoints - 1e-4 * grad, yaw, v0)
+    assert (closer - wanted).square().mean() < loss
+
+
+def test_vmap_and_jacrev_see_the_same_function() -> None:
+    waypoints, yaw, v0, _ = tracks(3, 8)
+    whole = trajectory_to_actions(waypoints, yaw, v0)
+    assert torch.allclose(torch.vmap(trajectory_to_actions)(waypoints, yaw, v0), whole, atol=1e-12)
+    jacobian = torch.func.jacrev(lambda p: trajectory_to_actions(p, yaw[0], v0[0]))(waypoints[0])
+    expected = torch.autograd.functional.jacobian(lambda p: trajectory_to_actions(p, yaw[0], v0[0]), waypoints[0])
+    assert torch.allclose(jacobian, expected, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batch=st.lists(st.integers(0, 3), max_size=3), horizon=st.integers(4, 20), double=st.booleans())
+def test_any_batch_dimensions_and_both_precisions(batch: list[int], horizon: int, double: bool) -> None:
+    dtype = torch.float64 if double else torch.float32
+    waypoints = torch.zeros(*batch, horizon, 2, dtype=dtype)
+    actions = trajectory_to_actions(waypoints, waypoints[..., 0], torch.zeros(batch, dtype=dtype))
+    assert actions.shape == (*batch, horizon, 2)
+    assert actions.dtype == dtype
+    assert estimate_v0(waypoints, waypoints[..., 0]).shape == tuple(batch)
+
+
+def test_wrapped_headings_and_many_tracks_change_nothing() -> None:
+    t = torch.arange(1, 65, dtype=torch.float64) * 0.1
+    yaw = 0.9 * t
+    actions = torch.stack([torch.zeros(64), torch.full((64,), 0.18)], -1).double()
+    trajectory = ROLLOUT(actions, torch.tensor(5.0, dtype=torch.float64))
+    assert trajectory[-1, 2] > 3.2
+    yaw = trajectory[..., 2]
+    wrapped = torch.atan2(yaw.sin(), yaw.cos())
+    v0 = torch.tensor(5.0, dtype=torch.float64)
+    whole = trajectory_to_actions(trajectory[..., :2], yaw, v0)
+    assert torch.allclose(trajectory_to_actions(trajectory[..., :2], wrapped, v0), whole, atol=1e-12)
+    many = trajectory_to_actions(trajectory[..., :2].expand(4100, 64, 2), yaw.expand(4100, 64), v0.expand(4100))
+    assert torch.allclose(many, whole.expand(4100, 64, 2), atol=1e-12)
+
+
+def test_one_nan_in_a_thousand_tracks_is_named_at_once() -> None:
+    waypoints, yaw, v0, _ = tracks(1000)
+    waypoints[637, 5, 1] = torch.nan
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=r"waypoints holds a NaN or infinite value at index \(637, 5, 1\)"):
+        trajectory_to_actions(waypoints, yaw, v0)
+    assert time.monotonic() - started < 1
+    unchecked = trajectory_to_actions(waypoints, yaw, v0, check=False)
+    assert bool(unchecked[637].isnan().any())
+    assert bool(unchecked[:637].isfinite().all())
+    with pytest.raises(ValueError, match=r"history_yaw holds a NaN or infinite value at index \(3, 0\)"):
+        estimate_v0(torch.zeros(5, 16, 2), torch.full((5, 16), torch.inf).masked_fill(torch.arange(5)[:, None] < 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("waypoints", "yaw", "v0", "message"),
+    [
+        (
+            torch.zeros(64, 3),
+            torch.zeros(64),
+            torch.tensor(1.0),
+            r"waypoints must have shape \(\.\.\., T, 2\) with T >= 4",
+        ),
+        (torch.zeros(3, 2), torch.zeros(3), torch.tensor(1.0), "T >= 4"),
+        (torch.zeros(5, 64, 2), torch.zeros(5, 63), torch.zeros(5), r"yaw must have shape \(5, 64\) \(got \(5, 63\)\)"),
+        (torch.zeros(5, 64, 2), torch.zeros(5, 64), torch.zeros(4), r"v0 must have shape \(5,\) \(got \(4,\)\)"),
+        (torch.zeros(64, 2).long(), torch.zeros(64), torch.tensor(1.0), "waypoints must be a floating-point tensor"),
+    ],
+)
+def test_wrong_shapes_and_dtypes_are_named(waypoints: Tensor, yaw: Tensor, v0: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trajectory_to_actions(waypoints, yaw, v0)
+
+
+def test_other_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="guard must be one of none, guard, ridge"):
+        trajectory_to_actions(torch.zeros(64, 2), torch.zeros(64), torch.tensor(1.0), guard="on")
+    with pytest.raises(ValueError, match=r"history_waypoints must have shape \(\.\.\., H, 2\) with H >= 4"):
+        estimate_v0(torch.zeros(3, 2), torch.zeros(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_upcast_with_one_warning_that_names_the_grid(dtype: torch.dtype) -> None:
+    waypoints, yaw, v0, _ = tracks(2)
+    with pytest.warns(UserWarning, match=r"waypoints in torch\.\w+ lies on a grid of ") as caught:
+        actions = trajectory_to_actions(waypoints.to(dtype), yaw.to(dtype), v0.to(dtype))
+    assert len(caught) == 1
+    assert actions.dtype == torch.float32

@@ -1,0 +1,120 @@
+"""Scores per clip: equal to a slow second implementation, whatever the chunks, NaN where nothing is predicted."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from alpamayo_toy import UnicycleRollout
+from alpamayo_toy.metrics import scores
+from alpamayo_toy.metrics.scores import Scores, of_errors, quality, score
+
+DT = 0.1
+
+
+def drives(*shape: int, seed: int = 0) -> Tensor:
+    """Trajectories (*shape, 64, 4) of a gentle driver, in float64, all from 8 m/s."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(*shape, 1, 2, generator=generator, dtype=torch.float64)
+    actions = (noise * torch.tensor([0.8, 0.02])).expand(*shape, 64, 2)
+    return UnicycleRollout(DT, "trapezoid")(actions, torch.full(shape, 8.0, dtype=torch.float64))
+
+
+def speeds(n: int) -> Tensor:
+    return torch.full((n,), 8.0, dtype=torch.float64)
+
+
+def test_one_trajectory_by_a_plain_loop() -> None:
+    mine, theirs = drives(3, 1), drives(3, 5, seed=1)
+    found = score(mine, theirs, speeds(3), DT)
+    for clip in range(3):
+        steps = [
+            [math.dist(mine[clip, 0, t, :2].tolist(), theirs[clip, m, t, :2].tolist()) for t in range(64)]
+            for m in range(5)
+        ]
+        turned = [
+            [abs(math.remainder(float(mine[clip, 0, t, 2] - theirs[clip, m, t, 2]), math.tau)) for t in range(64)]
+            for m in range(5)
+        ]
+        expected = {
+            "ade": sum(sum(row) / 64 for row in steps) / 5,
+            "fde": sum(row[-1] for row in steps) / 5,
+            "fde_3.0": sum(row[29] for row in steps) / 5,
+            "miss": sum(row[-1] > 2 for row in steps) / 5,
+            "heading_error": sum(map(sum, turned)) / (5 * 64),
+            "speed_error": float((mine[clip] - theirs[clip])[..., 3].abs().mean()),
+        }
+        for name, value in expected.items():
+            assert float(found.per_clip[name][clip]) == pytest.approx(value, abs=1e-12), name
+    assert float(found.per_step.mean()) == pytest.approx(float(found.per_clip["ade"].mean()), abs=1e-12)
+
+
+def test_several_trajectories_by_a_plain_loop() -> None:
+    mine, theirs = drives(2, 6), drives(2, 3, seed=1)
+    found = score(mine, theirs, speeds(2), DT).per_clip
+    for clip in range(2):
+        means = torch.tensor(
+            [[[(a - b)[:n, :2].norm(dim=-1).mean() for a in mine[clip]] for b in theirs[clip]] for n in (64, 30)]
+        )
+        whole, early = means
+        assert float(found["min_ade"][clip]) == pytest.approx(float(whole.amin(1).mean()), abs=1e-6)
+        assert float(found["min_ade_horizon_3.0"][clip]) == pytest.approx(float(early.amin(1).mean()), abs=1e-6)
+        chosen = [early[m, whole[m].argmin()] for m in range(3)]
+        assert float(found["min_ade_3.0"][clip]) == pytest.approx(float(sum(chosen)) / 3, abs=1e-6)
+    assert bool((found["min_ade_horizon_3.0"] <= found["min_ade_3.0"] + 1e-12).all())
+    assert {"energy_score", "spread"} <= set(found)
+    assert "energy_score" not in score(mine, theirs[:, :1], speeds(2), DT).per_clip
+
+
+def same(one: Scores, other: Scores) -> None:
+    assert list(one.per_clip) == list(other.per_clip)
+    for name, values in one.per_clip.items():
+        assert torch.allclose(values, other.per_clip[name], rtol=0, atol=1e-12, equal_nan=True), name
+    assert torch.allclose(one.per_step, other.per_step, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 9), st.sampled_from([1, 4]))
+def test_chunks_do_not_matter(chunk: int, samples: int) -> None:
+    mine, theirs = drives(7, samples), drives(7, 2, seed=1)
+    whole = score(mine, theirs, speeds(7), DT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "AT_ONCE", chunk * 500)
+        same(score(mine, theirs, speeds(7), DT), whole)
+
+
+def test_the_order_of_samples_and_truths_does_not_matter() -> None:
+    mine, theirs = drives(3, 6), drives(3, 4, seed=1)
+    same(score(mine.flip(1), theirs.flip(1), speeds(3), DT), score(mine, theirs, speeds(3), DT))
+
+
+def test_a_clip_without_prediction_counts_nowhere() -> None:
+    mine, theirs = drives(4, 1), drives(4, 1, seed=1)
+    gap = mine.clone()
+    gap[2, 0, 5, 0] = math.nan
+    found, rest = score(gap, theirs, speeds(4), DT), torch.tensor([0, 1, 3])
+    assert all(bool(values[2].isnan()) for values in found.per_clip.values())
+    kept = score(mine[rest], theirs[rest], speeds(3), DT)
+    same(Scores({name: values[rest] for name, values in found.per_clip.items()}, found.per_step), kept)
+
+
+def test_errors_alone() -> None:
+    found = of_errors(torch.arange(1.0, 65.0).expand(2, 64), DT)
+    assert found.per_clip["ade"].tolist() == [32.5, 32.5]
+    assert (found.per_clip["fde_1.0"][0], found.per_clip["fde"][0]) == (10, 64)
+
+
+def test_quality_tells_a_wild_driver_from_a_calm_one() -> None:
+    actions = torch.zeros(2, 64, 2, dtype=torch.float64)
+    actions[1, :, 1] = 0.12  # at 10 m/s: 12 m/s^2 sideways
+    v0 = torch.full((2,), 10.0, dtype=torch.float64)
+    driven = UnicycleRollout(DT, "euler")(actions, v0)
+    found = quality(driven, v0, DT, actions, "euler")
+    assert found["comfort_actions"]["max_abs_lateral_acceleration"] == 0.5
+    assert found["comfort_positions"]["max_abs_lateral_acceleration"] == 0.5
+    assert found["feasible"] == {"within_bounds": 1.0, "speed_non_negative": 1.0, "no_teleport": 1.0}
+    assert quality(driven, v0, DT, actions * 10, "trapezoid")["feasible"] == {"within_bounds": 0.5, "no_teleport": 1.0}
+    assert set(quality(driven, v0, DT)) == {"comfort_positions"}

@@ -1,0 +1,241 @@
+"""Labels made by running a teacher: the synthetic one, a stand-in for NVIDIA's model, and what a killed run leaves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from places import Command
+from written import driven, past
+
+from alpamayo_toy import load_labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.teachers import alpamayo as alpamayo_model
+from alpamayo_toy.teachers import generate
+from alpamayo_toy.teachers.alpamayo import AlpamayoModel
+from alpamayo_toy.teachers.generate import by_model, listed, synthetic
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+
+CLIPS = [(f"clip-{i}", 5_100_000 + i) for i in range(4)]
+
+
+class Recorded:
+    """A model of the documented interface that gives recorded answers, and counts how often it is asked."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.asked: list[str] = []
+        self.fails_at = fails_at
+
+    def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+        if self.fails_at == len(self.asked):
+            raise KeyboardInterrupt
+        self.asked.append(clip_id)
+        xyz, rotation, v0 = driven()
+        history, turned = past(v0)
+        i = t0_us - CLIPS[0][1]
+        return {
+            "pred_xyz": torch.tensor(xyz[i])[None, None, :samples],
+            "pred_rot": torch.tensor(rotation[i])[None, None, :samples],
+            "cot": [[f"text {i}"]],
+            "ego_history_xyz": torch.tensor(history[i])[None, None],
+            "ego_history_rot": torch.tensor(turned[i])[None, None],
+            "ego_future_xyz": torch.tensor(xyz[i, 0])[None, None],
+            "ego_future_rot": torch.tensor(rotation[i, 0])[None, None],
+        }
+
+
+def test_a_models_answers_become_a_set(tmp_path: Path) -> None:
+    model = Recorded()
+    made = by_model(model, "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+    labels = load_labels(tmp_path / "set")
+    assert made is not None
+    assert len(made) == 4
+    assert list(labels.clip_id) == [name for name, _ in CLIPS]
+    assert labels.t0_us.tolist() == [t0 for _, t0 in CLIPS]
+    assert labels.teacher.shape == (4, 2, 64, 4)
+    assert np.abs(labels.teacher[..., :2].numpy() - driven()[0][:, :2, :, :2]).max() < 1e-5
+    assert labels.ground_truth is not None
+    assert labels.history is not None
+    assert labels.text is not None
+    assert list(labels.text) == ["text 0", "text 1", "text 2", "text 3"]
+    (source,) = made.facts["sources"]
+    assert {**source, "list": ""} == {"name": "Recorded", "seed": 0, "samples": 2, "list": "", "clips": 4, "kept": 4}
+
+
+def test_what_a_stopped_run_has_asked_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "MODEL_CLIPS", 1)
+    with pytest.raises(KeyboardInterrupt):
+        by_model(Recorded(fails_at=3), "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+    model = Recorded()
+    by_model(model, "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+    assert model.asked == ["clip-3"]
+    by_model(Recorded(), "Recorded", CLIPS, 2, 0, tmp_path / "whole", (1, 1))
+    files = [sorted(p.relative_to(f) for p in f.rglob("*")) for f in (tmp_path / "set", tmp_path / "whole")]
+    assert files[0] == files[1]
+    assert (tmp_path / "set" / "labels.json").read_bytes() == (tmp_path / "whole" / "labels.json").read_bytes()
+
+
+class Failing(Recorded):
+    """Answers NaN for one clip and raises at another."""
+
+    def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+        answer = super().predict(clip_id, t0_us, samples, seed)
+        if clip_id == "clip-1":
+            answer["pred_xyz"][..., 5, 0] = torch.nan
+        if clip_id == "clip-2":
+            raise RuntimeError("CUDA out of memory")
+        return answer
+
+
+def test_a_clip_that_the_model_fails_at_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):  # the second run finds everything there
+        made = by_model(Failing(), "Failing", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+        assert made is not None
+        assert made.facts["dropped"] == {"unreadable": 2}
+        assert [(source["clips"], source["kept"]) for source in made.facts["sources"]] == [(4, 2)]
+    said = capsys.readouterr().err
+    assert "left out: Failing: teacher of clip clip-1 holds NaN" in said
+    assert "left out: Failing: clip clip-2 at t0 5100002 us: RuntimeError: CUDA out of memory" in said
+    assert list(load_labels(tmp_path / "set").clip_id) == ["clip-0", "clip-3"]
+    monkeypatch.setattr(generate, "MODEL_CLIPS", 1)
+    with pytest.raises(UserError, match="CUDA out of memory"):
+        by_model(Failing(), "Failing", CLIPS[2:3], 2, 0, tmp_path / "none", (1, 1))
+    assert len(by_model(Failing(), "Failing", CLIPS[2:], 2, 0, tmp_path / "none", (1, 1)) or []) == 1
+    with pytest.raises(UserError, match="is a set of other clips"):
+        by_model(Recorded(), "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+
+
+def test_a_model_without_a_recording_is_one_line(tmp_path: Path) -> None:
+    class Bare(Recorded):
+        def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+            return {"pred_xyz": super().predict(clip_id, t0_us, samples, seed)["pred_xyz"]}
+
+    with pytest.raises(UserError, match="its answers hold no ego_history_xyz"):
+        by_model(Bare(), "Bare", CLIPS, 2, 0, tmp_path / "set", (1, 1))
+
+
+def test_shares_of_a_model_are_its_clips(tmp_path: Path) -> None:
+    for i in (1, 2):
+        by_model(Recorded(), "Recorded", CLIPS, 1, 0, tmp_path / str(i), (i, 2))
+    assert list(load_labels(tmp_path / "1").clip_id) == ["clip-0", "clip-2"]
+    assert list(load_labels(tmp_path / "2").clip_id) == ["clip-1", "clip-3"]
+
+
+class FakePackage:
+    """Stands in the place of alpamayo_r1: helper, loader and model with the names of the released package."""
+
+    class Model:
+        tokenizer = "tokenizer"
+
+        @classmethod
+        def from_pretrained(cls, weights: str, dtype: torch.dtype) -> "FakePackage.Model":
+            assert (weights, dtype) == ("nvidia/Alpamayo-R1-10B", torch.bfloat16)
+            return cls()
+
+        def to(self, device: str) -> "FakePackage.Model":
+            assert device == "cuda"
+            return self
+
+        def sample_trajectories_from_data_with_vlm_rollout(self, data: dict[str, Any], **options: Any) -> Any:
+            assert options["num_traj_samples"] == 2
+            assert set(data) == {"tokenized_data", "ego_history_xyz", "ego_history_rot"}
+            answer = Recorded().predict("", CLIPS[1][1], 2, 0)
+            return answer["pred_xyz"], answer["pred_rot"], {"cot": np.array([[["text 1"]]])}
+
+    AlpamayoR1 = Model
+
+    class Processor:
+        def apply_chat_template(self, messages: Any, **options: Any) -> str:
+            assert options["return_tensors"] == "pt"
+            return "tokens"
+
+    @staticmethod
+    def get_processor(tokenizer: str) -> "FakePackage.Processor":
+        return FakePackage.Processor()
+
+    @staticmethod
+    def create_message(frames: torch.Tensor) -> str:
+        assert frames.shape == (16, 3, 2, 2)
+        return "messages"
+
+    @staticmethod
+    def to_device(data: Any, device: str) -> Any:
+        return data
+
+    @staticmethod
+    def load_physical_aiavdataset(clip_id: str, t0_us: int) -> dict[str, Any]:
+        answer = Recorded().predict(clip_id, t0_us, 1, 0)
+        return {**answer, "image_frames": torch.zeros(4, 4, 3, 2, 2), "camera_indices": torch.arange(4)}
+
+
+def test_the_adapter_speaks_the_packages_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alpamayo_model, "import_module", lambda name: FakePackage)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+    monkeypatch.setattr(torch, "autocast", lambda *_: torch.no_grad())
+    made = by_model(AlpamayoModel("nvidia/Alpamayo-R1-10B"), "R1", CLIPS[1:2], 2, 0, tmp_path / "set", (1, 1))
+    assert made.facts["clips"] == 1
+    assert list(load_labels(tmp_path / "set").text or []) == ["text 1"]
+
+
+def test_a_missing_package_or_list_is_one_line(tmp_path: Path, command: Command) -> None:
+    with pytest.raises(UserError, match=r"must hold one of Alpamayo-1\.5, Alpamayo-R1"):
+        AlpamayoModel("gpt")
+    (tmp_path / "clips.txt").write_text("# my clips\nabc 5100000\n\ndef\n")
+    assert listed(tmp_path / "clips.txt") == [("abc", 5_100_000), ("def", 5_100_000)]
+    (tmp_path / "bad.txt").write_text("abc noon\n")
+    with pytest.raises(UserError, match="line 1: must be"):
+        listed(tmp_path / "bad.txt")
+    result = command("labels", "generate", "out", "--teacher", "alpamayo", "--clip-list", "clips.txt")
+    assert result.returncode == 2
+    assert "needs NVIDIA's package alpamayo_r1" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "needs --clip-list" in command("labels", "generate", "out", "--teacher", "alpamayo").stderr
+    assert "MINE" in command("labels", "generate", "out", "--scenario", "MINE").stderr
+
+
+def test_synthetic_labels_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "SHARD_BYTES", 100 * 64 * 16)
+    monkeypatch.setattr(generate, "SYNTHETIC_TRAJECTORIES", 60)
+    synthetic("LEFT", 350, 1, 0, tmp_path / "whole", (1, 1))
+    made, labels = SyntheticTeacher.labels, 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal labels
+        labels += 1
+        if labels == 4:
+            raise KeyboardInterrupt
+        return made(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SyntheticTeacher, "labels", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            synthetic("LEFT", 350, 1, 0, tmp_path / "cut", (1, 1))
+    assert not (tmp_path / "cut" / "labels.json").exists()
+    synthetic("LEFT", 350, 1, 0, tmp_path / "cut", (1, 1))
+    trees = [
+        {str(p.relative_to(tmp_path / n)): p.read_bytes() for p in sorted((tmp_path / n).rglob("*")) if p.is_file()}
+        for n in ("cut", "whole")
+    ]
+    assert trees[0] == trees[1]
+    labels_of_all = load_labels(tmp_path / "whole")
+    assert len(set(labels_of_all.clip_id)) == 350
+    assert len(set(labels_of_all.v0.tolist())) > 300
+
+
+def test_clips_without_history_are_not_lost_when_a_run_is_repeated(tmp_path: Path) -> None:
+    class Patchy(Recorded):
+        def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
+            answer = super().predict(clip_id, t0_us, samples, seed)
+            if t0_us % 2:
+                answer["ego_history_xyz"] *= 0
+                answer["ego_history_rot"] *= 0
+            return answer
+
+    assert len(by_model(Patchy(), "Patchy", CLIPS, 1, 0, tmp_path / "set", (1, 1))) == 4
+    again = Patchy()
+    assert len(by_model(again, "Patchy", CLIPS, 1, 0, tmp_path / "set", (1, 1))) == 4
+    assert again.asked == []

@@ -1,0 +1,246 @@
+"""fit(): it learns, it resumes to the bit after any end, it stops where the loss does, and its curves read back."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from composed import train_config
+from places import ROOT, Command
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from alpamayo_toy import load_student
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.config import LossConfig
+from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
+from alpamayo_toy.training.loop import fit, schedule
+
+SMALL = ("trainer=smoke", "teacher.scenes=256", "teacher.val_scenes=16", "student.width=32", "student.embedding=16")
+
+
+def small(*overrides: str) -> TrainConfig:
+    return train_config(*SMALL, "trainer.pictures=0", *overrides)
+
+
+def weights(run: Path, name: str = "last") -> dict[str, Any]:
+    content = torch.load(run / "checkpoints" / f"{name}.pt", weights_only=True)
+    return {"averaged": content["weights"], **content["training"]["student"]}
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    mine, theirs = weights(a), weights(b)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        pairs = value.items() if isinstance(value, dict) else [(name, value)]
+        for key, tensor in pairs:
+            other = theirs[name][key] if isinstance(value, dict) else theirs[name]
+            assert torch.equal(tensor, other), key
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 400 steps that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    fit(small("trainer.steps=400", "trainer.pictures=1"), folder)
+    return folder
+
+
+def test_a_short_run_already_beats_constant_velocity(finished: Path) -> None:
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["student"]["ade"] < 0.5 * metrics["baselines"]["constant_velocity"]["ade"]
+    assert metrics["ade_over_floor"] < 2
+    assert metrics["checks"] == {"finite": True, "speed_non_negative": True, "no_teleport": True}
+
+
+def test_the_run_folder_holds_what_the_readme_says(finished: Path) -> None:
+    names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    events = {name for name in names if name.startswith("events.")}
+    assert len(events) == 1
+    assert names - events == {
+        "checkpoints/best.pt",
+        "checkpoints/last.pt",
+        "clips.csv",
+        "config.json",
+        "figures/birds_eye.png",
+        "figures/profiles.png",
+        "metrics.json",
+        "run.json",
+    }
+    assert from_dict(json.loads((finished / "config.json").read_text())) == small(
+        "trainer.steps=400", "trainer.pictures=1"
+    )
+
+
+def test_tensorboard_reads_the_curves_pictures_and_hparams_back(finished: Path) -> None:
+    events = EventAccumulator(str(finished)).Reload()
+    tags = events.Tags()
+    expected = {"loss/position", "loss/action", "loss/total", "train/learning_rate", "train/gradient_norm"}
+    expected |= {"train/steps_per_second", "val/ade", "val/fde", "val/ade_over_floor", "val/excess_over_floor"}
+    assert expected <= set(tags["scalars"])
+    assert tags["images"] == ["birds_eye", "profiles"]
+    assert tags["histograms"] == ["actions/a", "actions/kappa"]
+    assert "config/text_summary" in tags["tensors"]
+    assert set(events.summary_metadata) >= {"_hparams_/experiment", "_hparams_/session_start_info"}
+    losses = [point.value for point in events.Scalars("loss/position")]
+    assert len(losses) == 80
+    assert losses[-1] < 0.5 * losses[0]
+    assert events.Images("birds_eye")[-1].encoded_image_string == (finished / "figures" / "birds_eye.png").read_bytes()
+
+
+def test_the_same_config_gives_the_same_bits(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fit(small("trainer.steps=30"), tmp_path / name)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    texts = [(tmp_path / name / "metrics.json").read_text() for name in ("a", "b")]
+    assert texts[0] == texts[1]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
+    """Until the first checkpoint is there, and a random moment longer."""
+    deadline = time.monotonic() + 60
+    while not (run / "checkpoints" / "last.pt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(random.Random(os.getpid()).uniform(0, 0.5))
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tmp_path: Path, command: Command) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path, *SMALL, "trainer.pictures=1", "trainer.steps=400", f"hydra.run.dir={run}")
+    wait_for(run, process)
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    stopped_at = checkpoint.load(run, "last")["step"]
+    assert 0 < stopped_at < 400
+    if kind == signal.SIGKILL:
+        assert process.returncode == -kind
+    else:
+        assert process.returncode == 128 + kind
+        assert f"stopped at step {stopped_at} of 400" in errors
+        assert "Traceback" not in errors
+        assert not (run / "metrics.json").exists()
+
+    refused = command("train", f"trainer.resume={run}", "optimizer.lr=1e-2")
+    assert refused.returncode == 1
+    assert "optimizer.lr cannot change when a run is continued" in refused.stderr
+    continued = command("train", f"trainer.resume={run}")
+    assert continued.returncode == 0, continued.stderr
+    assert_same_weights(run, finished)
+    assert (run / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+    assert not list(run.rglob("*.partial"))
+
+    curves = [EventAccumulator(str(folder)).Reload() for folder in (run, finished)]
+    for tag in ("loss/position", "val/ade"):
+        steps, expected = ([point.step for point in curve.Scalars(tag)] for curve in curves)
+        assert steps == sorted(set(steps))
+        assert set(steps) <= set(expected) | {stopped_at}
+
+
+def test_steps_may_grow_when_a_run_is_continued(tmp_path: Path) -> None:
+    fit(small("trainer.steps=20"), tmp_path)
+    config = small("trainer.steps=30", f"trainer.resume={tmp_path}")
+    fit(config, tmp_path)
+    assert checkpoint.load(tmp_path, "last")["step"] == 30
+
+
+def test_a_loss_that_is_not_finite_names_step_term_and_checkpoint(tmp_path: Path) -> None:
+    config = replace(small("trainer.steps=60"), loss=LossConfig(position=1e30, action=0))
+    config.optimizer.lr = 1e38
+    config.optimizer.clip_norm = 1e38
+    with pytest.raises(UserError, match=r"(loss/position|train/gradient_norm) is (nan|inf) at step \d+; ") as caught:
+        fit(config, tmp_path)
+    saved = tmp_path / "checkpoints" / "last.pt"
+    assert (str(saved) in str(caught.value)) == saved.exists()
+    if saved.exists():
+        assert all(bool(w.isfinite().all()) for w in checkpoint.load(tmp_path, "last")["weights"].values())
+
+
+def test_bf16_autocast_trains_and_rolls_out_in_float32(tmp_path: Path) -> None:
+    metrics = fit(small("trainer.steps=40", "trainer.bf16=true"), tmp_path)
+    assert metrics["checks"]["finite"]
+
+
+def test_history_is_an_input_and_may_be_missing() -> None:
+    from composed import scenario_config
+
+    from alpamayo_toy.students.student import build_student
+    from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+
+    labels = SyntheticTeacher(scenario_config("LEFT")).labels(8, 2, 0)
+    t = torch.arange(-15, 1) * 0.1
+    v0 = labels.v0[:, None]
+    zeros = torch.zeros(8, 16)
+    history = torch.stack([v0 * t, zeros, zeros, v0 + 0.1 * t * torch.arange(8)[:, None]], -1)
+    with_history = replace(labels, history=history)
+    student = build_student(small().student, with_history, with_history.scene(), "euler", 0)
+    torch.nn.init.normal_(student.head[-1].weight)
+    shown = student.act(with_history.scene())
+    hidden = student.act(labels.scene())
+    assert shown.shape == hidden.shape == (8, 1, 64, 2)
+    assert not torch.allclose(shown, hidden)
+
+
+def test_schedule_warms_up_and_ends_at_zero() -> None:
+    rates = [schedule(step, 1000, 100) for step in range(1001)]
+    assert rates[0] == pytest.approx(1 / 101)
+    assert rates[:100] == sorted(rates[:100])
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+    assert rates[1000] == pytest.approx(0)
+
+
+def test_a_checkpoint_of_another_shape_is_named(finished: Path, tmp_path: Path) -> None:
+    content = checkpoint.load(finished)
+    content["config"]["student"]["width"] = 64
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other\.pt: the weights do not fit .* size mismatch for head"):
+        load_student(tmp_path / "other.pt")
+
+
+def test_a_broken_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
+    whole = (finished / "checkpoints" / "best.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut\.pt cannot be read, perhaps it was cut off"):
+        load_student(tmp_path / "cut.pt")
+    torch.save({"weights": Path("x")}, tmp_path / "code.pt")
+    with pytest.raises(UserError, match=r"code\.pt is no checkpoint: it holds something other than tensors"):
+        load_student(tmp_path / "code.pt")
+    torch.save({"a": 1}, tmp_path / "bare.pt")
+    with pytest.raises(UserError, match=r"bare\.pt is no checkpoint of format 1"):
+        load_student(tmp_path / "bare.pt")
+    with pytest.raises(UserError, match=r"there is no .*nowhere\.pt"):
+        load_student(tmp_path / "nowhere.pt")
+    with pytest.raises(UserError, match=r"is no run's folder"):
+        load_student(tmp_path)
+
+
+def test_a_loaded_student_predicts_for_a_scene_of_ones_own(finished: Path) -> None:
+    student, config = load_student(finished)
+    assert config.scenario.name == "LEFT"
+    actions, trajectory = student.predict("LEFT", v0=6.0, turn_angle_deg=90.0)
+    assert actions.shape == (64, 2)
+    assert trajectory.shape == (64, 4)
+    assert torch.allclose(student.rollout(actions, torch.tensor(6.0)), trajectory)
+    assert not torch.equal(student.predict(None, v0=6.0)[0], actions)
+    with pytest.raises(ValueError, match="this student knows no colour; its context: final_speed_mps"):
+        student.predict("LEFT", v0=6.0, colour=1.0)
+
+
+def test_config_survives_the_checkpoint() -> None:
+    for config in (small(), train_config("scenario=ALL"), train_config("teacher=file", "teacher.path=x.json")):
+        assert from_dict(json.loads(json.dumps(to_dict(config)))) == config

@@ -1,0 +1,100 @@
+"""Pictures: equal axes, metres, and written for awkward scenes as well. What they look like a person has to judge."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from alpamayo_toy import UnicycleRollout
+from alpamayo_toy.views import figures
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is written."""
+    kept: list[Figure] = []
+    write = figures._write
+
+    def keep(path: Path, figure: Figure) -> None:
+        kept.append(figure)
+        write(path, figure)
+
+    monkeypatch.setattr(figures, "_write", keep)
+    return kept
+
+
+def test_the_view_from_above_has_equal_axes_in_metres(tmp_path: Path, drawn: list[Figure]) -> None:
+    actions = torch.zeros(5, 3, 64, 2)
+    actions[..., 1] = torch.linspace(-0.05, 0.05, 5)[:, None, None]
+    teacher = UnicycleRollout()(actions, torch.full((5, 3), 6.0))
+    path = tmp_path / "birds_eye.png"
+    figures.birds_eye(path, [f"scene {i}" for i in range(5)], teacher, teacher[:, 0], teacher[:, 0, :, :2])
+    assert path.read_bytes().startswith(b"\x89PNG")
+    (figure,) = drawn
+    assert len(figure.axes) == 5
+    for axis in figure.axes:
+        assert axis.get_aspect() == 1.0
+    assert "m]" in figure.axes[0].get_ylabel()
+    assert {t.get_text() for t in figure.legends[0].get_texts()} == {"teacher's samples", "their median", "student"}
+
+
+def test_a_parked_car_is_not_magnified(tmp_path: Path, drawn: list[Figure]) -> None:
+    parked = torch.zeros(1, 2, 64, 4)
+    parked[..., :2] = 1e-4 * torch.randn(1, 2, 64, 2)
+    figures.birds_eye(tmp_path / "parked.png", ["parked"], parked, None)
+    low, high = drawn[0].axes[0].get_xlim()
+    assert high - low >= 8
+
+
+def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, drawn: list[Figure]) -> None:
+    actions = torch.zeros(2, 1, 64, 2)
+    actions[..., 0], actions[..., 1] = 0.5, 0.03
+    v0 = torch.tensor([3.0, 5.0])
+    teacher = UnicycleRollout()(actions, v0[:, None])
+    figures.profiles(tmp_path / "profiles.png", ["a", "b"], teacher, v0, teacher[:, 0], 0.1, "euler")
+    rows = [drawn[0].axes[2 * row].lines[0].get_ydata() for row in range(4)]
+    assert rows[0] == pytest.approx([0.5] * 64, abs=1e-4)
+    assert rows[1] == pytest.approx([0.03] * 64, abs=1e-4)
+    assert rows[2][0] == 3.0
+    assert rows[3] == pytest.approx([0.0] * 63, abs=1e-3)
+
+
+def test_jerk_is_the_slope_of_the_acceleration_where_two_steps_meet(tmp_path: Path, drawn: list[Figure]) -> None:
+    actions = torch.zeros(1, 1, 64, 2)
+    actions[..., 0] = 0.02 * torch.arange(64)
+    v0 = torch.tensor([3.0])
+    teacher = UnicycleRollout(integrator="trapezoid")(actions, v0[:, None])
+    figures.profiles(
+        tmp_path / "p.png", ["$x_{"], teacher, v0, None, 0.1, "trapezoid", ground_truth=teacher[:, 0] * 1.0
+    )
+    axes = drawn[0].axes
+    assert [axis.get_ylabel() for axis in axes] == ["a [m/s²]", "curvature [1/m]", "v [m/s]", "jerk [m/s³]"]
+    assert axes[-1].get_xlabel() == "time [s]"
+    assert axes[3].lines[0].get_xdata() == pytest.approx([0.1 * i for i in range(1, 64)])
+    assert axes[3].lines[0].get_ydata() == pytest.approx([0.2] * 63, abs=5e-3)
+    assert {t.get_text() for t in drawn[0].legends[0].get_texts()} == {"teacher's samples", "ground truth"}
+
+
+def test_the_student_stands_out_among_ten_lines_over_the_horizon(tmp_path: Path, drawn: list[Figure]) -> None:
+    seconds = [0.1 * (i + 1) for i in range(64)]
+    names = ["student", "floor", *(f"baseline_{i}" for i in range(8))]
+    lines = {name: [(i + 1) * t for t in seconds] for i, name in enumerate(names)}
+    truth = {name: lines[name] for name in ("baseline_7", "student")} | {"exact_at_first": [0.0, *seconds[1:]]}
+    figures.over_horizon(tmp_path / "horizon.png", seconds, {"teacher": lines, "ground_truth": truth})
+    (figure,) = drawn
+    left, right = figure.axes
+    assert [axis.get_title() for axis in figure.axes] == ["against teacher", "against ground truth"]
+    assert left.get_ylabel() == "mean distance [m]"
+    assert {axis.get_xlabel() for axis in figure.axes} == {"time [s]"}
+    by_name = dict(zip(names, left.lines, strict=True))
+    widths = {name: line.get_linewidth() for name, line in by_name.items()}
+    assert all(widths["student"] > 1.5 * width for name, width in widths.items() if name != "student")
+    assert by_name["floor"].get_linestyle() == "--"
+    looks = [(line.get_color(), line.get_linestyle()) for line in left.lines]
+    assert len(set(looks)) == 10
+    assert (right.lines[0].get_color(), right.lines[0].get_linestyle()) == looks[-1]
+    assert by_name["baseline_0"].get_ydata() == pytest.approx(lines["baseline_0"])
+    assert left.get_ylim()[1] > 64
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [name.replace("_", " ") for name in [*names, "exact_at_first"]]
