@@ -15,7 +15,9 @@ from alpamayo_toy.files import replacing
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 1 is the same but that some of its students take a history's absolute speeds: those are refused."""
 
 
 def save(path: Path, config: TrainConfig, step: int, student: Student, training: dict[str, Any] | None = None) -> None:
@@ -45,16 +47,32 @@ def load(path: str | Path, name: str = "best") -> dict[str, Any]:
         raise UserError(f"{file} is no checkpoint: it holds something other than tensors and plain numbers") from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read, perhaps it was cut off: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        got = content.get("format") if isinstance(content, dict) else None
-        raise UserError(f"{file} is no checkpoint of format {FORMAT} (got {got!r})")
-    return content
+    got = content.get("format") if isinstance(content, dict) else None
+    if got not in READABLE or not {"config", "step", "shape", "weights"} <= set(content):
+        raise UserError(f"{file} is no checkpoint of format {' or '.join(map(str, READABLE))} (got {got!r})")
+    if got == 1 and _takes_absolute_speeds(content):
+        raise UserError(
+            f"{file} has format 1 and a student that takes the absolute speeds of its history, which are relative to"
+            f" t0 since format {FORMAT}: train it again"
+        )
+    checked: dict[str, Any] = content
+    return checked
+
+
+def _takes_absolute_speeds(content: dict[str, Any]) -> bool:
+    """Whether the speed at t0 stands in a student's history input, where its difference to itself, 0, should."""
+    steps = content["shape"]["history_steps"]
+    sees = steps > 0 and "history" in content["config"]["student"]["inputs"]
+    return bool(sees and content["weights"]["encoder.history_mean"][steps - 1] != 0)
 
 
 def load_student(path: str | Path) -> tuple[Student, TrainConfig]:
     """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file."""
     content = load(path)
-    config = from_dict(content["config"])
+    try:
+        config = from_dict(content["config"])
+    except UserError as error:
+        raise UserError(f"{path}: its config is not of this version: {error}") from None
     student = Student(config.student, **{**content["shape"], "context_names": tuple(content["shape"]["context_names"])})
     try:
         student.load_state_dict(content["weights"])

@@ -10,7 +10,7 @@ INPUTS = ("scenario", "v0", "history", "context")
 
 @dataclass
 class StudentConfig:
-    """A multilayer perceptron from the scene to actions."""
+    """A multilayer perceptron from the scene to actions. Options of another student extend this class."""
 
     embedding: int = 128  # width of the scenario embedding, what the encoder hands to the head
     width: int = 256  # of the hidden layers

@@ -1,7 +1,6 @@
 """Student: an encoder of the scene, a head that predicts bounded actions, and the rollout as a layer behind it."""
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,13 +12,14 @@ from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import DT, UNKNOWN_SCENARIO, Labels, Scene
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
+from alpamayo_toy.students.heads.mlp import mlp_head
 
 
 class Student(nn.Module):
     """scene -> actions (B, 1, T, 2) and the trajectory (B, 1, T, 4) that they roll out to.
 
     actions = squash(raw), raw curvature scaled by min(4, 100 / (v0^2 + 25)): the same sideways shift needs less
-    curvature at speed. The output layer starts at zero, that is, at the training labels' mean action.
+    curvature at speed. A head starts at zero, that is, at the training labels' mean action.
     """
 
     def __init__(
@@ -36,12 +36,7 @@ class Student(nn.Module):
         self.context_names = context_names
         self.history_steps = history_steps
         self.encoder = SceneEncoder(config, history_steps, len(context_names))
-        widths = [config.embedding] + [config.width] * config.layers
-        hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
-        output = nn.Linear(widths[-1], horizon * 2)
-        nn.init.zeros_(output.weight)
-        nn.init.zeros_(output.bias)
-        self.head = nn.Sequential(*hidden, output)
+        self.head = build_head(config, horizon)
         self.action_space = ActionSpace()
         self.rollout = UnicycleRollout(dt, integrator)
 
@@ -94,6 +89,13 @@ class Student(nn.Module):
         )
         actions, trajectory = self(scene)
         return actions[0, 0], trajectory[0, 0]
+
+
+def build_head(config: StudentConfig, horizon: int) -> nn.Module:
+    """The head of a config's type, (B, embedding) -> raw actions (B, 2 T). One of your own is a case above the last."""
+    match config:
+        case StudentConfig():
+            return mlp_head(config, horizon)
 
 
 def build_student(config: StudentConfig, labels: Labels, scene: Scene, integrator: str, seed: int) -> Student:

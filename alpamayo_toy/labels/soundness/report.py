@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpamayo_toy.evaluation.baselines import baselines
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.manoeuvres import STANDSTILL, WAYMO, Scenario, waymo_bucket
 from alpamayo_toy.kinematics.recovery import label_actions
@@ -37,11 +36,19 @@ WITH = ("ground_truth", "history", "text")
 SUMMARISED = ("v0", "speed", "acceleration", "curvature_moving", "jerk")
 
 
-def report(labels: Labels, folder: Path, name: str, total: int | None = None, seed: int = 0) -> dict[str, Any]:
+def report(
+    labels: Labels,
+    baselines: dict[str, Tensor | str],
+    folder: Path,
+    name: str,
+    total: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Write folder/report.json and folder/report.html of the label file called name, and return what the former says.
 
-    total is the number of clips in the set where labels are a random sample of it; seed draws the clips shown at
-    random. Metres, seconds, m/s; averages are over clips; None where a number does not exist.
+    baselines are predictions (N, T, 4) that learn nothing, by name, or why there is none. total is the number of clips
+    in the set where labels are a random sample of it; seed draws the clips shown at random. Metres, seconds, m/s;
+    averages are over clips; None where a number does not exist.
     """
     clips = _per_clip(labels)
     distributions, values, clips["max_abs_curvature"] = _motion(labels)
@@ -58,7 +65,7 @@ def report(labels: Labels, folder: Path, name: str, total: int | None = None, se
             "samples_reversing": _mean(labels.teacher[..., 3].amin(-1) < REVERSING),
         },
         "spread": _spread(labels, clips),
-        "scores": _scores(labels, clips),
+        "scores": _scores(labels, clips, baselines),
         "worst_by": worst_by,
         **{key: _entries(labels, *group) for key, group in groups.items()},
     }
@@ -280,7 +287,7 @@ def _spread(labels: Labels, clips: dict[str, Tensor]) -> dict[str, Any] | None:
     }
 
 
-def _scores(labels: Labels, clips: dict[str, Tensor]) -> dict[str, Any] | None:
+def _scores(labels: Labels, clips: dict[str, Tensor], baselines: dict[str, Tensor | str]) -> dict[str, Any] | None:
     """Errors against ground truth, metres; None without one."""
     if labels.ground_truth is None or not len(labels):
         return None
@@ -297,17 +304,15 @@ def _scores(labels: Labels, clips: dict[str, Tensor]) -> dict[str, Any] | None:
         "first_sample_fde": _mean(clips["first_sample_fde"]),
         "min_fde": _mean(clips["min_fde"]),
         "miss_rate": _mean(clips["min_fde"] > MISS),
-        "baselines": _baselines(labels, labels.ground_truth.double()),
+        "baselines": _baselines(baselines, labels.ground_truth.double()),
     }
 
 
-def _baselines(labels: Labels, truth: Tensor) -> dict[str, dict[str, float | int | None]]:
-    """ADE and FDE of predictions that learn nothing, each over the clips that have what it needs; None where none."""
+def _baselines(baselines: dict[str, Tensor | str], truth: Tensor) -> dict[str, dict[str, float | int | None]]:
+    """ADE and FDE of each over the clips that have what it needs; None where none."""
     found = {}
-    for name, predicted in baselines(labels, None).items():
-        if name == "ridge":
-            continue
-        errors = truth.new_zeros(0, labels.horizon) if isinstance(predicted, str) else distance(predicted, truth)
+    for name, predicted in baselines.items():
+        errors = truth.new_zeros(0, truth.shape[1]) if isinstance(predicted, str) else distance(predicted, truth)
         errors = errors[~errors.isnan().any(-1)]
         found[name] = {"ade": _mean(errors.mean(-1)), "fde": _mean(errors[:, -1]), "clips": len(errors)}
     return found

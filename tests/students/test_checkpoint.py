@@ -1,0 +1,110 @@
+"""Checkpoints: written and read back, refused in one line where they do not fit, and those of format 1."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from composed import train_config
+from places import DATA, Command
+
+from alpamayo_toy import Scene, load_student
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.student import Student
+from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
+
+FORMAT_1 = DATA / "format_1"  # runs of 20 steps, saved before format 2
+
+
+def tiny() -> TrainConfig:
+    return train_config("student.width=32", "student.embedding=16")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The checkpoint of a student that has learnt nothing."""
+    config = tiny()
+    checkpoint.save(tmp_path / "whole.pt", config, 0, Student(config.student, 64))
+    return tmp_path / "whole.pt"
+
+
+def test_a_checkpoint_of_another_shape_is_named(saved: Path, tmp_path: Path) -> None:
+    content = checkpoint.load(saved)
+    content["config"]["student"]["width"] = 64
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other\.pt: the weights do not fit .* size mismatch for head"):
+        load_student(tmp_path / "other.pt")
+
+
+def test_a_broken_checkpoint_is_named(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut\.pt cannot be read, perhaps it was cut off"):
+        load_student(tmp_path / "cut.pt")
+    torch.save({"weights": Path("x")}, tmp_path / "code.pt")
+    with pytest.raises(UserError, match=r"code\.pt is no checkpoint: it holds something other than tensors"):
+        load_student(tmp_path / "code.pt")
+    torch.save({"a": 1}, tmp_path / "bare.pt")
+    with pytest.raises(UserError, match=r"bare\.pt is no checkpoint of format 1 or 2"):
+        load_student(tmp_path / "bare.pt")
+    with pytest.raises(UserError, match=r"there is no .*nowhere\.pt"):
+        load_student(tmp_path / "nowhere.pt")
+    with pytest.raises(UserError, match=r"is no run's folder"):
+        load_student(tmp_path)
+    torch.save({"format": 1, "step": 0}, tmp_path / "half.pt")
+    with pytest.raises(UserError, match=r"half\.pt is no checkpoint of format 1 or 2"):
+        load_student(tmp_path / "half.pt")
+
+
+def test_a_config_with_options_of_another_version_is_named(saved: Path, tmp_path: Path) -> None:
+    for group, option in (("student", "wings"), ("teacher", "wings"), (None, "wings")):
+        content = checkpoint.load(saved)
+        (content["config"] if group is None else content["config"][group])[option] = 2
+        torch.save(content, tmp_path / "newer.pt")
+        with pytest.raises(UserError, match=r"newer\.pt: its config is not of this version: .*wings"):
+            load_student(tmp_path / "newer.pt")
+
+
+def test_config_survives_the_checkpoint() -> None:
+    for config in (tiny(), train_config("scenario=ALL"), train_config("teacher=file", "teacher.path=x.json")):
+        assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def braking(a: float) -> Scene:
+    """6 m/s at t0, after half a second of acceleration a."""
+    t = torch.arange(-5, 1) * 0.1
+    nothing = torch.zeros_like(t)
+    history = torch.stack([6 * t + a * t * t / 2, nothing, nothing, 6 + a * t], -1)
+    return Scene(torch.tensor([1]), torch.tensor([6.0]), history[None], torch.full((1, 7), torch.nan))
+
+
+def test_a_student_of_format_1_predicts_what_it_did() -> None:
+    student, config = load_student(FORMAT_1 / "history")
+    assert config.student.width == 8
+    with torch.no_grad():
+        ends = [student(braking(a))[1][0, 0, -1].tolist() for a in (-2.0, 2.0)]
+    assert ends[0] == pytest.approx([35.641777, 12.001780, 0.659941, 5.968081], abs=2e-5)
+    assert ends[1] == pytest.approx([35.640980, 12.005496, 0.660147, 5.968367], abs=2e-5)
+
+
+def test_a_run_of_format_1_goes_on_and_is_scored(tmp_path: Path, command: Command) -> None:
+    shutil.copytree(FORMAT_1 / "synthetic", tmp_path / "run")
+    before = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert command("eval", "checkpoint=run", "plot=false").returncode == 0
+    scored = json.loads((tmp_path / "run" / "eval" / "held_out" / "metrics.json").read_text())
+    assert scored["student"]["ade"] == pytest.approx(before["student"]["ade"], abs=1e-5)
+    assert command("train", "trainer.resume=run", "trainer.steps=40").returncode == 0
+    after = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert after["last_ade"] == pytest.approx(2.99062067, abs=1e-5)  # what the version that wrote it reached
+    assert before["last_ade"] == pytest.approx(2.99150024, abs=1e-5)
+    assert checkpoint.load(tmp_path / "run", "last")["format"] == checkpoint.FORMAT
+
+
+def test_a_student_of_absolute_speeds_is_refused(tmp_path: Path, command: Command) -> None:
+    shutil.copytree(FORMAT_1 / "absolute_history", tmp_path / "run")
+    found = command("eval", "checkpoint=run")
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: run/checkpoints/best.pt has format 1 and a student that takes the absolute")
+    assert found.stderr.count("\n") == 1
