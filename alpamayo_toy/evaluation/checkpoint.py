@@ -13,9 +13,10 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.evaluate import evaluate
+from alpamayo_toy.evaluation.page import page
 from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference, file_reference
-from alpamayo_toy.evaluation.results import write_clips
+from alpamayo_toy.evaluation.results import table, write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.labels.loading import load_labels
@@ -25,6 +26,7 @@ from alpamayo_toy.teachers.config import FileConfig, SyntheticConfig
 from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import TrainConfig
+from alpamayo_toy.views.tensorboard import Logger
 
 EVENTS = ".eval"  # how event files of an evaluation end
 
@@ -91,9 +93,6 @@ def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> 
 
 def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -> None:
     """The scores for TensorBoard, beside those of training."""
-    from alpamayo_toy.evaluation.results import table
-    from alpamayo_toy.views.tensorboard import Logger
-
     for old in output_dir.glob(f"events.out.tfevents.*{EVENTS}"):
         old.unlink()
     log = Logger(output_dir, suffix=EVENTS)
@@ -110,7 +109,6 @@ def _report(
     output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, trajectory: Tensor
 ) -> dict[str, Path]:
     """report.html and the pictures on it."""
-    from alpamayo_toy.evaluation.page import page
     from alpamayo_toy.views import figures
 
     folder, labels = output_dir / "figures", reference.labels

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.raw import RawClips, gathered, labels_of
+from alpamayo_toy.labels.formats.reading import read
+from alpamayo_toy.labels.untrusted.texts import one_line
 
 
 def load_labels(path: str | Path, told: str = "auto") -> Labels:
@@ -19,8 +22,6 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
     A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
     cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
-    from alpamayo_toy.labels.untrusted.texts import one_line
-
     try:
         return _loaded(Path(path), told)
     except UserError as error:
@@ -28,9 +29,6 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
 
 
 def _loaded(path: Path, told: str) -> Labels:
-    from alpamayo_toy.labels.formats.raw import RawClips, gathered, labels_of
-    from alpamayo_toy.labels.formats.reading import read
-
     parts: list[Labels] = []
     waiting: list[RawClips] = []
     for part in read(path, told):
