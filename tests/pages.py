@@ -3,6 +3,9 @@
 from html.parser import HTMLParser
 from typing import Any
 
+HOSTILE = ["<script>alert(1)</script>", "\"><img src='http://a'>", "{{ 7 * 7 }}{% endblock %}{#", "&lt;b&gt; & </td>"]
+"""Texts that a page must show as they are."""
+
 
 class Page(HTMLParser):
     """What a page shows: numbers by key, addresses, images, text."""

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from pages import Page, numbers
+from jinja2 import UndefinedError
+from pages import HOSTILE, Page, numbers
 
 from alpamayo_toy.evaluation.page import page
 from alpamayo_toy.metrics.comfort import LIMITS
@@ -254,6 +255,32 @@ def test_the_page_opens_offline_and_escapes_every_string() -> None:
     assert shown.words.count("alert(1)") > 8
     assert shown.numbers.items() <= numbers(metrics).items()
     assert Page(page(metrics, {})).addresses == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_is_shown_as_it_is_and_never_read_as_html_or_as_template(text: str) -> None:
+    metrics = metrics_of()
+    tags = Page(page(metrics, {})).tags
+    metrics["teacher"], metrics["units"]["kind"] = f"teacher {text}", f"units {text}"
+    metrics["worst"][0] |= {"clip_id": f"clip {text}", "scenario": f"scenario {text}"}
+    shown = Page(page(metrics, {}))
+    assert shown.tags == tags
+    for named in ("Student evaluated on teacher", "units", "clip", "scenario"):
+        assert f"{named} {text}" in shown.words
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("split",), ("ade_over_floor",), ("units", "kind"), ("worst", 0, "v0"), ("scores", "teacher", "ridge", "fde")],
+)
+def test_what_the_page_needs_and_does_not_find_stops_it(place: tuple[str | int, ...]) -> None:
+    metrics = metrics_of()
+    found: Any = metrics
+    for part in place[:-1]:
+        found = found[part]
+    del found[place[-1]]
+    with pytest.raises(UndefinedError, match=str(place[-1])):
+        page(metrics, {})
 
 
 def test_the_title_says_what_was_evaluated_on_what() -> None:

@@ -1,6 +1,7 @@
 """The report on a label set: closed forms by hand, the page against report.json, and the 60 real clips."""
 
 import base64
+import copy
 import io
 import json
 import math
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jinja2 import UndefinedError
 from matplotlib.image import imread
-from pages import Page, numbers
+from pages import HOSTILE, Page, numbers
 from places import DATA, LABELS_60, needs_60_clips
 from torch import Tensor
 
@@ -25,6 +27,7 @@ from alpamayo_toy.kinematics.manoeuvres import WAYMO, waymo_bucket
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.soundness.report import _distribution, _groups, _some, summary
 from alpamayo_toy.labels.soundness.report import report as written_report
+from alpamayo_toy.labels.soundness.report_page import page
 from alpamayo_toy.views import figures
 
 LABELS = DATA / "labels.npz"
@@ -177,6 +180,33 @@ def test_ids_and_texts_are_escaped_and_bounded(tmp_path: Path) -> None:
     assert "<i>name</i>" in page.words
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(found["random"][0]["text"]) == 200
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_is_shown_as_it_is_and_never_read_as_html_or_as_template(
+    text: str, written: tuple[dict[str, Any], Path]
+) -> None:
+    found, pictures = copy.deepcopy(written[0]), dict.fromkeys(("histograms", "worst", "disagreeing", "random"), "")
+    found["random"][0] |= {"text": "told"}
+    tags = Page(page(found, pictures)).tags
+    found |= {name: f"{name} {text}" for name in ("name", "scope", "actions")}
+    found["random"][0] |= {"clip_id": f"clip {text}", "text": f"told {text}"}
+    shown = Page(page(found, pictures))
+    assert shown.tags == tags
+    for named in ("name", "A report on scope", "Actions are actions", "clip", "told"):
+        assert f"{named} {text}" in shown.words
+
+
+@pytest.mark.parametrize("place", [("dt",), ("shares", "samples_reversing"), ("random", 0, "t0_us")])
+def test_what_the_page_needs_and_does_not_find_stops_it(
+    place: tuple[str | int, ...], written: tuple[dict[str, Any], Path]
+) -> None:
+    found = inner = copy.deepcopy(written[0])
+    for part in place[:-1]:
+        inner = inner[part]
+    del inner[place[-1]]
+    with pytest.raises(UndefinedError, match=str(place[-1])):
+        page(found, dict.fromkeys(("histograms", "worst", "disagreeing", "random"), ""))
 
 
 def test_the_clips_shown_depend_on_the_seed_alone() -> None:
