@@ -104,15 +104,17 @@ class BatchConfig(TrainConfig):
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
-    """A config as plain nested types, as checkpoints hold it."""
-    return asdict(config)
+    """A config as plain nested types, as checkpoints hold it; a group that its options do not tell names its schema."""
+    saved = asdict(config)
+    for group, options in saved.items():
+        made = getattr(config, group)
+        if isinstance(options, dict) and type(_restored(group, options)) is not type(made):
+            options["schema"] = next(name for name, kind in _schemas(group).items() if kind is type(made))
+    return saved
 
 
 def from_dict(saved: dict[str, Any]) -> TrainConfig:
-    """The config that to_dict() wrote, options that are younger than it at their defaults.
-
-    Each group becomes the first of its schemas that knows all of its options. Raises UserError where none does.
-    """
+    """The config that to_dict() wrote, options that are younger than it at their defaults. Raises UserError."""
     made: dict[str, Any] = {
         name: _restored(name, value) if isinstance(value, dict) else value for name, value in saved.items()
     }
@@ -123,15 +125,20 @@ def from_dict(saved: dict[str, Any]) -> TrainConfig:
 
 
 def _restored(group: str, saved: dict[str, Any]) -> Any:
-    """A group's options."""
+    """A group's options: of the schema that is named, or the first that knows them all."""
     if "parts" in saved:
         return MixtureConfig({name: ScenarioConfig(**part) for name, part in saved["parts"].items()})
-    known = {**teachers.SCHEMAS, **students.SCHEMAS, **SCHEMAS}
-    kinds = [kind for name, kind in known.items() if name.startswith(f"{group}/")]
-    for kind in kinds:
-        if set(saved) <= {field.name for field in fields(kind)}:
-            return kind(**saved)
+    options = {name: value for name, value in saved.items() if name != "schema"}
+    for name, kind in _schemas(group).items():
+        if saved.get("schema", name) == name and set(options) <= {field.name for field in fields(kind)}:
+            return kind(**options)
     raise UserError(f"no {group} has the options {', '.join(saved)}")
+
+
+def _schemas(group: str) -> dict[str, type[Any]]:
+    """What a group can be, by the name of its schema."""
+    known: dict[str, type[Any]] = {**teachers.SCHEMAS, **students.SCHEMAS, **SCHEMAS}
+    return {name.partition("/")[2]: kind for name, kind in known.items() if name.startswith(f"{group}/")}
 
 
 SCHEMAS = {

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from places import DATA, Command
 from alpamayo_toy import Scene, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students import config as students
+from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
 
@@ -70,6 +73,20 @@ def test_a_config_with_options_of_another_version_is_named(saved: Path, tmp_path
 def test_config_survives_the_checkpoint() -> None:
     for config in (tiny(), train_config("scenario=ALL"), train_config("teacher=file", "teacher.path=x.json")):
         assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@dataclass
+class Twin(StudentConfig):
+    """Another student without options of its own."""
+
+
+def test_a_student_that_its_options_do_not_tell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(students.SCHEMAS, "student/twin", Twin)
+    for student in (StudentConfig(width=8), Twin(width=8)):
+        config = replace(tiny(), student=student)
+        assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+        assert type(from_dict(to_dict(config)).student) is type(student)
+    assert "schema" not in to_dict(tiny())["student"]
 
 
 def braking(a: float) -> Scene:
