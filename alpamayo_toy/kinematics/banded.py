@@ -13,7 +13,9 @@ from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.device import seen_through
 
-FEW = 64  # rows; with T = 16 .. 256, LAPACK takes a thirtieth of the loop's time for 1, a fifth for 64, as long for 256
+# LAPACK takes a thirtieth of the loop's time for 1 row, a fifteenth for 16, as long for 256 (T = 16 .. 256): no more rows
+# than this, because the two differ in the last bits, and label sets of more clips are to stay as they were written
+FEW = 8
 
 
 def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:

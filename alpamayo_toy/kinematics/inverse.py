@@ -206,7 +206,6 @@ def _curvature(turned: Tensor, s: Tensor, dt: float, weights: tuple[float, float
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)
 def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Tensor:
     """smoothing D^T D / dt^(2 order) + ridge I, (n, n) float64, D the differences of that order."""
     eye = torch.eye(n, dtype=torch.float64)
