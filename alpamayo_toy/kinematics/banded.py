@@ -1,11 +1,21 @@
-"""Symmetric positive definite banded systems, many at once: a loop over time, every step vectorised over the batch."""
+"""Symmetric positive definite banded systems, many at once.
+
+Many rows take a loop over time, every step vectorised over the batch; a few go one by one through LAPACK.
+"""
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
+from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.device import seen_through
+
+# LAPACK takes a thirtieth of the loop's time for 1 row, a fifteenth for 16, as long for 256 (T = 16 .. 256): no more rows
+# than this, because the two differ in the last bits, and label sets of more clips are to stay as they were written
+FEW = 8
 
 
 def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
@@ -15,15 +25,26 @@ def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     by one more solve with the same factors: M y = dL/dx gives dL/db = y and
     dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
     """
-    if seen_through():
-        return _eliminated(bands, right)
-    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (right, *bands)):
-        return _substituted(_factored(bands, right), right)
-    solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
-    return solution
+    if _watched(right):
+        return _plain(bands, right)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (right, *bands)):
+        solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
+        return solution
+    return _substituted(_factored(bands, right), right)
 
 
-class Factors(NamedTuple):
+def _watched(right: Tensor) -> bool:
+    """True also for what autograd itself has batched, as in torch.autograd.functional.jacobian(vectorize=True)."""
+    return seen_through() or is_legacy_batchedtensor(right)
+
+
+class Cholesky(NamedTuple):
+    """M = U^T U of each row as LAPACK lays it out: upper (B, T, w + 1), [i, w - k] = U[i - k, i]."""
+
+    upper: Tensor
+
+
+class Elimination(NamedTuple):
     """M eliminated from both ends at once, the upper end and the mirrored lower one side by side on an axis of two.
 
     lower (w, m + w, 2, B) and inverse (m, 2, B) of L D L^T for m rows of each end, L reaching w rows into the middle;
@@ -35,7 +56,43 @@ class Factors(NamedTuple):
     middle: Tensor
 
 
-def _factored(bands: list[Tensor], like: Tensor) -> Factors:
+def _factored(bands: list[Tensor], like: Tensor) -> Cholesky | Elimination:
+    """LAPACK's factors for few rows in float64 on a CPU, else the elimination's; like is any right-hand side (T, B)."""
+    if like.shape[1] <= FEW and like.dtype == torch.float64 and like.device.type == "cpu":
+        factors = _cholesky(bands, like)
+        if factors is not None:
+            return factors
+    return _eliminated(bands, like)
+
+
+def _substituted(factors: Cholesky | Elimination, right: Tensor) -> Tensor:
+    """x (T, B) from the factors and b (T, B)."""
+    if isinstance(factors, Elimination):
+        return _inwards_and_outwards(factors, right)
+    from scipy.linalg.lapack import dpbtrs
+
+    solution = right.detach().numpy().T.copy()
+    for upper, row in zip(factors.upper.numpy(), solution, strict=True):
+        row[:], _ = dpbtrs(upper.T, row, overwrite_b=True)
+    return torch.from_numpy(solution).T
+
+
+def _cholesky(bands: list[Tensor], like: Tensor) -> Cholesky | None:
+    """None where a rounding has left a matrix that is not positive definite: the elimination does not mind."""
+    from scipy.linalg.lapack import dpbtrf
+
+    horizon, batch = like.shape
+    upper = np.empty((batch, horizon, len(bands)))
+    for k, band in enumerate(bands):
+        upper[..., -1 - k] = band.detach().numpy().T
+    for row in upper:
+        row.T[:], failed = dpbtrf(row.T, overwrite_ab=True)
+        if failed:
+            return None
+    return Cholesky(torch.from_numpy(upper))
+
+
+def _eliminated(bands: list[Tensor], like: Tensor) -> Elimination:
     """Half as many steps as from one end, each twice as wide: on a CPU small steps cost the same."""
     width, (horizon, batch) = len(bands) - 1, like.shape
     m = max(horizon - width, 0) // 2
@@ -54,7 +111,7 @@ def _factored(bands: list[Tensor], like: Tensor) -> Factors:
                 torch.mul(c[k][i], inv[i - k], out=low[k - 1][i])
         if i < m:
             inv[i].copy_(c[0][i]).reciprocal_()
-    return Factors(lower, inverse, _middle(bands, c, m, like))
+    return Elimination(lower, inverse, _middle(bands, c, m, like))
 
 
 def _from_both_ends(band: Tensor, k: int, reached: int) -> Tensor:
@@ -83,7 +140,7 @@ def _middle(bands: list[Tensor], c: list[list[Tensor]], m: int, like: Tensor) ->
     return inverse.permute(1, 2, 0).contiguous()
 
 
-def _substituted(factors: Factors, right: Tensor) -> Tensor:
+def _inwards_and_outwards(factors: Elimination, right: Tensor) -> Tensor:
     """x from the factors: inwards through L, the middle, outwards through L^T. All (T, B)."""
     lower, inverse, middle = factors
     width, reached, m, horizon = lower.shape[0], lower.shape[1], len(inverse), len(right)
@@ -106,7 +163,7 @@ def _substituted(factors: Factors, right: Tensor) -> Tensor:
     return torch.cat([both[:m, 0], inner, both[:m, 1].flip(0)])
 
 
-def _eliminated(bands: list[Tensor], right: Tensor) -> Tensor:
+def _plain(bands: list[Tensor], right: Tensor) -> Tensor:
     """The same solution in plain operations, which functorch transforms and torch.compile see through."""
     width, horizon = len(bands) - 1, len(right)
     below: list[list[Tensor]] = []  # below[i][k] = L[i, i - k] D[i - k]
@@ -140,25 +197,28 @@ class _Solve(torch.autograd.Function):
     def forward(ctx: Any, right: Tensor, *bands: Tensor) -> Tensor:
         factors = _factored(list(bands), right)
         solution = _substituted(factors, right)
-        ctx.save_for_backward(right, *factors, solution, *bands)
+        ctx.kind = type(factors)
+        ctx.save_for_backward(right, solution, *bands, *factors)
         return solution
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        right, lower, inverse, middle, solution, *bands = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:]
+        right, solution, *rest = ctx.saved_tensors
+        bands, factors = rest[: len(needed)], rest[len(needed) :]
         if torch.is_grad_enabled():  # create_graph: the same formulas in operations that are differentiated again
             solution = solve_banded(bands, right)
+        if torch.is_grad_enabled() or _watched(grad):
             adjoint = solve_banded(bands, grad)
         else:
-            adjoint = _substituted(Factors(lower, inverse, middle), grad)
+            adjoint = _substituted(ctx.kind(*factors), grad)
         grads: list[Tensor | None] = [adjoint]
         for k, band in enumerate(bands):
-            if not ctx.needs_input_grad[k + 1]:
+            if not needed[k]:
                 grads.append(None)
                 continue
             found = -(adjoint[k:] * solution[: len(right) - k])
             if k > 0:
-                found = found - adjoint[:-k] * solution[k:]
-                found = torch.cat([torch.zeros_like(solution[:k]), found])
+                found = pad(found - adjoint[:-k] * solution[k:], (0, 0, k, 0))
             grads.append(found.sum_to_size(band.shape))
         return tuple(grads)

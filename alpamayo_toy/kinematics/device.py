@@ -4,6 +4,7 @@ import ctypes
 import sys
 
 import torch
+from torch.autograd import forward_ad
 
 from alpamayo_toy.errors import UserError
 
@@ -35,5 +36,8 @@ def keep_freed_memory() -> None:
 
 
 def seen_through() -> bool:
-    """True where torch.compile or a functorch transform (vmap, jacrev, ...) has to see every operation."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    """True where someone has to see every operation: torch.compile, functorch, a tracer, forward-mode derivatives."""
+    if torch.compiler.is_compiling():
+        return True
+    traced = torch._C._is_tracing() or torch._C._len_torch_dispatch_stack() > 0
+    return traced or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
 from alpamayo_toy.kinematics.banded import solve_banded
@@ -74,7 +75,7 @@ def trajectory_to_actions(
     dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
     flat = (waypoints.reshape(-1, horizon, 2), yaw.reshape(-1, horizon), v0.reshape(-1))
     rows = CHUNK if waypoints.device.type == "cpu" else max(len(flat[2]), 1)
-    chunks = zip(*(tensor.split(rows) for tensor in flat), strict=True)
+    chunks = [flat] if len(flat[2]) <= rows else zip(*(tensor.split(rows) for tensor in flat), strict=True)
     parts = (_inverted(p, turns, start, dt, guard, weights) for p, turns, start in chunks)
     tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
     if tracked or seen_through():
@@ -92,13 +93,15 @@ def _inverted(
     """(B, T, 2), (B, T), (B,) -> a, kappa (T, B) each in float64."""
     horizon = yaw.shape[1]
     theta = _heading(_time_first(yaw), dt, weights.heading)
-    v = _speeds(_time_first(waypoints), theta, v0.to(torch.float64).unsqueeze(0), dt, weights.speed)
-    a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ (v.diff(dim=0) / dt)
-    s = (v[:-1] + a * (dt / 2)) * dt
-    kappa = _curvature(theta, s, dt, weights.curvature, guard == "ridge")
+    start = v0.to(torch.float64).unsqueeze(0)
+    v = _speeds(_time_first(waypoints), theta, start, dt, weights.speed)
+    before = torch.cat([start, v[:-1]])
+    a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ ((v - before) / dt)
+    s = (before + a * (dt / 2)) * dt
+    kappa = _curvature(theta - _before(theta), s, dt, weights.curvature, guard == "ridge")
     if guard == "guard":
-        slow = (v.detach().abs() < MOVING).double()
-        kappa = kappa.clamp(-BOUNDS[1], BOUNDS[1]) * (1 - slow[1:]) * (1 - slow[:-1])
+        moving = (v.detach().abs() >= MOVING) & (before.detach().abs() >= MOVING)
+        kappa = kappa.clamp(-BOUNDS[1], BOUNDS[1]) * moving.double()
     return a, kappa
 
 
@@ -135,12 +138,12 @@ def regularised_states(
     flat = waypoints.reshape(-1, horizon, 2)
     theta = _heading(_time_first(yaw.reshape(-1, horizon)), dt, DEFAULT_WEIGHTS.heading)
     if v0 is None:
-        v = _free_speeds(torch.cat([torch.zeros_like(flat[:, :1]), flat], 1), theta.mT, dt)
+        start, v = _free_speeds(pad(flat, (0, 0, 1, 0)), pad(theta, (0, 0, 1, 0)).mT, dt).split([1, horizon])
     else:
         start = v0.reshape(1, -1).to(torch.float64)
         v = _speeds(_time_first(flat), theta, start, dt, DEFAULT_WEIGHTS.speed)
-    states = torch.cat([flat.double(), theta[1:].mT.unsqueeze(-1), v[1:].mT.unsqueeze(-1)], -1)
-    return v[0].reshape(batch), states.reshape(*batch, horizon, 4)
+    states = torch.cat([flat.double(), theta.mT.unsqueeze(-1), v.mT.unsqueeze(-1)], -1)
+    return start.reshape(batch), states.reshape(*batch, horizon, 4)
 
 
 def _free_speeds(waypoints: Tensor, yaw: Tensor, dt: float) -> Tensor:
@@ -152,56 +155,54 @@ def _free_speeds(waypoints: Tensor, yaw: Tensor, dt: float) -> Tensor:
     nothing = torch.zeros_like(gx[:1])
     right = ux * (torch.cat([nothing, gx]) + torch.cat([gx, nothing]))
     right = right + uy * (torch.cat([nothing, gy]) + torch.cat([gy, nothing]))
-    first, second, *rest = _penalty_bands(poses, 3, dt, DEFAULT_WEIGHTS.speed, False, theta.device)
-    count = torch.full((poses, 1), 2.0, dtype=torch.float64, device=theta.device)
-    count[0] = count[-1] = 1.0
     between = torch.cat([nothing, ux[1:] * ux[:-1] + uy[1:] * uy[:-1]])
-    return solve_banded([first + count, second + between, *rest], right)
+    first, second, *rest = _speed_bands(poses, dt, DEFAULT_WEIGHTS.speed, False, theta.device)
+    return solve_banded([first, second + between, *rest], right)
 
 
 def _time_first(tensor: Tensor) -> Tensor:
     """(B, T) or (B, T, 2) -> (T, B) or (2, T, B) in float64: each step's numbers side by side."""
-    return tensor.permute(*reversed(range(tensor.dim()))).to(torch.float64, memory_format=torch.contiguous_format)
+    turned = tensor.permute(*reversed(range(tensor.dim())))
+    # the second call is for float64, whose strides the first leaves as they are
+    return turned.to(torch.float64, memory_format=torch.contiguous_format).contiguous()
+
+
+def _before(values: Tensor) -> Tensor:
+    """Of every step the one before it, 0 before the first: (T, B) -> (T, B)."""
+    return pad(values, (0, 0, 1, -1))
 
 
 def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
-    """Smoothed, continuous headings (T+1, B), 0 at t0, from headings (T, B) that may be wrapped."""
-    jumps = torch.cat([yaw[:1], yaw.diff(dim=0)])
+    """Smoothed, continuous headings (T, B) after 0 at t0, from headings (T, B) that may be wrapped."""
+    jumps = yaw - _before(yaw)
     jumps = jumps - 2 * math.pi * (jumps.detach() / (2 * math.pi)).round()
-    smooth = _summed_smoother(len(yaw), 3, dt, weights, yaw.device) @ jumps
-    return torch.cat([torch.zeros_like(smooth[:1]), smooth])
+    return _summed_smoother(len(yaw), 3, dt, weights, yaw.device) @ jumps
 
 
 def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
-    """Speeds (T+1, B) from positions (2, T, B), headings (T+1, B) and v0 (1, B)."""
-    return torch.cat([v0, solve_banded(*_speed_system(p, theta, v0, dt, weights))])
-
-
-def _speed_system(
-    p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]
-) -> tuple[list[Tensor], Tensor]:
-    """Bands and right-hand side of the speeds after v0."""
-    horizon = p.shape[1]
-    ux, uy = theta.cos(), theta.sin()
+    """Speeds (T, B) after v0 (1, B), from positions (2, T, B) and headings (T, B)."""
+    horizon = len(theta)
+    poses = pad(theta, (0, 0, 1, 0))
+    ux, uy = poses.cos(), poses.sin()
     q = torch.cat([torch.zeros_like(p[:, :1]), p, p[:, -1:]], 1)
     gx, gy = (q[:, 2:] - q[:, :-2]) * (2 / dt)  # both steps that a speed has a share in; the last has but one
     right = torch.addcmul(ux[1:] * gx, uy[1:], gy)
     between = torch.addcmul(ux[1:] * ux[:-1], uy[1:], uy[:-1])
-    first, second, *rest = _penalty_bands(horizon, 3, dt, weights, True, p.device)
+    first, second, *rest = _speed_bands(horizon, dt, weights, True, p.device)
     coupling = _penalty_coupling(horizon, 3, dt, weights, p.device)
-    known = torch.cat([(between[:1] + coupling[:1]) * v0, coupling[1:] * v0])
-    right = torch.cat([right[: len(known)] - known, right[len(known) :]])
-    return [first + _twice_but_last(horizon, p.device), second + between, *rest], right
+    known = (pad(between[:1], (0, 0, 0, len(coupling) - 1)) + coupling) * v0
+    right = right - pad(known, (0, 0, 0, horizon - len(known)))
+    return solve_banded([first, second + between, *rest], right)
 
 
-def _curvature(theta: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:
-    """Curvature (T, B) from headings (T+1, B) and arc lengths (T, B), with the arc-length ridge where told."""
+def _curvature(turned: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:
+    """Curvature (T, B) from changes of heading and arc lengths (T, B), with the arc-length ridge where told."""
     held = (weights[0], 0.0) if ridge else weights
     first, *rest = _penalty_bands(len(s), 2, dt, held, False, s.device)
     diagonal = s * s + (first + 1e-30)  # a step of no length and no weight: curvature 0 instead of 0 / 0
     if ridge:
         diagonal = diagonal + 1e-3 * (0.06 / (s.abs() + 0.02)) ** 2
-    return solve_banded([diagonal, *rest], s * theta.diff(dim=0))
+    return solve_banded([diagonal, *rest], s * turned)
 
 
 @lru_cache(maxsize=16)
@@ -213,6 +214,7 @@ def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Ten
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _penalty_bands(
     n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
 ) -> list[Tensor]:
@@ -225,12 +227,26 @@ def _penalty_bands(
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device) -> list[Tensor]:
+    """What in speed's bands does not hang on the headings. A speed stands in 2 equations, at a free end in 1."""
+    first, *rest = _penalty_bands(n, 3, dt, weights, fixed, device)
+    count = torch.full_like(first, 2.0)
+    count[-1] = 1.0
+    if not fixed:
+        count[0] = 1.0
+    return [first + count, *rest]
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """How the first `order` of n values hang on the one that is held: (order, 1)."""
     return _penalty(n + 1, order, dt, weights)[1 : order + 1, :1].to(device)
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """(I + penalty)^-1, (n, n): these systems do not depend on the data."""
     inverse: Tensor = torch.linalg.inv(torch.eye(n, dtype=torch.float64) + _penalty(n, order, dt, weights))
@@ -238,19 +254,12 @@ def _smoother(n: int, order: int, dt: float, weights: tuple[float, float], devic
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _summed_smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """The smoother of n values after one held at 0, applied to their running sums: (n, n)."""
     matrix = torch.eye(n, dtype=torch.float64) + _penalty(n + 1, order, dt, weights)[1:, 1:]
     product: Tensor = torch.linalg.solve(matrix, torch.ones(n, n, dtype=torch.float64).tril())
     return product.to(device)
-
-
-@lru_cache(maxsize=16)
-def _twice_but_last(n: int, device: torch.device) -> Tensor:
-    """In how many equations each speed stands: 2, the last in 1. (n, 1)"""
-    count = torch.full((n, 1), 2.0, dtype=torch.float64, device=device)
-    count[-1] = 1.0
-    return count
 
 
 def _require_shapes(batch: torch.Size, wanted: dict[str, tuple[Tensor, tuple[int, ...]]]) -> None:

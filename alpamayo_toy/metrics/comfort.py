@@ -8,6 +8,7 @@ the same numbers: the filters see some 0.8 s at once, and flatten what is shorte
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,6 +82,7 @@ def passes(extremes: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is made in inference mode could not be differentiated through by a later call
 def savgol_matrix(
     steps: int,
     window: int,
@@ -97,23 +99,14 @@ def savgol_matrix(
     centre: the result stands for the time half a step after t[i]. The first and last w // 2 rows evaluate the
     polynomial of the first or last window at the steps themselves, without that shift.
     """
+    from scipy.signal import savgol_filter
+
     if not 0 <= derivative <= order < window <= steps:
         raise ValueError(
             f"0 <= derivative <= order < window <= steps must hold (got {derivative}, {order}, {window}, {steps})"
         )
-    # a matrix made in inference mode could not be differentiated through when a later call finds it in the cache
-    with torch.inference_mode(False):
-        row = torch.arange(steps, dtype=torch.float64, device="cpu")
-        column, power = row[:window], row[: order + 1]
-        start = (row - (window - 1) // 2).clamp(0, steps - window)
-        inner = (row >= window // 2) & (row < steps - window // 2)
-        centre = (window - 1) / 2
-        at = torch.where(inner, 0.0, row - start - centre).unsqueeze(-1)
-        falling = row.new_tensor([math.perm(m, derivative) for m in range(order + 1)])
-        polynomial = falling * at ** (power - derivative).clamp(min=0)
-        weights = polynomial @ torch.linalg.pinv((column - centre).unsqueeze(-1) ** power) / dt**derivative
-        index = (start.unsqueeze(-1) + column).long()
-        return row.new_zeros(steps, steps).scatter_(1, index, weights).to(device, dtype)
+    matrix = savgol_filter(np.eye(steps), window, order, derivative, dt, axis=0, mode="interp")
+    return torch.from_numpy(matrix).to(device, dtype)
 
 
 def _filtered(values: Tensor, savgol: tuple[int, int], derivative: int, dt: float) -> Tensor:

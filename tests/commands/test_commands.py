@@ -183,8 +183,20 @@ def imported(script: str, *arguments: str) -> set[str]:
 
 def test_plot_false_and_help_import_nothing_heavy(tmp_path: Path) -> None:
     assert not {"matplotlib", "tensorboard"} & imported("rollout.py", "plot=false", f"hydra.run.dir={tmp_path}")
-    assert "torch" not in imported("train.py", "--help")
-    assert "torch" not in imported("benchmark.py", "--help")
+    assert not {"torch", "scipy"} & imported("train.py", "--help")
+    assert not {"torch", "scipy"} & imported("benchmark.py", "--help")
+
+
+def test_scipy_waits_until_it_is_used() -> None:
+    code = "import pkgutil, sys, alpamayo_toy\n"
+    code += (
+        "for module in pkgutil.walk_packages(alpamayo_toy.__path__, 'alpamayo_toy.'):\n    __import__(module.name)\n"
+    )
+    code += "print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(result.stdout.split())
+    assert {"alpamayo_toy.kinematics.banded", "alpamayo_toy.metrics.comfort"} <= modules
+    assert "scipy" not in modules
 
 
 def test_eval_scores_the_own_held_out_scenes_again(trained: Path, command: Command, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels, trajectory_to_actions
 from alpamayo_toy.commands.benchmark import dense_oracle
-from alpamayo_toy.kinematics.banded import solve_banded
-from alpamayo_toy.kinematics.inverse import GUARDS, InverseWeights
+from alpamayo_toy.kinematics import inverse
+from alpamayo_toy.kinematics.banded import FEW
+from alpamayo_toy.kinematics.inverse import GUARDS, InverseWeights, regularised_states
 
 ROLLOUT = UnicycleRollout(0.1, "trapezoid")
 EXACT = InverseWeights((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
@@ -39,20 +40,24 @@ def test_it_equals_the_dense_oracle(horizon: int) -> None:
     assert (found - dense_oracle(waypoints, yaw, v0)).abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("width", [1, 2, 3])
-@pytest.mark.parametrize("horizon", [1, 2, 3, 9])
-def test_banded_systems_are_solved(width: int, horizon: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    root = torch.randn(4, horizon, horizon, dtype=torch.float64, generator=generator).tril().triu(-width)
-    matrix = root @ root.mT + torch.eye(horizon)
-    bands = []
-    for k in range(width + 1):
-        diagonal = matrix.diagonal(-k, 1, 2).T if k < horizon else matrix.new_zeros(0, 4)
-        bands.append(torch.cat([torch.full((min(k, horizon), 4), torch.nan, dtype=torch.float64), diagonal]))
-    right = torch.randn(horizon, 4, dtype=torch.float64, generator=generator)
-    expected = torch.linalg.solve(matrix, right.T.unsqueeze(-1)).squeeze(-1).T
-    assert (solve_banded(bands, right) - expected).abs().max() < 1e-12
-    assert (torch.func.vmap(lambda r: solve_banded(bands, r))(right[None])[0] - expected).abs().max() < 1e-12
+@pytest.mark.parametrize("guard", GUARDS)
+def test_tracks_do_not_depend_on_their_company(guard: str) -> None:
+    """Few rows take another solver than many: alone, on either side of the crossover, in a batch of a thousand."""
+    whole = tuple(t.requires_grad_() for t in tracks(1000)[:3])
+    upstream = torch.randn(1000, 64, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = trajectory_to_actions(*whole, guard=guard)
+    slopes = torch.autograd.grad(expected, whole, upstream)
+    states = regularised_states(*(t.detach() for t in whole))[1]
+    for rows in (1, 2, FEW, FEW + 1):
+        few = tuple(t.detach()[:rows].requires_grad_() for t in whole)
+        found = trajectory_to_actions(*few, guard=guard)
+        untracked = trajectory_to_actions(*(t.detach() for t in few), guard=guard)
+        torch.testing.assert_close(found, expected[:rows], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(untracked, expected[:rows], rtol=1e-10, atol=1e-10)
+        for slope, other in zip(torch.autograd.grad(found, few, upstream[:rows]), slopes, strict=True):
+            torch.testing.assert_close(slope, other[:rows], rtol=1e-10, atol=1e-10 * float(other.abs().max()))
+        again = regularised_states(*(t.detach() for t in few))[1]
+        torch.testing.assert_close(again, states[:rows], rtol=1e-10, atol=1e-10)
 
 
 def golden_windows() -> tuple[dict[str, np.ndarray], Tensor, Tensor, Tensor, Tensor]:
@@ -218,6 +223,21 @@ def test_gradients_are_right_twice_and_flow_back_into_waypoints() -> None:
     (grad,) = torch.autograd.grad(loss, inputs[0])
     closer = trajectory_to_actions(waypoints - 1e-4 * grad, yaw, v0)
     assert (closer - wanted).square().mean() < loss
+
+
+def test_what_is_kept_from_inference_mode_can_be_differentiated_through() -> None:
+    for kept in vars(inverse).values():
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
+    waypoints, yaw, v0, _ = tracks(2, 9)
+    with torch.inference_mode():
+        expected = trajectory_to_actions(waypoints, yaw, v0)
+        estimate_v0(waypoints, yaw)
+    inputs = tuple(tensor.requires_grad_() for tensor in (waypoints, yaw, v0))
+    found = trajectory_to_actions(*inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for slope in torch.autograd.grad(found.sum() + estimate_v0(waypoints, yaw).sum(), inputs):
+        assert slope.abs().max() > 0
 
 
 def test_vmap_and_jacrev_see_the_same_function() -> None:
