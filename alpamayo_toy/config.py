@@ -103,6 +103,8 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
     known = [f.name for f in fields(kind)] if isinstance(kind, type) and is_dataclass(kind) else None
     for key in map(str, node):
         if known is not None and key not in known:
+            if f"{prefix}{key}" in training.TAKEN_OUT:
+                raise UserError(training.TAKEN_OUT[key])
             close = get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {', '.join(known)}"
             raise UserError(f"there is no option {prefix}{key}; {hint}")
@@ -115,6 +117,8 @@ def one_line(error: Exception) -> str:
     text = str(error)
     if text.startswith("Could not override '"):
         key = text.split("'")[1]
+        if key in training.TAKEN_OUT:
+            return training.TAKEN_OUT[key]
         close = get_close_matches(key, _options(), n=1)
         return f"there is no option {key}" + (f"; did you mean {close[0]}?" if close else "")
     if text.startswith("Error merging override ") and error.__cause__ is not None:

@@ -9,8 +9,11 @@ class Interrupted(Exception):
     """A signal ended the run after it had saved itself; the message says how to go on."""
 
     def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
+        super().__init__(message, signal_number)  # both, so that another process gets it whole
         self.exit_code = 128 + signal_number
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def require(holds: bool, key: str, wanted: str, got: object) -> None:

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from alpamayo_toy.errors import UserError
+from alpamayo_toy.errors import Interrupted, UserError
 
 SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
@@ -33,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted) as stop:
         goes_on = getattr(options, "goes_on", False) and not _is_one_file(options.out)
         print("stopped" + ("; the same command goes on from here" if goes_on else ""), file=sys.stderr)
-        return 130
+        return stop.exit_code if isinstance(stop, Interrupted) else 130
     return 2
 
 

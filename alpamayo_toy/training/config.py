@@ -1,5 +1,6 @@
 """Options of a run: what scripts/train.py and scripts/batch.py take, and what a checkpoint remembers of it."""
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any
@@ -87,25 +88,30 @@ class BatchConfig(TrainConfig):
 
     seeds: int = 8  # seed, seed + 1, ...
     train: bool = True  # false: no student, one synthetic rollout per seed
-    vectorized: bool = False  # all seeds of a small student side by side, without pictures
+    workers: int = 1  # processes that train seeds at once
     resume: str | None = None  # a batch's folder, continued with its saved config
 
     def __post_init__(self) -> None:
         super().__post_init__()
         trainer = self.trainer
         require(self.seeds >= 1, "seeds", ">= 1", self.seeds)
+        require(self.workers >= 1, "workers", ">= 1", self.workers)
         require(trainer.resume is None, "trainer.resume", "left alone: a batch has resume=", trainer.resume)
         if not self.train:
             path = getattr(self.teacher, "path", None)
             require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
-            require(not self.vectorized, "vectorized", "false with train=false: there is nothing to train", True)
-        if self.vectorized:
-            require(not trainer.bf16, "trainer.bf16", "false with vectorized=true", trainer.bf16)
+
+
+TAKEN_OUT = {"vectorized": "vectorized was taken out: batch.py trains seeds in processes with workers=N"}
+"""Options that there were once, and what one is told who gives them."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
-    """A config as plain nested types, as checkpoints hold it; a group that its options do not tell names its schema."""
-    saved = asdict(config)
+    """A config as plain nested types, as checkpoints hold it; a group that its options do not tell names its schema.
+
+    Strings are new ones: pickle writes which of them are one object, and equal configs are to give equal bytes.
+    """
+    saved: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     for group, options in saved.items():
         made = getattr(config, group)
         if isinstance(options, dict) and type(_restored(group, options)) is not type(made):

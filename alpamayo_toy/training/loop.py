@@ -3,11 +3,8 @@
 import json
 import math
 import platform
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +25,7 @@ from alpamayo_toy.files import write_json
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels, Scene
+from alpamayo_toy.processes import signals
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.losses import loss_terms, weighted
 from alpamayo_toy.students.student import Student, build_student
@@ -38,11 +36,12 @@ from alpamayo_toy.training.draws import batch_indices, hide
 from alpamayo_toy.views.tensorboard import Logger
 
 
-def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
+def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Train, validate, log and save into output_dir; returns what metrics.json holds.
 
-    Continues output_dir's own run where config.trainer.resume names it, to the same bits. Raises UserError for labels
-    or checkpoints that do not fit and for a loss that is not finite; Interrupted after SIGINT or SIGTERM.
+    Continues output_dir's own run where config.trainer.resume names it, to the same bits. told is called with the step
+    now and then, in place of a progress bar. Raises UserError for labels or checkpoints that do not fit and for a loss
+    that is not finite; Interrupted after SIGINT or SIGTERM.
     """
     started = time.monotonic()
     trainer = config.trainer
@@ -60,14 +59,15 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
-    clips, clips_at = training_clips(teacher, labels, scene, student, device)
+    clips, clips_at = _clips(teacher, labels, scene, student, device)
 
     log = Logger(output_dir, step)
     log.text("config", json.dumps(to_dict(config), indent=2))
     write_json(output_dir / "config.json", to_dict(config))
     watch = LossWatch(output_dir)
     pictured = _picture_steps(trainer.steps, trainer.pictures)
-    bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+    hidden = None if told is None else True  # None: where there is no terminal
+    bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True)
     clock, logged, val_ade = time.monotonic(), step, math.nan
     with signals() as stopped:
         while step < trainer.steps and not stopped:
@@ -103,32 +103,32 @@ def fit(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
                 )
                 clock, logged = now, step
                 bar.set_postfix(loss=f"{means['loss/total']:.3f}", val_ade=f"{val_ade:.3f}", refresh=False)
+                if told is not None:
+                    told(step)
             if step % trainer.val_every == 0 or last:
                 watch.check()
                 found = scores(ema, reference)
                 val_ade = found["ade"]
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                histograms(log, ema, reference, step)
+                _histograms(log, ema, reference, step)
                 if val_ade < best:
                     best = val_ade
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
-                save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
+                _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
                     log.picture(picture.stem, picture, step)
                 clock, logged = time.monotonic(), step
-    bar.close()
-    if stopped:
-        watch.check()
-        save_last(output_dir, config, step, ema, training_state(best, student, averaged, optimizer))
-        log.close()
-        raise Interrupted(
-            f"stopped at step {step} of {trainer.steps}; continue: python scripts/train.py trainer.resume={output_dir}",
-            stopped[0],
-        )
-    metrics = finished(config, output_dir, log, ema, reference, step)
-    write_json(output_dir / "run.json", run_facts(device, time.monotonic() - started))
+        bar.close()
+        if stopped:
+            watch.check()
+            _save_last(output_dir, config, step, best, student, averaged, optimizer)
+            log.close()
+            how = f"python scripts/train.py trainer.resume={output_dir}"
+            raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
+    metrics = _finished(config, output_dir, log, ema, reference, step)
+    write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
     log.close()
     return metrics
 
@@ -173,7 +173,7 @@ class LossWatch:
         return rows
 
 
-def training_clips(
+def _clips(
     teacher: Teacher,
     labels: Labels,
     scene: Scene,
@@ -212,35 +212,33 @@ def _continued(
 ) -> tuple[int, float]:
     """Load the state of config.trainer.resume; its step and best validation ADE."""
     content = checkpoint.load(config.trainer.resume or "", "last")
-    restore(content["training"], student, averaged, optimizer)
-    return content["step"], content["training"]["best"]
-
-
-def restore(state: dict[str, Any], student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer) -> None:
-    """Take over what training_state() wrote."""
+    state = content["training"]
     student.load_state_dict(state["student"])
     averaged.load_state_dict(state["averaged"])
     optimizer.load_state_dict(state["optimizer"])
+    return content["step"], state["best"]
 
 
-def training_state(
-    best: float, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """All that a run needs beside its config and step to continue to the bit."""
-    return {
+def _save_last(
+    output_dir: Path,
+    config: TrainConfig,
+    step: int,
+    best: float,
+    student: Student,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write checkpoints/last.pt: the averaged student, and all that the run needs to continue to the bit."""
+    state = {
         "student": student.state_dict(),
         "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
         "best": best,
     }
+    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
 
 
-def save_last(output_dir: Path, config: TrainConfig, step: int, ema: Student, state: dict[str, Any]) -> None:
-    """Write checkpoints/last.pt: the averaged student, and what training_state() says."""
-    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, ema, state)
-
-
-def finished(
+def _finished(
     config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
 ) -> dict[str, Any]:
     """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
@@ -264,7 +262,7 @@ def finished(
     return metrics
 
 
-def histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
+def _histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
     """The actions that the student takes in the held-out scenes."""
     actions, _ = predicted(student, reference.scene)
     log.histogram("actions/a", actions[..., 0], step)
@@ -275,7 +273,7 @@ def _picture_steps(steps: int, pictures: int) -> set[int]:
     return {round(steps * (i + 1) / pictures) for i in range(pictures)}
 
 
-def run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
+def _run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
     """What belongs to this run and no other: when, how long, on what, with which versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
@@ -288,19 +286,3 @@ def run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
             "torch": torch.__version__,
         },
     }
-
-
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """A list that a SIGINT or SIGTERM puts its number into; the loop ends at its next step."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds]
-    try:
-        yield received
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)

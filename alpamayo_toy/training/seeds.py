@@ -6,10 +6,12 @@ import json
 import signal
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.config import RolloutConfig
@@ -18,12 +20,10 @@ from alpamayo_toy.evaluation.rollout import roll_out
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.metrics.intervals import students_t
-from alpamayo_toy.students import checkpoint
-from alpamayo_toy.teachers.files import StoredTeacher
+from alpamayo_toy.processes import Killed, in_processes
 from alpamayo_toy.teachers.teacher import build_teacher
-from alpamayo_toy.training.config import RESUMABLE, BatchConfig, TrainConfig, from_dict
+from alpamayo_toy.training.config import RESUMABLE, TAKEN_OUT, BatchConfig, TrainConfig, from_dict, to_dict
 from alpamayo_toy.training.loop import fit
-from alpamayo_toy.training.vectorized import fit_together
 from alpamayo_toy.views.tensorboard import Logger
 
 TRAINED = {
@@ -42,6 +42,8 @@ ROLLED_OUT = {
 }
 LEFT_OUT = ("format", "seed", "worst", "horizon_errors", "low", "high", "units")
 """Of metrics.json: what no mean over seeds is taken of, a seed's own intervals and lists among it."""
+FAILURES = (UserError, OSError)
+"""What ends a seed and not the batch."""
 FREE = tuple(key for key in RESUMABLE if key not in ("trainer.resume", "trainer.steps"))
 """What may differ between the seeds of a batch: nothing that a result depends on."""
 
@@ -49,42 +51,29 @@ FREE = tuple(key for key in RESUMABLE if key not in ("trainer.resume", "trainer.
 def run_batch(config: BatchConfig, output_dir: Path) -> dict[str, Any]:
     """Seeds config.seed, config.seed + 1, ... in output_dir/seed-N; returns what summary.json holds.
 
-    Writes config.json, summary.json, summary.csv and an event file. A seed that is finished is not done again, one that
-    was stopped goes on, one that fails is named with its reason under "failed" while the others go on. Raises UserError
-    where all of them fail or a folder holds another configuration's run, Interrupted after SIGINT or SIGTERM.
+    config.workers of them at a time, each in a process of its own; one worker is this process. Writes config.json,
+    summary.json, summary.csv and an event file. A seed that is finished is not done again, one that was stopped goes
+    on, one that fails is named with its reason under "failed" while the others go on. Raises UserError where all of
+    them fail or a folder holds another configuration's run, Interrupted after SIGINT or SIGTERM.
     """
     jobs = {seed: _job(config, seed) for seed in range(config.seed, config.seed + config.seeds)}
     folders = {seed: output_dir / f"seed-{seed}" for seed in jobs}
     for seed, job in jobs.items():
         _require_same(job, folders[seed])
     choose_device(config.trainer.device)  # mistakes that every seed would make end here, before there is a folder
-    teacher = build_teacher(config)
-    if config.vectorized and isinstance(teacher, StoredTeacher):
-        raise UserError(f"vectorized=true holds all labels in memory, {teacher.config.path} is too large for that")
-    write_json(output_dir / "config.json", asdict(config))
+    build_teacher(config)
+    write_json(output_dir / "config.json", to_dict(config))
     results: dict[int, dict[str, Any] | Exception] = {
         seed: _read(folder / "metrics.json") for seed, folder in folders.items() if (folder / "metrics.json").exists()
     }
+    left = [seed for seed in jobs if seed not in results]
+    again = f"python scripts/batch.py resume={output_dir}"
     try:
-        if config.vectorized and not isinstance(teacher, StoredTeacher):
-            steps = {}
-            for seed in [seed for seed in jobs if seed not in results]:
-                try:
-                    steps[seed] = _saved_step(folders[seed])
-                except UserError as error:
-                    results[seed] = error
-            for step in sorted(set(steps.values())):
-                alike = [seed for seed in steps if steps[seed] == step]
-                results |= fit_together(_training(config), teacher, alike, output_dir, step)
-        else:
-            for seed in [seed for seed in jobs if seed not in results]:
-                try:
-                    results[seed] = _run(jobs[seed], folders[seed])
-                except (UserError, OSError) as error:
-                    results[seed] = error
+        for seed, result in zip(left, _results([(jobs[n], folders[n]) for n in left], config.workers), strict=True):
+            results[seed] = UserError(f"{result}; continue: {again}") if isinstance(result, Killed) else result
     except (Interrupted, KeyboardInterrupt) as stop:
         number = stop.exit_code - 128 if isinstance(stop, Interrupted) else signal.SIGINT
-        raise Interrupted(f"stopped; continue: python scripts/batch.py resume={output_dir}", number) from None
+        raise Interrupted(f"stopped; continue: {again}", number) from None
     return _summarised(config, [(seed, results[seed]) for seed in jobs], output_dir)
 
 
@@ -92,7 +81,8 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
     """With resume the batch's saved config, changed by the command line's overrides where no result depends on it."""
     if config.resume is None:
         return config
-    saved = _read(Path(config.resume) / "config.json")
+    found = _read(Path(config.resume) / "config.json")
+    saved = {name: value for name, value in found.items() if name not in TAKEN_OUT}
     if "seeds" not in saved:
         raise UserError(f"{config.resume} is no batch's folder: its config.json is another command's")
     own = {name: value for name, value in saved.items() if name in _names(BatchConfig) - _names(TrainConfig)}
@@ -101,9 +91,10 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
         batch = BatchConfig(**vars(train), **{**own, "resume": config.resume})
     except TypeError as error:
         raise UserError(f"{config.resume}/config.json was changed: {error}") from None
+    free = ("seeds", "workers", *FREE)
     for key in [override.partition("=")[0].lstrip("+~") for override in overrides]:
-        if key not in ("resume", "seeds", *FREE):
-            raise UserError(f"{key} cannot change when a batch is continued; only seeds, {', '.join(FREE)} can")
+        if key not in ("resume", *free):
+            raise UserError(f"{key} cannot change when a batch is continued; only {', '.join(free)} can")
         mine, theirs = (batch.trainer, config.trainer) if key in FREE else (batch, config)
         name = key.removeprefix("trainer.")
         setattr(mine, name, getattr(theirs, name))
@@ -134,30 +125,51 @@ def _job(config: BatchConfig, seed: int) -> TrainConfig | RolloutConfig:
     return RolloutConfig(config.scenario, config.horizon, config.dt, seed, plot=False)
 
 
-def _run(job: TrainConfig | RolloutConfig, folder: Path) -> dict[str, Any]:
+def _results(jobs: list[tuple[Any, Path]], workers: int) -> Iterator[dict[str, Any] | Exception]:
+    """Of each job and folder in turn what its metrics.json holds, or why it failed."""
+    if workers == 1 or len(jobs) == 1:
+        for job, folder in jobs:
+            try:
+                result: dict[str, Any] | Exception = _run(job, folder)
+            except FAILURES as error:
+                result = error
+            yield result
+        return
+    steps = [job.trainer.steps for job, _ in jobs if isinstance(job, TrainConfig)]
+    done = [0] * len(jobs)
+    hidden = None if steps else True  # None: where there is no terminal
+    with tqdm(total=sum(steps), desc=f"{len(jobs)} seeds", unit="step", disable=hidden, dynamic_ncols=True) as bar:
+
+        def told(number: int, step: int) -> None:
+            bar.update(step - done[number])
+            done[number] = step
+
+        for result in in_processes(_run, jobs, workers, told):
+            if isinstance(result, Exception) and not isinstance(result, (*FAILURES, Interrupted)):
+                raise result
+            yield result
+
+
+def _run(job: TrainConfig | RolloutConfig, folder: Path, told: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Roll out, train, or go on training where the folder holds a checkpoint."""
     if isinstance(job, RolloutConfig):
         write_json(folder / "config.json", asdict(job))
         return roll_out(job, folder)
     if _last(folder).exists():
         job = replace(job, trainer=replace(job.trainer, resume=str(folder)))
-    return fit(job, folder)
+    return fit(job, folder, told)
 
 
 def _last(folder: Path) -> Path:
     return folder / "checkpoints" / "last.pt"
 
 
-def _saved_step(folder: Path) -> int:
-    step: int = checkpoint.load(_last(folder))["step"] if _last(folder).exists() else 0
-    return step
-
-
 def _require_same(job: TrainConfig | RolloutConfig, folder: Path) -> None:
     """Raises UserError where a seed's folder holds a run that is not this one."""
     if not any(path.exists() for path in (folder / "config.json", folder / "metrics.json", _last(folder))):
         return
-    saved, mine = _flat(_read(folder / "config.json")), _flat(json.loads(json.dumps(asdict(job))))
+    described = to_dict(job) if isinstance(job, TrainConfig) else json.loads(json.dumps(asdict(job)))
+    saved, mine = _flat(_read(folder / "config.json")), _flat(described)
     for key in [*mine, *saved]:
         if saved.get(key) != mine.get(key) and key not in ("trainer.resume", *FREE):
             raise UserError(

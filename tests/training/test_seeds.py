@@ -1,32 +1,34 @@
 """run_batch(): its summary is what the seeds say, it goes on where it was stopped, no seed harms another."""
 
 import csv
+import io
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import statistics
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command_line import ended, start_script
 from composed import composed
 from hydra.errors import ConfigCompositionException
 from places import DATA, Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tqdm import tqdm
 
-from alpamayo_toy import load_student
 from alpamayo_toy.config import one_line
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.rollout import roll_out
-from alpamayo_toy.labels.stored.convert import convert
-from alpamayo_toy.students.student import build_student
 from alpamayo_toy.training import loop as training
 from alpamayo_toy.training import seeds as batch
-from alpamayo_toy.training import vectorized
 from alpamayo_toy.training.config import BatchConfig, TrainConfig
 from alpamayo_toy.training.draws import batch_indices
 from alpamayo_toy.training.seeds import continued, run_batch, table
@@ -43,6 +45,7 @@ SMALL = (
 FILE = ("teacher=file", f"teacher.path={LABELS}", "teacher.integrator=euler", *SMALL[:2], *SMALL[4:])
 T_2 = 4.302652729696142  # 97.5 % quantile of Student's t with 2 degrees of freedom (any table: 4.303)
 SUMMARIES = ("summary.json", "summary.csv")
+RESUMED = ("config.json", "best.pt", "last.pt")  # hold that it was continued, and where
 
 
 def config(*overrides: str, options: tuple[str, ...] = SMALL) -> BatchConfig:
@@ -90,12 +93,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same three, side by side."""
-    folder = tmp_path_factory.mktemp("together")
-    run_batch(config("seeds=3", "vectorized=true"), folder)
-    return folder
+def apart(one: Path, other: Path, besides: tuple[str, ...] = ()) -> list[str]:
+    """The files of two batches that are not the same bytes in both, but for what has a date in it."""
+    dated = ("events.", "run.json")
+    names = {
+        str(path.relative_to(folder))
+        for folder in (one, other)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith((*dated, *besides)) and ".hydra" not in str(path)
+    }
+    assert len(names) >= 8
+    mine, theirs = (
+        {name: (folder / name).read_bytes() for name in names if (folder / name).exists()} for folder in (one, other)
+    )
+    return sorted(name for name in names if mine.get(name) != theirs.get(name))
 
 
 def test_the_summary_is_what_one_works_out_by_hand(finished: Path) -> None:
@@ -142,7 +153,7 @@ def test_one_seed_has_no_interval_and_a_number_that_some_lack_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {0: {"student": {"ade": 1.0}, "ok": True}, 1: {"student": {"ade": 3.0}, "extra": 5}}
-    monkeypatch.setattr(batch, "fit", lambda job, folder: found[job.seed])
+    monkeypatch.setattr(batch, "fit", lambda job, *_: found[job.seed])
     one = run_batch(config("seeds=1"), tmp_path / "one")
     assert one["summary"] == {
         "student.ade": {"mean": 1.0, "std": 0.0, "min": 1.0, "max": 1.0, "count": 1, "low": None, "high": None}
@@ -173,7 +184,7 @@ def test_train_false_only_rolls_out(tmp_path: Path) -> None:
     assert (tmp_path / "batch" / "summary.json").read_bytes() == before
 
 
-def stops_at(monkeypatch: pytest.MonkeyPatch, module: Any, seed: int, step: int) -> None:
+def stops_at(monkeypatch: pytest.MonkeyPatch, seed: int, step: int) -> None:
     """Ctrl-C in the middle of a seed's training."""
 
     def indices(n: int, size: int, of_seed: int, at: int) -> torch.Tensor:
@@ -181,25 +192,22 @@ def stops_at(monkeypatch: pytest.MonkeyPatch, module: Any, seed: int, step: int)
             os.kill(os.getpid(), signal.SIGINT)
         return batch_indices(n, size, of_seed, at)
 
-    monkeypatch.setattr(module, "batch_indices", indices)
+    monkeypatch.setattr(training, "batch_indices", indices)
 
 
-@pytest.mark.parametrize("vectorize", [False, True])
 def test_it_goes_on_where_it_was_stopped_to_the_same_bits(
-    vectorize: bool, finished: Path, together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = together if vectorize else finished
     with monkeypatch.context() as patch:
-        stops_at(patch, vectorized if vectorize else training, 1, 25)
+        stops_at(patch, seed=1, step=25)
         with pytest.raises(Interrupted, match=f"continue: python scripts/batch.py resume={tmp_path}$") as stop:
-            run_batch(config("seeds=3", f"vectorized={vectorize}"), tmp_path)
+            run_batch(config("seeds=3"), tmp_path)
     assert stop.value.exit_code == 130
     assert not (tmp_path / "summary.json").exists()
-    assert (tmp_path / "seed-0" / "metrics.json").exists() != vectorize
+    assert (tmp_path / "seed-0" / "metrics.json").exists()
     run_batch(continued(config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
-    for name in SUMMARIES:
-        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
-    assert weights_apart(tmp_path, whole) == 0
+    assert apart(tmp_path, finished, besides=RESUMED) == []
+    assert weights_apart(tmp_path, finished) == 0
 
 
 def test_a_finished_seed_is_not_done_again_and_a_lost_one_is(finished: Path, tmp_path: Path) -> None:
@@ -231,12 +239,12 @@ def test_another_configuration_in_the_folder_is_named(finished: Path, tmp_path: 
 
 
 def test_resume_takes_the_saved_configuration_and_little_else(finished: Path) -> None:
-    given = config("seeds=5", "trainer.threads=2", f"resume={finished}", options=("scenario=RIGHT",))
-    found = continued(given, ["seeds=5", "trainer.threads=2", f"resume={finished}"])
-    assert found == config("seeds=5", "trainer.threads=2", f"resume={finished}")
-    for key in ("optimizer.lr", "trainer.steps", "scenario", "vectorized", "seed", "+student.width"):
+    changed = ["seeds=5", "workers=3", "trainer.threads=2", f"resume={finished}"]
+    given = config(*changed, options=("scenario=RIGHT",))
+    assert continued(given, changed) == config(*changed)
+    for key in ("optimizer.lr", "trainer.steps", "scenario", "train", "seed", "+student.width"):
         with pytest.raises(
-            UserError, match=rf"^{key.lstrip('+')} cannot change when a batch is continued; only seeds, "
+            UserError, match=rf"^{key.lstrip('+')} cannot change when a batch is continued; only seeds, workers, "
         ):
             continued(given, [f"{key}=1"])
     with pytest.raises(UserError, match=r"seed-0 is no batch's folder"):
@@ -246,7 +254,7 @@ def test_resume_takes_the_saved_configuration_and_little_else(finished: Path) ->
 
 
 def test_a_seed_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sometimes(job: TrainConfig, folder: Path) -> dict[str, Any]:
+    def sometimes(job: TrainConfig, *_: Any) -> dict[str, Any]:
         if job.seed == 1:
             raise UserError("loss/total is nan at step 3")
         if job.seed == 2:
@@ -263,69 +271,141 @@ def test_a_seed_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeyp
         run_batch(config("seeds=2", "seed=1"), tmp_path / "all")
 
 
-@pytest.mark.parametrize("options", [SMALL, FILE])
-def test_side_by_side_is_one_by_one(
-    options: tuple[str, ...], finished: Path, together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, server: None) -> Path:
+    """The same three, two at a time."""
+    folder = tmp_path_factory.mktemp("together")
+    run_batch(config("seeds=3", "workers=2"), folder)
+    return folder
+
+
+def test_processes_write_what_one_writes_after_the_other(finished: Path, together: Path) -> None:
+    assert apart(together, finished) == ["config.json"]
+    assert read(together / "config.json") == {**read(finished / "config.json"), "workers": 2}
+
+
+def test_processes_write_the_same_from_a_label_file(tmp_path: Path, server: None) -> None:
+    for workers in (1, 2):
+        run_batch(config("seeds=2", f"workers={workers}", options=FILE), tmp_path / str(workers))
+    assert apart(tmp_path / "1", tmp_path / "2") == ["config.json"]
+
+
+def test_processes_write_the_same_rollouts(tmp_path: Path, server: None) -> None:
+    for workers in (1, 2):
+        options = ("train=false", "seeds=4", "scenario=ALL", f"workers={workers}")
+        run_batch(config(*options, options=()), tmp_path / str(workers))
+    assert apart(tmp_path / "1", tmp_path / "2") == ["config.json"]
+
+
+def test_seeds_that_fail_in_their_processes_are_named_and_the_others_go_on(
+    finished: Path, together: Path, tmp_path: Path
 ) -> None:
-    folders = [finished, together]
-    if options == FILE:
-        folders = [tmp_path / "finished", tmp_path / "together"]
-        for folder, vectorize in zip(folders, ("false", "true"), strict=True):
-            run_batch(config("seeds=3", f"vectorized={vectorize}", options=FILE), folder)
-    assert 0 < weights_apart(*folders) < 1e-5
-    for seed in range(3):
-        one, other = (folder / f"seed-{seed}" for folder in folders)
-        assert sorted(path.name.split(".")[0] for path in one.rglob("*")) == sorted(
-            path.name.split(".")[0] for path in other.rglob("*")
-        )
-        assert (one / "config.json").read_bytes() == (other / "config.json").read_bytes()
-        mine, theirs = (numbers(read(run / "metrics.json")) for run in (one, other))
-        assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-5)
-        curves = [EventAccumulator(str(run)).Reload() for run in (one, other)]
-        assert curves[0].Tags() == curves[1].Tags()
-        for tag in ("loss/total", "train/gradient_norm", "train/learning_rate", "val/ade"):
-            points = [[(point.step, point.value) for point in curve.Scalars(tag)] for curve in curves]
-            assert torch.tensor(points[0]).allclose(torch.tensor(points[1]), rtol=1e-5, atol=1e-5), tag
-        student, trained = load_student(other)
-        assert trained.seed == seed
-        alone, _ = load_student(one)
-        assert torch.allclose(student.predict("LEFT", v0=6.0)[1], alone.predict("LEFT", v0=6.0)[1], atol=1e-4)
+    (tmp_path / "seed-0").write_text("a file where a folder should be")
+    shutil.copytree(finished / "seed-2", tmp_path / "seed-2")
+    (tmp_path / "seed-2" / "metrics.json").unlink()
+    (tmp_path / "seed-2" / "checkpoints" / "last.pt").write_text("cut off")
+    summary = run_batch(config("seeds=4", "workers=2"), tmp_path)
+    last = tmp_path / "seed-2" / "checkpoints" / "last.pt"
+    assert list(summary["failed"]) == ["0", "2"]
+    assert summary["failed"]["0"] == f"{tmp_path / 'seed-0'}: File exists"
+    assert summary["failed"]["2"].startswith(f"{last} ")
+    assert weights_apart(tmp_path, finished, (1,)) == 0
+    assert (tmp_path / "seed-3" / "metrics.json").exists()
 
 
-def test_a_seed_that_diverges_side_by_side_leaves_the_others_alone(
-    together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_process_costs_its_own_seed_which_goes_on_later(
+    finished: Path, together: Path, tmp_path: Path
 ) -> None:
-    def broken(*arguments: Any) -> Any:
-        student = build_student(*arguments)
-        if arguments[-1] == 1:
-            torch.nn.init.constant_(student.head[-1].bias, torch.nan)
-        return student
+    def kill() -> None:
+        while not (events := list(tmp_path.glob("seed-1/events.*"))):
+            time.sleep(0.002)
+        os.kill(int(events[0].name.split(".")[-2]), signal.SIGKILL)  # the name holds the process that writes it
 
-    monkeypatch.setattr(vectorized, "build_student", broken)
-    summary = run_batch(config("seeds=3", "vectorized=true"), tmp_path)
-    assert list(summary["failed"]) == ["1"]
-    assert summary["failed"]["1"].startswith("loss/position is nan at step 1; there is no checkpoint yet")
-    assert weights_apart(tmp_path, together, (0, 2)) == 0
-    assert not (tmp_path / "seed-1" / "checkpoints").exists()
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    failed = run_batch(config("seeds=3", "workers=2"), tmp_path)["failed"]
+    how = f"continue: python scripts/batch.py resume={tmp_path}"
+    assert failed == {"1": f"its process was killed by signal 9, perhaps for want of memory; {how}"}
+    assert weights_apart(tmp_path, finished, (0, 2)) == 0
+    before = (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
+    run_batch(continued(config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
+    assert (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns == before
+    assert apart(tmp_path, finished, besides=RESUMED) == []
+    assert weights_apart(tmp_path, finished) == 0
 
 
-def test_a_seed_side_by_side_can_be_continued_alone(
-    together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_on_the_command_line_a_signal_ends_all_processes_in_one_line(
+    kind: signal.Signals, finished: Path, together: Path, tmp_path: Path
 ) -> None:
-    with monkeypatch.context() as patch:
-        stops_at(patch, vectorized, 0, 30)
-        with pytest.raises(Interrupted):
-            run_batch(config("seeds=3", "vectorized=true"), tmp_path)
-    run_batch(config("seeds=3"), tmp_path)
-    assert weights_apart(tmp_path, together) < 1e-5
+    run = tmp_path / "run"
+    script = start_script("batch", (*SMALL, "seeds=3", "workers=2", f"hydra.run.dir={run}"), tmp_path)
+    assert script.pid is not None
+    while not list(run.glob("seed-*/checkpoints/last.pt")):
+        assert script.is_alive()
+        time.sleep(0.002)
+    if kind == signal.SIGINT:
+        os.killpg(script.pid, kind)  # a terminal sends it to all
+    else:
+        os.kill(script.pid, kind)
+    result = ended(script, tmp_path, timeout=60)
+    assert result.returncode == 128 + kind
+    assert result.stderr == f"stopped; continue: python scripts/batch.py resume={run}\n"
+    assert result.stdout == ""
+    assert not (run / "summary.json").exists()
+    assert nobody_is_left(script.pid)
+    overrides = [f"resume={run}", "workers=3"]
+    run_batch(continued(config(*overrides, options=()), overrides), run)
+    assert apart(run, finished, besides=RESUMED) == []
+    assert weights_apart(run, finished) == 0
 
 
-def test_labels_on_disk_are_not_trained_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert([LABELS], tmp_path / "set")
-    monkeypatch.setattr("alpamayo_toy.teachers.files.IN_MEMORY", 0)
-    with pytest.raises(UserError, match=r"^vectorized=true holds all labels in memory, .*set is too large for that$"):
-        run_batch(config("vectorized=true", f"teacher.path={tmp_path / 'set'}", options=FILE), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def nobody_is_left(group: int) -> bool:
+    """Within some seconds no process of the group is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_processes_share_one_progress_line(together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(batch, "tqdm", lambda **options: tqdm(**{**options, "disable": False}, file=terminal))
+    run_batch(config("seeds=2", "workers=2"), tmp_path)
+    drawn = terminal.getvalue()
+    assert drawn.count("\n") == 1  # at its end
+    assert re.search(r"\r2 seeds: 100%.* 80/80 \[", drawn)
+
+
+@pytest.mark.parametrize("given", ["vectorized=true", "vectorized=false", "+vectorized=true", "++vectorized=false"])
+def test_an_option_that_was_taken_out_says_what_does_its_work(given: str) -> None:
+    with pytest.raises((ConfigCompositionException, UserError)) as caught:
+        config(given)
+    told = "vectorized was taken out: batch.py trains seeds in processes with workers=N"
+    assert one_line(caught.value) == told
+
+
+def test_on_the_command_line_vectorized_is_one_line(command: Command) -> None:
+    result = command("batch", "vectorized=true")
+    assert result.returncode == 1
+    assert result.stderr == "error: vectorized was taken out: batch.py trains seeds in processes with workers=N\n"
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_batch_of_the_time_of_vectorized_goes_on(saved: bool, finished: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(finished, tmp_path / "old")
+    written = {**read(old / "config.json"), "vectorized": saved}
+    del written["workers"]
+    (old / "config.json").write_text(json.dumps(written))
+    (old / "seed-2" / "metrics.json").unlink()
+    found = continued(config(f"resume={old}", options=()), [f"resume={old}"])
+    assert found == config("seeds=3", f"resume={old}")
+    run_batch(found, old)
+    assert apart(old, finished, besides=RESUMED) == []
 
 
 @pytest.mark.parametrize(
@@ -334,8 +414,7 @@ def test_labels_on_disk_are_not_trained_side_by_side(tmp_path: Path, monkeypatch
         (("seeds=0",), "seeds must be >= 1 (got 0)"),
         (("trainer.resume=x",), "trainer.resume must be left alone: a batch has resume= (got 'x')"),
         (("train=false", "teacher=file", "teacher.path=x"), "teacher must be synthetic with train=false"),
-        (("train=false", "vectorized=true"), "vectorized must be false with train=false: there is nothing to train"),
-        (("vectorized=true", "trainer.bf16=true"), "trainer.bf16 must be false with vectorized=true (got True)"),
+        (("workers=0",), "workers must be >= 1 (got 0)"),
         (("seed=2147483647",), "seed must be between 0 and 2^31 - 1 (got 2147483648)"),
     ],
 )
@@ -357,7 +436,7 @@ def test_on_the_command_line_all_failed_is_one_line(command: Command, tmp_path: 
     assert list(read(tmp_path / "run" / "summary.json")["failed"]) == ["0", "1"]
 
 
-@pytest.mark.parametrize(("typo", "meant"), [("vectorised", "vectorized"), ("seds", "seeds"), ("resum", "resume")])
+@pytest.mark.parametrize(("typo", "meant"), [("worker", "workers"), ("seds", "seeds"), ("resum", "resume")])
 def test_a_typo_gets_the_option_that_was_meant(typo: str, meant: str) -> None:
     with pytest.raises(ConfigCompositionException) as caught:
         config(f"{typo}=1")

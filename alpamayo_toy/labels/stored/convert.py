@@ -4,15 +4,9 @@ bytes, and many processes or machines can each do a share."""
 import hashlib
 import json
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +24,7 @@ from alpamayo_toy.labels.formats.reading import Part, files_besides, parts_of, r
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
 from alpamayo_toy.labels.stored.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
+from alpamayo_toy.processes import Killed, in_processes
 
 UNIT_BYTES = 64 << 20  # small files are worked on together up to that size
 UNIT_FILES = 4096
@@ -149,28 +144,12 @@ def _in_turn(units: list[Unit], out: Path, workers: int) -> Iterator[dict[str, A
     if workers == 1 or len(units) == 1:
         yield from (_done(unit, out) for unit in units)
         return
-    try:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            with _ctrl_c_is_for_this_process():
-                records = pool.map(_done, units, [out] * len(units))
-            yield from records
-    except BrokenProcessPool:
-        raise UserError(
-            f"{out}: a worker was killed, perhaps for want of memory; the same command with fewer --workers goes on"
-        ) from None
-
-
-@contextmanager
-def _ctrl_c_is_for_this_process() -> Iterator[None]:
-    """Processes that start meanwhile ignore it."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    for record in in_processes(_done, [(unit, out) for unit in units], workers):
+        if isinstance(record, Killed):
+            raise UserError(f"{out}: {record}; the same command with fewer --workers goes on")
+        if isinstance(record, Exception):
+            raise record
+        yield record
 
 
 def _done(unit: Unit, out: Path) -> dict[str, Any]:

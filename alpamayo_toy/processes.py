@@ -1,0 +1,178 @@
+"""Jobs in processes of their own: one that is killed costs its job alone, and a signal ends all of them in order."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import get_all_start_methods, get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
+
+from alpamayo_toy.errors import Interrupted, UserError
+
+Result = TypeVar("Result")
+
+
+class Killed(UserError):
+    """Something ended a job's process before the job was done."""
+
+
+def in_processes(
+    do: Callable[..., Result],
+    jobs: Sequence[tuple[Any, ...]],
+    workers: int,
+    told: Callable[[int, Any], None] | None = None,
+) -> Iterator[Result | Exception]:
+    """do(*job) of each job in turn, as map() gives it, up to `workers` at once; the exception where one was raised.
+
+    With told, do gets a function told(value) as well, which calls told(number of the job, value) here. A process does
+    one job after another; one that dies costs its job, which is Killed, and another takes its place. SIGINT and SIGTERM
+    reach the processes as SIGTERM and are Interrupted once all have ended; a second one kills them. No process
+    outlives this one. do is a function of an importable module; it, jobs and results are pickled.
+    """
+    # not ProcessPoolExecutor: where one of its processes dies, it ends the others too and cannot say whose job it was
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(["__main__", do.__module__])  # imported once for all, before anything forks
+    left = deque(enumerate(jobs))
+    found: dict[int, Result | Exception] = {}
+    busy: dict[Connection, tuple[BaseProcess, int]] = {}
+    free: list[tuple[Connection, BaseProcess]] = []
+
+    def stop(received: Sequence[int]) -> None:
+        for process, _ in busy.values():
+            process.terminate() if len(received) < 2 else process.kill()
+
+    def begin() -> None:
+        number, job = left.popleft()
+        try:
+            link, process = free.pop() if free else _started(context, do, told is not None)
+        except (OSError, EOFError) as error:
+            found[number] = Killed(f"its process could not be started ({error})")
+            return
+        busy[link] = process, number
+        with suppress(BrokenPipeError):  # it is dead: collect() will say so
+            link.send(job)
+
+    def collect() -> None:
+        for link in cast(list[Connection], wait(list(busy))):
+            process, number = busy[link]
+            try:
+                done, value = link.recv()
+            except (EOFError, OSError):
+                process.join()
+                del busy[link]
+                found[number] = Killed(_how_it_ended(process.exitcode))
+                continue
+            if done:
+                del busy[link]
+                free.append((link, process))
+                found[number] = value
+            elif told is not None:
+                told(number, value)
+
+    with signals(stop) as stopped:
+        try:
+            for number in range(len(jobs)):
+                while number not in found and not stopped:
+                    while left and len(busy) < workers and not stopped:
+                        begin()
+                    if stopped:
+                        stop(stopped)  # the one that was starting when the signal came
+                    if busy:  # where nothing could be started, there is nobody to wait for
+                        collect()
+                if stopped:
+                    break
+                yield found.pop(number)
+            while busy:
+                collect()
+        finally:
+            stop(stopped)
+            for link, process in [*free, *((link, process) for link, (process, _) in busy.items())]:
+                link.close()
+                process.join()
+    if stopped:
+        raise Interrupted("stopped", stopped[0])
+
+
+@contextmanager
+def signals(then: Callable[[Sequence[int]], None] | None = None) -> Iterator[Sequence[int]]:
+    """A list that every SIGINT and SIGTERM puts its number into instead of what it does else; then(list) follows.
+
+    Stays empty beside the main thread, where signals cannot be had.
+    """
+    received: list[int] = []
+
+    def take(number: int, _: object) -> None:
+        received.append(number)
+        if then is not None:
+            then(received)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, take) for kind in kinds]
+    try:
+        yield received
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _started(context: BaseContext, do: Callable[..., Any], tells: bool) -> tuple[Connection, BaseProcess]:
+    """A process that waits for jobs, and the link to it."""
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, do, tells), daemon=True)  # type: ignore[attr-defined]
+    with _ctrl_c_held_back():
+        process.start()
+    theirs.close()
+    return ours, process
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Ctrl-C comes after the block, and never to processes that start in it: a terminal sends it to all there are."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing starts it beside the first process and lets signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
+    """Do the jobs that come through the link for as long as there is another end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    told = {"told": lambda value: link.send((False, value))} if tells else {}
+    with suppress(EOFError, OSError):
+        while True:
+            job = link.recv()
+            try:
+                outcome = do(*job, **told)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                outcome = error
+            link.send((True, outcome))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"its process was killed by signal {-code}, perhaps for want of memory"
+    return f"its process ended with exit code {code}"

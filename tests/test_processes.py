@@ -1,0 +1,145 @@
+"""in_processes(): what map() gives, whatever happens to a process, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import act
+from places import ROOT
+
+from alpamayo_toy import processes
+from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.processes import Killed, in_processes
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()
+
+
+@pytest.mark.parametrize("kinds", [["fork", "spawn", "forkserver"], ["spawn"]])
+def test_results_come_in_the_order_of_the_jobs(kinds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "get_all_start_methods", lambda: kinds)
+    jobs = [("wait", 0.3), ("wait", 0.0), ("wait", 0.1), ("wait", 0.0)]
+    found = list(in_processes(act, jobs, 2))
+    assert [(what, value) for what, value, _ in found] == jobs
+    used = {process for _, _, process in found}
+    assert len(used) == 2
+    assert os.getpid() not in used
+    assert list(in_processes(act, [], 2)) == []
+
+
+def test_what_a_job_raises_takes_its_place_with_the_lines_where_it_was_raised() -> None:
+    refused, broken, done = in_processes(act, [("refuse", "no such clip"), ("break", "x"), ("wait", 0)], 2)
+    assert (type(refused), str(refused)) == (UserError, "no such clip")
+    assert (type(broken), broken.args) == (KeyError, ("x",))
+    assert "jobs.py" in broken.__notes__[0]
+    assert done[0] == "wait"
+
+
+def test_a_process_that_dies_costs_its_own_job() -> None:
+    jobs = [("wait", 0.5), ("die",), ("wait", 0.0), ("exit", 3), ("wait", 0.0)]
+    found = list(in_processes(act, jobs, 2))
+    assert [type(result) for result in found] == [tuple, Killed, tuple, Killed, tuple]
+    assert str(found[1]) == "its process was killed by signal 9, perhaps for want of memory"
+    assert str(found[3]) == "its process ended with exit code 3"
+
+
+def test_a_process_that_cannot_be_started_costs_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> Any:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(processes, "_started", refused)
+    (found,) = in_processes(act, [("wait", 0)], 2)
+    assert isinstance(found, Killed)
+    assert str(found) == "its process could not be started ([Errno 11] Resource temporarily unavailable)"
+
+
+def test_jobs_tell_how_far_they_are() -> None:
+    told: list[tuple[int, int]] = []
+    list(in_processes(act, [("count", 3), ("count", 5)], 2, lambda number, value: told.append((number, value))))
+    assert sorted(told) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4)]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_every_running_job_save_itself_and_begins_no_other(kind: signal.Signals, tmp_path: Path) -> None:
+    running: list[int] = []
+
+    def told(_: int, process: int) -> None:
+        running.append(process)
+        if len(running) == 2:
+            os.kill(os.getpid(), kind)
+
+    before = signal.getsignal(kind)
+    with pytest.raises(Interrupted) as stop:
+        list(in_processes(act, [("save", str(tmp_path))] * 3, 2, told))
+    assert stop.value.exit_code == 128 + kind
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == sorted(running)
+    assert not any(map(is_alive, running))
+    assert signal.getsignal(kind) is before
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    running: list[int] = []
+
+    def told(_: int, process: int) -> None:
+        running.append(process)
+        if len(running) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stop:
+        list(in_processes(act, [("never end",)] * 2, 2, told))
+    assert stop.value.exit_code == 130
+    assert not any(map(is_alive, running))
+
+
+def test_whoever_wants_no_more_results_leaves_no_process_behind(tmp_path: Path) -> None:
+    before = active_children()
+    running: list[int] = []
+    jobs = [("count", 1), *[("save", str(tmp_path))] * 2]
+    results = in_processes(act, jobs, 2, lambda _, value: running.append(value))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert active_children() == before
+    assert not any(map(is_alive, running[1:]))
+
+
+PARENT = """
+import sys
+from jobs import act
+from alpamayo_toy.processes import in_processes
+list(in_processes(act, [("save", sys.argv[1])] * 2, 2, lambda _, process: print(process, flush=True)))
+"""
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    run = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=paths) as parent:
+        assert parent.stdout is not None
+        running = [int(parent.stdout.readline()) for _ in range(2)]
+        assert all(map(is_alive, running))
+        parent.kill()
+    assert eventually(lambda: not any(map(is_alive, running)))
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == sorted(running)
