@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def write_results(labels: Labels, path: Path) -> None:
 
 
 def words(command: str, folder: Path) -> tuple[str, list[str]]:
-    """A script's name and its arguments, as bash reads them in a folder: quotes, patterns, comments."""
+    """A script's name and its arguments, as bash reads them in a folder: quotes and patterns."""
     line = RUN.sub(r"runs/\1", command.removeprefix("python "))
     out = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], cwd=folder, capture_output=True, check=True).stdout
     script, *arguments = out.decode().split("\0")[:-1]
@@ -144,6 +145,8 @@ def is_run(command: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if is_run(command)])
 def test_a_command_runs(command: str, room: Path) -> None:
+    if ".parquet" in command:
+        pytest.importorskip("pyarrow")
     script, arguments = words(command, room)
     result = run_script(script, tuple(shrunk(script, arguments)), room, timeout=120)
     assert "Traceback" not in result.stderr
@@ -205,6 +208,11 @@ def test_every_wing_has_a_readme_that_names_its_files(wing: str) -> None:
         assert path.name == "__init__.py" or f"{path.name}]" in PAGES[page], path.name
 
 
+def test_every_script_is_shown() -> None:
+    shown = set(re.findall(r"^python (scripts/\w+\.py)", section("README.md", "The commands"), flags=re.MULTILINE))
+    assert shown == {f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")}
+
+
 def anchors(page: str) -> set[str]:
     """The headings of a page, as GitHub makes anchors of them."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", PAGES[page]), flags=re.MULTILINE)
@@ -232,6 +240,19 @@ def test_the_schema_of_metrics_json_is_the_files(room: Path, tmp_path: Path) -> 
         assert set(metrics) | set(metrics["summary"]) | set(metrics["checks"]) <= named
     keys = {name for cells in rows(schema)[2:] for name in re.findall(r"`(\w+)", cells[0])}
     assert keys == {key for metrics in found for key in metrics}
+
+
+def test_the_folder_of_a_run_holds_what_is_said(room: Path) -> None:
+    table = rows(section("alpamayo_toy/training/README.md", "The folder of a run"))[2:]
+    said = {name for cells in table for name in re.findall(r"`([^`]+)`", cells[0])}
+    found = {str(path.relative_to(room / "RUN_A")) for path in (room / "RUN_A").rglob("*") if path.is_file()}
+    assert {name for name in found if not any(fnmatch(name, pattern) for pattern in said)} == set()
+    missing = {pattern for pattern in said if not any(fnmatch(name, pattern) for name in found)}
+    assert missing == {
+        "figures/birds_eye.png",
+        "figures/profiles.png",
+        ".hydra/",
+    }  # this run drew nothing, was not typed
 
 
 def test_the_schema_of_labels_json_is_the_files(room: Path) -> None:
