@@ -11,14 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PRELOADED = [
-    "torch",
-    "torch._dynamo",  # which the first optimizer imports, for longer than a small run takes
-    "hydra",
-    "matplotlib.figure",
-    "torch.utils.tensorboard",
-    "alpamayo_toy.training.seeds",
-]
+PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds"]
 
 
 def run_script(name: str, arguments: tuple[str, ...], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
