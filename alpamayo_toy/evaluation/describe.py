@@ -8,7 +8,7 @@ from torch import Tensor
 from alpamayo_toy.metrics.starter import sanity_checks, starter_metrics
 from alpamayo_toy.teachers.config import FileConfig, MixtureConfig
 
-FORMAT = 1  # of metrics.json; README, "metrics.json"
+FORMAT = 1  # of metrics.json; README.md beside this, "metrics.json"
 
 
 def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:

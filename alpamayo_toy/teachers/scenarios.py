@@ -26,7 +26,7 @@ PARAMETERS = (
 DRIVER = ("pace", "timing", "aim", "drift")
 """What a driver varies, in the order of the standard normal vector (..., 4) that drive() takes."""
 
-# Standard deviations of the driver's variation, tuned to the spread of six Alpamayo-1.5 samples (README).
+# Standard deviations of the driver's variation, tuned to the spread of six Alpamayo-1.5 samples (README.md).
 PACE = 0.028  # 1/s, share of the planned speed by which a driver grows faster or slower, per second
 TIMING = 0.06  # share by which a change of speed takes longer
 AIM = 0.04  # share by which a turn or lane change goes further

@@ -1,4 +1,4 @@
-"""The project's own one-file form, labels.npz: the fields of Labels as plain arrays. README, "The label file"."""
+"""The project's own one-file form, labels.npz: the fields of Labels as arrays. README of labels, "The label file"."""
 
 from collections.abc import Collection
 from dataclasses import replace

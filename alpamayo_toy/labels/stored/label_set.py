@@ -1,7 +1,7 @@
 """The label set on disk: labels.json beside folders of memory-mapped .npy files, one folder a shard of clips.
 
 A set may be larger than memory: rows are read where they are asked for. Strings are UTF-8 bytes one after another with
-their ends beside them, so that no clip pays for the longest. README, "The label set".
+their ends beside them, so that no clip pays for the longest. README.md of labels, "The label set".
 """
 
 import errno
