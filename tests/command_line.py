@@ -10,8 +10,10 @@ import sys
 from multiprocessing import get_context
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT, Command
+
 PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds"]
+SMOKE = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=64", "teacher.val_scenes=8")
 
 
 def run_script(name: str, arguments: tuple[str, ...], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -40,3 +42,14 @@ def _run(script: str, arguments: tuple[str, ...], folder: str, out: str, err: st
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).parent)
     runpy.run_path(script, run_name="__main__")
+
+
+def wrong(command: Command, name: str, *arguments: str) -> str:
+    """The one line on stderr of a command that must fail, without leaving anything behind."""
+    result = command(name, *arguments)
+    assert result.returncode in (1, 2), result.stdout
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert result.stdout == ""
+    return lines[0]
