@@ -6,7 +6,9 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -323,6 +325,12 @@ FORMS = {
 }
 
 
+@cache
+def contents(name: str) -> list[Any]:
+    """The valid contents of a form, not to be changed."""
+    return FORMS[name].contents()
+
+
 def broken(name: str, seed: int, folder: Path) -> Path:
     """A broken file of that form in an empty folder; what is to be read."""
     draw = np.random.default_rng([sum(name.encode()), seed])
@@ -331,10 +339,10 @@ def broken(name: str, seed: int, folder: Path) -> Path:
         return broken_set(draw, folder)
     form = FORMS[name]
     if name.startswith("community"):
-        as_npz(community()[0], folder / "train_labels.npz")
-        as_npz(histories()[0], folder / "train_ego_history.npz")
+        as_npz(contents("community_npz")[0], folder / "train_labels.npz")
+        as_npz(contents("community_history")[0], folder / "train_ego_history.npz")
     path = folder / form.name
-    whole = chosen(draw, form.contents())
+    whole = chosen(draw, contents(name))
     if draw.random() < 0.4:
         form.save(whole, path)
         if form.packed and draw.random() < 0.5:
@@ -359,9 +367,20 @@ def save_edited(draw: Draw, whole: Any, form: Form, path: Path) -> None:
 
 
 def whole_set(folder: Path) -> Path:
-    as_npz(own()[0], folder / "own.npz")
-    convert([folder / "own.npz"], folder / "set")
+    """A set of own.npz, converted once."""
+    for name, data in files_of_a_set().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     return folder / "set"
+
+
+@cache
+def files_of_a_set() -> dict[Path, bytes]:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        as_npz(own()[0], folder / "own.npz")
+        convert([folder / "own.npz"], folder / "set")
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def broken_set(draw: Draw, folder: Path) -> Path:

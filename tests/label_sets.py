@@ -1,6 +1,10 @@
 """Label sets in small shards, and what lies in them."""
 
+import os
+import resource
+import signal
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,11 @@ import torch
 from places import DATA
 
 from alpamayo_toy import Labels, load_labels
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.stored import building
+from alpamayo_toy.labels.stored import building, convert
 from alpamayo_toy.labels.stored.building import Builder, finish
-from alpamayo_toy.labels.stored.label_set import LabelSet
+from alpamayo_toy.labels.stored.label_set import LabelSet, open_set
 
 LABELS = DATA / "labels.npz"
 
@@ -67,3 +72,27 @@ def pieces(folder: Path, labels: Labels, count: int) -> list[Path]:
         paths.append(folder / f"{i}.npz")
         write(labels.select(some), paths[-1])
     return paths
+
+
+def convert_in_small_steps(folder: Path, out: Path, ready: Connection) -> None:
+    """For a process of its own: says when it begins."""
+    torch.set_num_threads(1)
+    convert.UNIT_FILES, building.SHARD_BYTES = 1, 30_000
+    ready.send(None)
+    convert.convert(sorted(folder.iterdir()), out)
+
+
+def full_disk() -> None:
+    """For a process of its own: a limit on file size stands for the disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def open_with_few_files(path: Path, answer: Connection) -> None:
+    """For a process of its own: three files more may be opened; answers with what opening a set says."""
+    free = os.dup(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, free + 3))
+    try:
+        open_set(path)
+    except UserError as error:
+        answer.send(str(error))

@@ -1,15 +1,13 @@
 """eval.py as a user types it: the same scores again, other scenes, and what does not fit."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import SMOKE, wrong
-from places import DATA, ROOT, Command
+from command_line import SMOKE, run_script, wrong
+from places import DATA, Command
 
 from alpamayo_toy.students import checkpoint
 
@@ -18,8 +16,7 @@ from alpamayo_toy.students import checkpoint
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 40 steps on LEFT."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    script = [sys.executable, str(ROOT / "scripts" / "train.py"), *SMOKE, f"hydra.run.dir={run}"]
-    subprocess.run(script, cwd=run.parent, check=True, capture_output=True)
+    run_script("train", (*SMOKE, f"hydra.run.dir={run}"), run.parent).check_returncode()
     return run
 
 

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from taught import built, left, stirred
+
+from alpamayo_toy import Labels
+from alpamayo_toy.students.student import Student
 
 
 def test_it_starts_at_the_mean_action_of_its_labels() -> None:
@@ -17,12 +21,18 @@ def test_it_starts_at_the_mean_action_of_its_labels() -> None:
     assert torch.allclose(actions, student.action_space.mean.expand_as(actions), atol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def wild() -> tuple[Student, Labels]:
+    """A student whose outputs are anything, and four clips."""
+    labels = left(4)
+    return stirred(built(labels=labels)), labels
+
+
 @settings(max_examples=20, deadline=None)
 @given(scale=st.floats(0, 1e4), v0=st.floats(-1, 60))
-def test_actions_stay_inside_the_bounds(scale: float, v0: float) -> None:
-    labels = left(4)
-    student = stirred(built(labels=labels))
-    student.head[-1].weight.data *= scale
+def test_actions_stay_inside_the_bounds(wild: tuple[Student, Labels], scale: float, v0: float) -> None:
+    student, labels = wild
+    stirred(student).head[-1].weight.data *= scale
     scene = replace(labels.scene(), v0=torch.full((4,), v0))
     actions, trajectory = student(scene)
     assert bool(student.action_space.within_bounds(actions).all())

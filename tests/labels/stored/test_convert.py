@@ -2,19 +2,17 @@
 
 import json
 import os
-import resource
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from label_sets import pieces, same, tree
-from places import ROOT
+from command_line import run_script, server
+from label_sets import convert_in_small_steps, full_disk, pieces, same, tree
 
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
@@ -143,57 +141,42 @@ def test_a_folder_of_sets_is_their_clips_and_the_output_is_no_input(tmp_path: Pa
         assert (len(made), made.facts["dropped"]) == (24, {})
 
 
-CONVERT = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from alpamayo_toy.labels.stored import convert, building
-convert.UNIT_FILES = 1
-building.SHARD_BYTES = 30000
-print("ready", flush=True)
-convert.convert(sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2]))
-"""
-
-
 def test_a_killed_convert_goes_on_to_the_same_bytes(tmp_path: Path, labels: Labels) -> None:
     pieces(tmp_path / "in", labels, 8)
-    run = [sys.executable, "-c", CONVERT, str(tmp_path / "in")]
-    started = time.monotonic()
-    with subprocess.Popen([*run, str(tmp_path / "whole")], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        ready = time.monotonic()
-        assert process.wait(60) == 0
-    lasted = time.monotonic() - ready
-    assert ready > started
+
+    def started(out: str) -> BaseProcess:
+        """A convert that has just begun."""
+        ready, begun = Pipe(duplex=False)
+        process = server().Process(target=convert_in_small_steps, args=(tmp_path / "in", tmp_path / out, begun))
+        process.start()
+        ready.recv()
+        return process
+
+    def ended(process: BaseProcess) -> bool:
+        process.join(60)
+        return process.exitcode == 0
+
+    whole, at = started("whole"), time.monotonic()
+    assert ended(whole)
+    lasted = time.monotonic() - at
     for moment in np.random.default_rng(0).uniform(0, lasted, 4):
-        with subprocess.Popen([*run, str(tmp_path / "cut")], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(moment)
-            process.send_signal(signal.SIGKILL)
+        process = started("cut")
+        time.sleep(moment)
+        process.kill()
+        process.join()
         if (tmp_path / "cut" / "labels.json").exists():
             same(load_labels(tmp_path / "cut"), labels)
-    subprocess.run([*run, str(tmp_path / "cut")], check=True, stdout=subprocess.DEVNULL)
+    assert ended(started("cut"))
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
 
 
 def test_a_full_disk_leaves_the_old_set_whole(tmp_path: Path, labels: Labels) -> None:
-    """A limit on file size stands for the disk."""
     write(labels.select(torch.arange(4)), tmp_path / "labels.npz")
-    script = [sys.executable, str(ROOT / "scripts" / "labels.py"), "convert"]
-    subprocess.run([*script, "labels.npz", "set"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    convert([tmp_path / "labels.npz"], tmp_path / "set")
     few = load_labels(tmp_path / "labels.npz")
     write(replace(labels, clip_id=np.char.add(labels.clip_id, "x")), tmp_path / "labels.npz")
     before = tree(tmp_path / "set")
-
-    def limited() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    full = subprocess.run(
-        [*script, "labels.npz", "set"], cwd=tmp_path, check=False, capture_output=True, text=True, preexec_fn=limited
-    )
+    full = run_script("labels", ("convert", "labels.npz", "set"), tmp_path, before=full_disk)
     assert full.returncode == 2
     assert full.stderr.startswith("error: ")
     assert len(full.stderr.splitlines()) == 1

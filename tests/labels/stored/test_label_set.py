@@ -2,16 +2,15 @@
 
 import json
 import resource
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from label_sets import same, stored
+from command_line import server
+from label_sets import open_with_few_files, same, stored
 
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
@@ -96,13 +95,12 @@ def test_more_shards_than_a_process_may_open_files(
 def test_beyond_the_hard_limit_of_open_files_there_is_one_line(tmp_path: Path, labels: Labels) -> None:
     write(labels, tmp_path / "in.npz")
     convert([tmp_path / "in.npz"], tmp_path / "set")
-    code = "import os, resource, sys; from pathlib import Path\n"
-    code += "from alpamayo_toy.labels.stored.label_set import open_set\n"
-    code += "free = os.dup(0); resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, free + 3))\n"
-    code += "try:\n    open_set(Path(sys.argv[1]))\nexcept Exception as error:\n    print(error)"
-    run = [sys.executable, "-c", code, str(tmp_path / "set")]
-    said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
-    assert said == f"{tmp_path / 'set'} has more files than this process may open; raise the limit: ulimit -n\n"
+    answer, asked = Pipe(duplex=False)
+    process = server().Process(target=open_with_few_files, args=(tmp_path / "set", asked))
+    process.start()
+    said = answer.recv()
+    process.join()
+    assert said == f"{tmp_path / 'set'} has more files than this process may open; raise the limit: ulimit -n"
 
 
 def test_rows_that_are_not_there_and_another_process(
@@ -112,5 +110,5 @@ def test_rows_that_are_not_there_and_another_process(
     for rows in ([24], [-1, 2]):
         with pytest.raises(IndexError, match="rows must lie in 0 to 23"):
             made.numbers(np.array(rows))
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, server()) as pool:
         assert pool.submit(len, made).result() == 24

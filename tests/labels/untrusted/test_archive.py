@@ -277,14 +277,14 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, valid: dict[str, byt
 
 def checked(path: Path, data: bytes) -> str | None:
     """The outcome, within 5 seconds and MEMORY."""
-    started = time.monotonic()
+    started = time.process_time()
     tracemalloc.start()
     try:
         found = outcome(path, data)
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     return found
 
 

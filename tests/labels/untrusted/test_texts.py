@@ -51,10 +51,10 @@ def test_flat_text(value: object, text: str, nested: bool) -> None:
     ids=range(10),
 )
 def test_flat_text_ends(value: object) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"nested|digits"):
         flat_text(value)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
