@@ -7,27 +7,34 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing import forkserver, get_context
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT, Command
+
 PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds"]
 PRELOADED += ["torch._dynamo"]  # what an optimizer imports at its first step
+SMOKE = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=64", "teacher.val_scenes=8")
 
 
-def start_server() -> None:
-    """Start the process that scripts are forked from, where it does not run yet."""
-    get_context("forkserver").set_forkserver_preload(PRELOADED)
+def server() -> ForkServerContext:
+    """Processes of its are forked from one that has imported PyTorch; there is one such in a run of the tests."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
+    return context
 
 
-def start_script(name: str, arguments: tuple[str, ...], folder: Path) -> BaseProcess:
-    """scripts/<name>.py with arguments in a folder, as the leader of a process group."""
-    start_server()
+def start_script(
+    name: str, arguments: tuple[str, ...], folder: Path, before: Callable[[], None] | None = None
+) -> BaseProcess:
+    """scripts/<name>.py with arguments in a folder, as the leader of a process group; before() comes first there."""
     script = str(ROOT / "scripts" / f"{name}.py")
-    given = (script, arguments, str(folder), *map(str, _streams(folder)), dict(os.environ))
-    process = get_context("forkserver").Process(target=_run, args=given)
+    given = (script, arguments, str(folder), *map(str, _streams(folder)), dict(os.environ), before)
+    process = server().Process(target=_run, args=given)
     process.start()
     return process
 
@@ -43,9 +50,11 @@ def ended(process: BaseProcess, folder: Path, timeout: float) -> subprocess.Comp
     return subprocess.CompletedProcess(process.name, code, *(path.read_text() for path in _streams(folder)))
 
 
-def run_script(name: str, arguments: tuple[str, ...], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+def run_script(
+    name: str, arguments: tuple[str, ...], folder: Path, timeout: float = 120, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
     """scripts/<name>.py with arguments in a folder."""
-    return ended(start_script(name, arguments, folder), folder, timeout)
+    return ended(start_script(name, arguments, folder, before), folder, timeout)
 
 
 def _streams(folder: Path) -> list[Path]:
@@ -53,7 +62,15 @@ def _streams(folder: Path) -> list[Path]:
     return [folder.parent / f".{folder.name}.{stream}" for stream in ("out", "err")]
 
 
-def _run(script: str, arguments: tuple[str, ...], folder: str, out: str, err: str, environment: dict[str, str]) -> None:
+def _run(
+    script: str,
+    arguments: tuple[str, ...],
+    folder: str,
+    out: str,
+    err: str,
+    environment: dict[str, str],
+    before: Callable[[], None] | None,
+) -> None:
     os.setpgrp()
     for descriptor, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
@@ -62,4 +79,17 @@ def _run(script: str, arguments: tuple[str, ...], folder: str, out: str, err: st
     os.environ.update({**environment, "COLUMNS": "120"})
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).parent)
+    if before is not None:
+        before()
     runpy.run_path(script, run_name="__main__")
+
+
+def wrong(command: Command, name: str, *arguments: str) -> str:
+    """The one line on stderr of a command that must fail, without leaving anything behind."""
+    result = command(name, *arguments)
+    assert result.returncode in (1, 2), result.stdout
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert result.stdout == ""
+    return lines[0]

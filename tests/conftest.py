@@ -1,23 +1,32 @@
-"""Helpers that several tests share: one thread, the commands as a user runs them."""
+"""What all tests share: one thread, the same examples, quick or slow, the commands as a user runs them."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import run_script, start_server
+from command_line import run_script, server
 from hypothesis import settings
-from places import Command
+from places import QUICK, Command
 
 torch.set_num_threads(1)
 settings.register_profile("fixed", derandomize=True)  # the same examples every time
 settings.load_profile("fixed")
 
 
-@pytest.fixture(scope="session")
-def server() -> None:
+@pytest.fixture(scope="session", name="server")
+def forked() -> None:
     """There is one server that processes are forked from: with this, the one that knows what scripts need as well."""
-    start_server()
+    server()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by them
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every test is quick that is not marked slow."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+    config.stash[QUICK] = {item.path for item in items if item.get_closest_marker("quick")}
 
 
 @pytest.fixture

@@ -97,3 +97,17 @@ def recorded(n: int = 3) -> dict[str, Any]:
         "ego_future_xyz": xyz[:, 16:],
         "ego_future_rot": rotation[:, 16:],
     }
+
+
+def clips(n: int = 3, k: int = 2, horizon: int = 64) -> list[dict[str, Any]]:
+    """Alpamayo-like JSON: exact trapezoid rollouts, one of them from rest."""
+    v0 = torch.linspace(0, 10, n, dtype=torch.float64)
+    actions = torch.zeros(n, k, horizon, 2, dtype=torch.float64)
+    actions[..., 0] = torch.linspace(0.2, 0.5, k, dtype=torch.float64)[:, None]
+    actions[..., 1] = 0.01
+    xyz = UnicycleRollout(0.1, "trapezoid")(actions, v0[:, None])[..., :3].clone()
+    xyz[..., 2] = 0
+    return [
+        {"clip_id": f"clip-{i}", "pred_xyz": xyz[i].tolist(), "gt_xyz": xyz[i, 0].tolist(), "cot": f"text {i}"}
+        for i in range(n)
+    ]

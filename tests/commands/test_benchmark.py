@@ -1,7 +1,11 @@
 """The benchmark's report on small sizes: what it compares is the same function, and every row is there."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from command_line import wrong
+from places import Command
 from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
@@ -41,3 +45,9 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     assert "Physical floor" in report
     assert "times the rate of tensors in memory" in report
     assert "times the rollout's forward" in report
+
+
+def test_benchmark_names_a_peer_that_it_cannot_use(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "peer.py").write_text("def other(x): return x")
+    for peer in ("nowhere:f", "peer:missing", "peer:other"):
+        assert f"--against {peer}" in wrong(command, "benchmark", "--against", peer)

@@ -95,3 +95,13 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert "n/a: needs a history" in text
     assert "v0 of 50 clips, which have no history, is that of the teacher's own trajectory" in text
     assert "the student keeps its own action statistics" in text
+
+
+def test_the_table_says_what_the_file_says(students: dict[str, Path]) -> None:
+    metrics = json.loads((students["shown"] / "metrics.json").read_text())
+    text = table(metrics)
+    assert f"ADE / floor {metrics['ade_over_floor']:.3f}" in text
+    assert f"{metrics['student']['fde']['3.0']:.3f}" in text
+    assert text.endswith("checks: passed")
+    broken = {**metrics, "checks": {**metrics["checks"], "finite": False}}
+    assert table(broken).endswith("checks: failed: finite")

@@ -1,133 +1,15 @@
-"""From a trajectory back to actions: exact on exact rollouts, honest about everything else."""
-
-import json
+"""The action space: inside its bounds, there and back, statistics only where the car moves."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from places import LABELS_60, needs_60_clips
 from torch import Tensor
+from trajectories import ROLLOUT, smooth_actions
 
-from alpamayo_toy import ActionSpace, UnicycleRollout, recover_v0
-from alpamayo_toy.kinematics.inverse import regularised_states
-from alpamayo_toy.kinematics.recovery import alternation, label_actions, recover_states, smoothed_heading
+from alpamayo_toy import ActionSpace
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.loading import load_labels
-
-ROLLOUT = UnicycleRollout(0.1, "trapezoid")
-
-
-def smooth_actions(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Slowly varying actions and initial speeds, as a model would predict them."""
-    generator = torch.Generator().manual_seed(seed)
-    t = torch.arange(64, dtype=torch.float64) / 64
-    waves = torch.stack([torch.sin((k + 1) * 3 * t + k) for k in range(3)])
-    weights = torch.randn(n, 2, 3, dtype=torch.float64, generator=generator)
-    actions = (weights @ waves).transpose(-1, -2) * torch.tensor([0.5, 0.02])
-    return actions, 5 + 8 * torch.rand(n, dtype=torch.float64, generator=generator)
-
-
-def test_exact_rollouts_are_recovered() -> None:
-    actions, v0 = smooth_actions(50)
-    trajectory = ROLLOUT(actions, v0)
-    found, yaw = recover_v0(trajectory[..., :2])
-    assert (found - v0).abs().max() < 1e-3
-    assert (yaw - trajectory[..., 2]).abs().max() < 1e-3
-    states = recover_states(trajectory[..., :2], v0)
-    assert (states - trajectory).abs().max() < 1e-9
-    assert (label_actions(states, v0) - actions).abs().max() < 1e-7
-    assert alternation(trajectory[..., :2], v0).max() < 1e-4
-
-
-@pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
-def test_label_actions_invert_either_integrator(integrator: str) -> None:
-    actions, v0 = smooth_actions(20)
-    trajectory = UnicycleRollout(0.1, integrator)(actions, v0)
-    driving = trajectory[..., 3].amin(-1) > 0
-    assert bool(driving.any())
-    assert (label_actions(trajectory, v0, 0.1, integrator) - actions)[driving].abs().max() < 1e-9
-
-
-def test_heading_is_held_at_standstill_and_reversing_is_no_turn() -> None:
-    actions = torch.zeros(64, 2, dtype=torch.float64)
-    actions[:20, 0], actions[40:44, 0] = -1.0, -0.5  # 2 m/s to rest, then slowly backwards
-    v0 = torch.tensor(2.0, dtype=torch.float64)
-    trajectory = ROLLOUT(actions, v0)
-    states = recover_states(trajectory[..., :2], v0)
-    assert trajectory[-1, 3] < -0.1
-    assert states[..., 2].abs().max() < 1e-9
-    assert (states[..., 3] - trajectory[..., 3]).abs().max() < 1e-9
-
-
-@settings(max_examples=25, deadline=None)
-@given(batch=st.lists(st.integers(1, 3), max_size=3), horizon=st.integers(4, 64))
-def test_any_batch_dimensions(batch: list[int], horizon: int) -> None:
-    waypoints = torch.cumsum(torch.ones(*batch, horizon, 2, dtype=torch.float64), -2)
-    v0, yaw = recover_v0(waypoints)
-    assert v0.shape == tuple(batch)
-    assert yaw.shape == (*batch, horizon)
-
-
-def test_recovery_is_differentiable() -> None:
-    actions, v0 = smooth_actions(1)
-    waypoints = ROLLOUT(actions[:, :8], v0)[..., :2].requires_grad_()
-    assert torch.autograd.gradcheck(lambda w: recover_v0(w), (waypoints,))
-
-
-def test_too_few_waypoints_are_refused() -> None:
-    with pytest.raises(ValueError, match="4 waypoints or more"):
-        recover_v0(torch.zeros(3, 2))
-
-
-@pytest.mark.parametrize(("grid", "exact"), [(1e-4, True), (1e-3, False), (1e-2, False)])
-def test_rounded_positions_are_told_from_exact_ones(grid: float, exact: bool) -> None:
-    actions, v0 = smooth_actions(30)
-    waypoints = (ROLLOUT(actions, v0)[..., :2] / grid).round() * grid
-    found, _ = recover_v0(waypoints)
-    assert bool(alternation(waypoints, found).median() < 1e-3) == exact
-    if not exact:
-        smooth_v0, smooth = regularised_states(waypoints, smoothed_heading(waypoints))
-        assert (smooth_v0 - v0).abs().mean() < 0.05
-        assert (smooth[..., 3] - ROLLOUT(actions, v0)[..., 3]).abs().mean() < 0.02
-
-
-def test_a_parked_track_keeps_its_heading_when_smoothed() -> None:
-    generator = torch.Generator().manual_seed(0)
-    waypoints = 0.01 * torch.randn(20, 64, 2, dtype=torch.float64, generator=generator)
-    assert smoothed_heading(waypoints * 0).abs().max() == 0
-    assert bool(smoothed_heading(waypoints).isfinite().all())
-
-
-def test_a_recorded_track_takes_the_speeds_of_the_inverse() -> None:
-    """v and yaw of regularised_states are those between the actions of trajectory_to_actions, whatever holds them."""
-    actions, v0 = smooth_actions(30)
-    states = ROLLOUT(actions, v0)
-    held, track = regularised_states(states[..., :2], states[..., 2], v0)
-    assert torch.equal(held, v0)
-    assert (track - states).abs().amax((0, 1)).tolist() == pytest.approx([0, 0, 0, 0], abs=2e-3)
-    found, free = regularised_states(states[..., :2], states[..., 2])
-    assert (found - v0).abs().max() < 0.05
-    assert (free[..., 3] - states[..., 3]).abs().max() < 0.05
-    wrapped = torch.remainder(states[..., 2] + torch.pi, 2 * torch.pi) - torch.pi
-    assert torch.allclose(regularised_states(states[..., :2], wrapped, v0)[1], track)
-
-
-@needs_60_clips
-def test_real_teacher_trajectories_are_recovered_to_the_micrometre() -> None:
-    labels = load_labels(LABELS_60)
-    waypoints = torch.tensor([clip["pred_xyz"] for clip in json.loads(LABELS_60.read_text())], dtype=torch.float64)
-    v0 = labels.v0.unsqueeze(1).expand(60, 6)
-    actions = label_actions(labels.teacher, v0)
-    assert set(labels.v0_source) == {"recovered"}
-    back = ROLLOUT(actions, v0)[..., :2]
-    assert (back - waypoints[..., :2]).norm(dim=-1).max() < 1e-6
-    space = ActionSpace().double()
-    clamped = space.clamp(actions)
-    assert bool(space.within_bounds(clamped).all())
-    assert (ROLLOUT(clamped, v0)[..., :2] - waypoints[..., :2]).norm(dim=-1).max() < 5e-3
-    assert 0.015 <= float(ActionSpace.fit(labels).std[1]) <= 0.02
 
 
 def test_statistics_read_curvature_only_where_the_car_moves() -> None:

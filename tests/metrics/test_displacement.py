@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import DATA, SHARED
 from torch import Tensor
+from trajectories import ending_at
 
-from alpamayo_toy.evaluation.baselines import constant_velocity
 from alpamayo_toy.metrics.displacement import (
     ade,
     brier_min_fde,
@@ -27,9 +27,7 @@ from alpamayo_toy.metrics.displacement import (
     speed_error,
     waymo_miss,
 )
-from alpamayo_toy.metrics.distribution import energy_score, geometric_median, medoid, spread
-from alpamayo_toy.metrics.starter import sanity_checks, starter_metrics
-from alpamayo_toy.metrics.sums import Sums
+from alpamayo_toy.metrics.distribution import energy_score, medoid, spread
 
 GOLDEN = SHARED / "golden" / "alpamayo_metrics.npz"
 SLICE = DATA / "alpamayo_metrics_slice.npz"  # the first two clips of GOLDEN
@@ -44,13 +42,6 @@ def states(*shape: int, seed: int = 0) -> Tensor:
 
 def at_rest(steps: int) -> Tensor:
     return torch.zeros(steps, 4, dtype=torch.float64)
-
-
-def ending_at(*ends: tuple[float, float], steps: int = 64) -> Tensor:
-    """Samples (K, T, 4) that stand at one point each."""
-    samples = torch.zeros(len(ends), steps, 4, dtype=torch.float64)
-    samples[..., :2] = torch.tensor(ends, dtype=torch.float64).unsqueeze(-2)
-    return samples
 
 
 def test_distance_ignores_everything_but_x_and_y_and_has_a_gradient_at_zero() -> None:
@@ -77,56 +68,6 @@ def test_horizons_are_named_by_seconds() -> None:
     errors = torch.arange(1.0, 65.0)
     assert horizons(errors, 0.1) == {"1.0": 10, "2.0": 20, "3.0": 30, "4.0": 40, "5.0": 50, "6.4": 64}
     assert horizons(errors[:8], 0.1) == {"0.8": 8}
-
-
-def test_starter_metrics_by_hand() -> None:
-    actions = torch.tensor([[1.0, 0.1], [-3.0, 0.1], [0.0, -0.2]])
-    trajectory = torch.tensor([[0.0, 0, 0, 5.0], [0, 0, 0, 2.0], [0, 0, 0, 3.0]])
-    found = {name: value.item() for name, value in starter_metrics(actions, trajectory, 0.1).items()}
-    assert found == pytest.approx(
-        {
-            "max_abs_accel": 3.0,
-            "max_abs_curvature": 0.2,
-            "min_speed": 2.0,
-            "final_speed": 3.0,
-            "max_abs_jerk": 40.0,
-            "max_abs_curvature_rate": 3.0,
-        }
-    )
-
-
-def test_sanity_checks_can_fail() -> None:
-    v0, dt = torch.tensor([5.0]), 0.1
-    straight = torch.zeros(1, 3, 4)
-    straight[..., 0], straight[..., 3] = torch.tensor([0.5, 1.0, 1.5]), 5.0
-    actions = torch.zeros(1, 3, 2)
-    good = sanity_checks(actions, straight, v0, dt, "euler")
-    assert good == {"finite": True, "speed_non_negative": True, "no_teleport": True}
-    assert sanity_checks(actions, straight, v0, dt, "trapezoid")["speed_non_negative"] is None
-    jump = straight.clone()
-    jump[0, 2, 0] = 3.0
-    assert sanity_checks(actions, jump, v0, dt, "euler")["no_teleport"] is False
-    back = straight.clone()
-    back[0, 2, 3] = -0.1
-    assert sanity_checks(actions, back, v0, dt, "euler")["speed_non_negative"] is False
-    assert sanity_checks(actions * math.nan, straight, v0, dt, "euler")["finite"] is False
-
-
-def test_geometric_median_has_the_least_mean_distance() -> None:
-    points = torch.randn(3, 9, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    median = geometric_median(points)
-    best = distance(points, median.unsqueeze(-3)).mean(-2)
-    for dx, dy in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01), (0.1, 0.1)):
-        moved = median + torch.tensor([dx, dy])
-        assert bool((distance(points, moved.unsqueeze(-3)).mean(-2) > best - 1e-7).all())
-    same = torch.ones(4, 6, 2)
-    assert torch.equal(geometric_median(same), torch.ones(6, 2))
-
-
-def test_constant_velocity_drives_straight_on() -> None:
-    waypoints = constant_velocity(torch.tensor([2.0, 0.0]), 3, 0.5)[..., :2]
-    assert waypoints[0].tolist() == [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]
-    assert waypoints[1].abs().max() == 0
 
 
 def test_ade_and_fde_by_hand() -> None:
@@ -276,29 +217,6 @@ def test_headings_are_needed(columns: int) -> None:
     ):
         with pytest.raises(ValueError, match=r"headings are needed.*= x, y, yaw, v \(got"):
             measure()
-
-
-def test_energy_score_and_spread_by_hand() -> None:
-    samples = ending_at((0, 0), (2, 0), steps=3)
-    teacher = ending_at((1, 0), (4, 0), (1, 0), steps=3)
-    # distances 1 4 1 and 1 2 1, mean 10/6; the one pair is 2 apart
-    assert energy_score(samples, teacher).item() == pytest.approx(10 / 6 - 1)
-    assert energy_score(samples[:1], teacher).item() == pytest.approx(2.0)
-    assert spread(samples).item() == pytest.approx(1.0)
-    assert spread(samples[:1]).item() == pytest.approx(0.0, abs=1e-12)
-
-
-def test_energy_score_is_least_for_the_teachers_own_distribution() -> None:
-    generator = torch.Generator().manual_seed(0)
-
-    def mean_score(scale: float, shift: float) -> float:
-        teacher = torch.randn(4000, 6, 1, 2, dtype=torch.float64, generator=generator)
-        samples = shift + scale * torch.randn(4000, 6, 1, 2, dtype=torch.float64, generator=generator)
-        return float(energy_score(samples, teacher).mean())
-
-    own = mean_score(1.0, 0.0)
-    assert own == pytest.approx(math.sqrt(math.pi) / 2, abs=0.02)  # half the mean distance of two, sqrt(pi)
-    assert all(own < mean_score(*other) - 0.02 for other in ((0.5, 0.0), (1.5, 0.0), (1.0, 0.5)))
 
 
 def slow(samples: list, truth: list, teacher: list, probability: list, v0: float) -> dict[str, float]:
@@ -503,38 +421,3 @@ def test_every_metric_keeps_float32() -> None:
     for name, value in found.items():
         assert value.dtype in (torch.float32, torch.bool, torch.int64), name
         torch.testing.assert_close(value.double(), double[name].double(), rtol=0, atol=1e-4, msg=name)
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    values=st.lists(st.floats(-1e3, 1e3) | st.just(math.nan), min_size=1, max_size=40),
-    cuts=st.lists(st.integers(0, 40), max_size=5),
-    random=st.randoms(use_true_random=False),
-)
-def test_sums_of_any_batches_in_any_order(values: list[float], cuts: list[int], random: object) -> None:
-    whole = Sums()
-    whole.add("ade", torch.tensor(values, dtype=torch.float64))
-    random.shuffle(values)  # type: ignore[attr-defined]
-    ranks = [Sums(), Sums()]
-    for i, (start, stop) in enumerate(zip([0, *sorted(cuts)], [*sorted(cuts), None], strict=True)):
-        ranks[i % 2].add("ade", torch.tensor(values[start:stop], dtype=torch.float64))
-    total = Sums()
-    for rank in ranks:
-        total.merge(rank)
-    kept = [value for value in values if not math.isnan(value)]
-    expected = math.fsum(kept) / len(kept) if kept else math.nan
-    assert total.counts["ade"] == whole.counts["ade"] == len(kept)
-    assert total.means()["ade"] == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
-    assert whole.means()["ade"] == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
-
-
-def test_sums_by_hand() -> None:
-    one, other = Sums(), Sums()
-    one.add("ade", torch.tensor([[1.0, math.nan], [2.0, 6.0]]))
-    one.add("miss", torch.tensor([True, False]))
-    other.add("ade", torch.tensor(7.0))
-    other.add("nothing", torch.tensor([math.nan]))
-    one.merge(other)
-    assert one.counts == {"ade": 4, "miss": 2, "nothing": 0}
-    assert one.means() == pytest.approx({"ade": 4.0, "miss": 0.5, "nothing": math.nan}, nan_ok=True)
-    assert other.counts == {"ade": 1, "nothing": 0}

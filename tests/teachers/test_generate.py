@@ -7,42 +7,15 @@ import numpy as np
 import pytest
 import torch
 from places import Command
-from written import driven, past
+from stand_in import CLIPS, Recorded
+from written import driven
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.teachers import alpamayo as alpamayo_model
 from alpamayo_toy.teachers import generate
 from alpamayo_toy.teachers.alpamayo import AlpamayoModel
 from alpamayo_toy.teachers.generate import by_model, listed, synthetic
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
-
-CLIPS = [(f"clip-{i}", 5_100_000 + i) for i in range(4)]
-
-
-class Recorded:
-    """A model of the documented interface that gives recorded answers, and counts how often it is asked."""
-
-    def __init__(self, fails_at: int | None = None) -> None:
-        self.asked: list[str] = []
-        self.fails_at = fails_at
-
-    def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
-        if self.fails_at == len(self.asked):
-            raise KeyboardInterrupt
-        self.asked.append(clip_id)
-        xyz, rotation, v0 = driven()
-        history, turned = past(v0)
-        i = t0_us - CLIPS[0][1]
-        return {
-            "pred_xyz": torch.tensor(xyz[i])[None, None, :samples],
-            "pred_rot": torch.tensor(rotation[i])[None, None, :samples],
-            "cot": [[f"text {i}"]],
-            "ego_history_xyz": torch.tensor(history[i])[None, None],
-            "ego_history_rot": torch.tensor(turned[i])[None, None],
-            "ego_future_xyz": torch.tensor(xyz[i, 0])[None, None],
-            "ego_future_rot": torch.tensor(rotation[i, 0])[None, None],
-        }
 
 
 def test_a_models_answers_become_a_set(tmp_path: Path) -> None:
@@ -122,63 +95,6 @@ def test_shares_of_a_model_are_its_clips(tmp_path: Path) -> None:
         by_model(Recorded(), "Recorded", CLIPS, 1, 0, tmp_path / str(i), (i, 2))
     assert list(load_labels(tmp_path / "1").clip_id) == ["clip-0", "clip-2"]
     assert list(load_labels(tmp_path / "2").clip_id) == ["clip-1", "clip-3"]
-
-
-class FakePackage:
-    """Stands in the place of alpamayo_r1: helper, loader and model with the names of the released package."""
-
-    class Model:
-        tokenizer = "tokenizer"
-
-        @classmethod
-        def from_pretrained(cls, weights: str, dtype: torch.dtype) -> "FakePackage.Model":
-            assert (weights, dtype) == ("nvidia/Alpamayo-R1-10B", torch.bfloat16)
-            return cls()
-
-        def to(self, device: str) -> "FakePackage.Model":
-            assert device == "cuda"
-            return self
-
-        def sample_trajectories_from_data_with_vlm_rollout(self, data: dict[str, Any], **options: Any) -> Any:
-            assert options["num_traj_samples"] == 2
-            assert set(data) == {"tokenized_data", "ego_history_xyz", "ego_history_rot"}
-            answer = Recorded().predict("", CLIPS[1][1], 2, 0)
-            return answer["pred_xyz"], answer["pred_rot"], {"cot": np.array([[["text 1"]]])}
-
-    AlpamayoR1 = Model
-
-    class Processor:
-        def apply_chat_template(self, messages: Any, **options: Any) -> str:
-            assert options["return_tensors"] == "pt"
-            return "tokens"
-
-    @staticmethod
-    def get_processor(tokenizer: str) -> "FakePackage.Processor":
-        return FakePackage.Processor()
-
-    @staticmethod
-    def create_message(frames: torch.Tensor) -> str:
-        assert frames.shape == (16, 3, 2, 2)
-        return "messages"
-
-    @staticmethod
-    def to_device(data: Any, device: str) -> Any:
-        return data
-
-    @staticmethod
-    def load_physical_aiavdataset(clip_id: str, t0_us: int) -> dict[str, Any]:
-        answer = Recorded().predict(clip_id, t0_us, 1, 0)
-        return {**answer, "image_frames": torch.zeros(4, 4, 3, 2, 2), "camera_indices": torch.arange(4)}
-
-
-def test_the_adapter_speaks_the_packages_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpamayo_model, "import_module", lambda name: FakePackage)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
-    monkeypatch.setattr(torch, "autocast", lambda *_: torch.no_grad())
-    made = by_model(AlpamayoModel("nvidia/Alpamayo-R1-10B"), "R1", CLIPS[1:2], 2, 0, tmp_path / "set", (1, 1))
-    assert made.facts["clips"] == 1
-    assert list(load_labels(tmp_path / "set").text or []) == ["text 1"]
 
 
 def test_a_missing_package_or_list_is_one_line(tmp_path: Path, command: Command) -> None:

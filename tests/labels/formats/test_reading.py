@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.metrics.displacement import min_ade
 
-SHARED_LABELS, DRIVES = SHARED / "labels", SHARED / "drives"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the real files are not on this machine")
 
 
@@ -84,46 +82,6 @@ def test_a_layout_that_is_told_is_held_to(tmp_path: Path, name: str) -> None:
         load_labels(path, other)
     with pytest.raises(UserError, match="there is no label format parket"):
         load_labels(path, "parket")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"coc_texts": ["go"]}, "4 clip_ids but 1 rows in coc_texts"),
-        ({"trajectory_rot": np.zeros((N, 64, 3))}, r"trajectory_rot must have shape \[4, 64, 3, 3\]"),
-        ({"trajectory_xyz": np.zeros((N, 64 * 3))}, r"trajectory_xyz must have shape \(N, T, 3\)"),
-        ({"t0_us": np.zeros(N)}, "t0_us must hold integers"),
-    ],
-)
-def test_community_files_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    community(tmp_path, **change)
-    with pytest.raises(UserError, match=message):
-        load_labels(tmp_path / "train_labels.npz")
-
-
-def test_a_history_of_another_length_or_alone_is_named(tmp_path: Path) -> None:
-    community(tmp_path)
-    np.savez(tmp_path / "train_ego_history.npz", ego_history_xyz=np.zeros((2, 16, 3)))
-    with pytest.raises(UserError, match="4 clip_ids but 2 rows in the history file"):
-        load_labels(tmp_path)
-    with pytest.raises(UserError, match="holds a history only"):
-        load_labels(tmp_path / "train_ego_history.npz")
-
-
-def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(UserError, match="holds no label file"):
-        load_labels(tmp_path)
-
-
-def test_a_clip_that_comes_twice_is_kept_once_unless_it_differs(tmp_path: Path) -> None:
-    path = results_json(tmp_path)
-    clips = json.loads(path.read_text())
-    path.write_text(json.dumps([*clips, clips[1]]))
-    assert len(load_labels(path)) == N
-    path.write_text(json.dumps([*clips, {**clips[1], "pred_xyz": clips[2]["pred_xyz"]}]))
-    with pytest.raises(UserError, match="clip clip-1 at t0 1 us comes twice with different trajectories"):
-        load_labels(path)
 
 
 @needs_shared

@@ -1,0 +1,403 @@
+"""Label files of every layout, whole and broken in hundreds of ways, by seed."""
+
+import copy
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from places import DATA
+from written import K, N, driven, past, recorded
+
+from alpamayo_toy.labels.stored.convert import convert
+
+LABELS = DATA / "labels.npz"
+DTYPES = ("?", "c16", "U", "u1", "i1", "f2", "f4", ">f8", ">i4", "i8", "u8", "M8[s]", "S8", "O")
+NUMBERS = (np.nan, np.inf, -np.inf, 1e308, -1e308, 1e200, 1e39, 1e29, 1e-310, 1e6, 0.0, -1.0)
+STRINGS = (
+    "",
+    "\ud800",
+    "a\nb",
+    "a\0b",
+    "\0",
+    "x" * 10_000,
+    "é" * 300,
+    "\x1b[2J",
+    "../../etc",
+    "[[",
+    "['a', ['b']]",
+    "nan",
+)
+INTEGERS = (0, 1, -1, 65, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30, 10**400, 10**5000)
+Draw = np.random.Generator
+
+
+def deep(levels: int) -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+def chosen(draw: Draw, several: Any) -> Any:
+    """One of them as it is; Generator.choice would make numpy's scalars of them."""
+    several = list(several)
+    return several[int(draw.integers(len(several)))]
+
+
+def odd(draw: Draw) -> Any:
+    """What no file should hold in that place."""
+    singles = (None, True, False, 1.5, {}, [], [[]], [[], [1]], [None], {"a": 1}, [1, "a"], ["a", None], deep(60))
+    kinds = (singles, NUMBERS, STRINGS, INTEGERS, (deep(500), [deep(9)] * 4, list(STRINGS), [[s] for s in STRINGS]))
+    return copy.deepcopy(chosen(draw, chosen(draw, kinds)))
+
+
+def bent(draw: Draw, value: np.ndarray) -> np.ndarray:
+    """Numbers of another type, shape or sense."""
+    if value.size == 0 or value.ndim == 0:
+        return np.full((int(draw.integers(4)),) * int(draw.integers(3)), chosen(draw, NUMBERS))
+    axis = int(draw.integers(value.ndim))
+
+    def sprinkled() -> np.ndarray:
+        other = value.astype(np.float64)
+        other[tuple(draw.integers(size) for size in value.shape)] = chosen(draw, NUMBERS)
+        return other
+
+    def rows(count: int) -> np.ndarray:
+        return value.take(np.arange(count) % value.shape[axis], axis)
+
+    ways: dict[str, Callable[[], np.ndarray]] = {
+        "dtype": lambda: value.astype(chosen(draw, DTYPES)),
+        "sprinkled": sprinkled,
+        "one": lambda: value[(0,) * int(draw.integers(value.ndim + 1))],
+        "full": lambda: np.full(value.shape, chosen(draw, NUMBERS)),
+        "scaled": lambda: value * chosen(draw, (0, -1, 1e3, 1e-3, 1e18, 1e150)),
+        "transposed": lambda: value.swapaxes(axis, int(draw.integers(value.ndim))),
+        "flat": lambda: value.reshape(-1),
+        "framed": lambda: value.reshape(*(1,) * int(draw.integers(1, 4)), *value.shape),
+        "empty": lambda: rows(0),
+        "less": lambda: rows(value.shape[axis] - 1),
+        "more": lambda: rows(value.shape[axis] + 1),
+        "single": lambda: rows(1),
+        "65": lambda: rows(65),
+        "noise": lambda: value + draw.normal(0, chosen(draw, (1e-3, 1.0, 1e3)), value.shape),
+        "huge": lambda: np.full(value.shape, chosen(draw, [i for i in INTEGERS if -(2**63) <= i < 2**63])),
+        "reversed": lambda: np.flip(value, axis),
+    }
+    return np.array(chosen(draw, ways.values())())
+
+
+def places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container and key in it, down to lists of numbers or texts."""
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield content, key
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], list | dict | str)):
+            yield from places(value)
+
+
+def edited(draw: Draw, content: Any) -> Any:
+    """A copy of a content with 1 to 3 things changed."""
+    content = copy.deepcopy(content)
+    for _ in range(int(draw.choice([1, 1, 1, 2, 3]))):
+        top = [(holder, key) for holder, key in places(content) if isinstance(key, str)]
+        where = top if top and draw.random() < 0.7 else list(places(content))
+        if not where:
+            return odd(draw)
+        holder, key = chosen(draw, where)
+        value, way = holder[key], draw.random()
+        if way < 0.08:
+            del holder[key]
+        elif way < 0.16 and isinstance(key, str):
+            holder[chosen(draw, (key + "x", key.upper(), chosen(draw, top)[1], *STRINGS))] = holder.pop(key)
+        elif way < 0.16:
+            holder.insert(key, copy.deepcopy(value))
+        elif way < 0.24:
+            holder[key] = copy.deepcopy(content if draw.random() < 0.1 else chosen(draw, places(content))[0])
+        elif way < 0.5 or isinstance(value, dict | str | bool | None):
+            holder[key] = odd(draw)
+        elif isinstance(value, np.ndarray):
+            holder[key] = bent(draw, value)
+        else:
+            array = np.array(value, dtype=None if isinstance(value, int | float) else object)
+            if array.dtype == object:
+                with np.errstate(all="ignore"):
+                    array = np.array(value)
+            holder[key] = bent(draw, array).tolist()
+    return content
+
+
+def garbled(draw: Draw, data: bytes) -> bytes:
+    """The bytes with a fault of a disk or of a transfer."""
+    changed = bytearray(data)
+    size = max(len(data), 1)
+    # half of the faults where the directories of archives and the metadata of Parquet lie
+    at = int(draw.integers(size)) if draw.random() < 0.5 else max(size - 1 - int(draw.integers(min(size, 1500))), 0)
+    end = at + int(draw.choice([1, 4, 64, 4096]))
+    way = draw.integers(5)
+    if way == 0 and data:
+        for _ in range(int(draw.integers(1, 9))):
+            changed[(at + int(draw.integers(64))) % size] ^= 1 << int(draw.integers(8))
+    elif way == 1:
+        del changed[at:]
+    elif way == 2:
+        changed[at:at] = chosen(draw, (b"\0", b"\xff" * 8, b"[" * 100_000, b"\n", draw.bytes(16)))
+    elif way == 3:
+        changed[at:at] = changed[at:end]
+    else:
+        changed[at:end] = bytes(len(changed[at:end]))
+    return bytes(changed)
+
+
+def repacked(draw: Draw, path: Path) -> None:
+    """A fault inside one member of a zip archive, whose checksums are right."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    wrong = chosen(draw, [name for name in members if name.endswith((".npy", ".pkl"))] or list(members))
+    head = members[wrong][: int(draw.choice([128, 10**9]))]
+    members[wrong] = garbled(draw, head) + members[wrong][len(head) :]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+class Form(NamedTuple):
+    """A kind of label file: some valid contents, how one is written (False: it cannot be), which file is broken."""
+
+    contents: Callable[[], list[Any]]
+    save: Callable[[Any, Path], None]
+    name: str
+    packed: bool = False
+    read: str | None = None  # what is named to the readers, where it is not the file itself
+
+
+def as_json(content: Any, path: Path) -> None:
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+    path.write_text(json.dumps(content, default=plain))
+
+
+def as_npz(content: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)
+    path.write_bytes(buffer.getvalue())
+
+
+def as_pt(content: Any, path: Path) -> None:
+    def tensor(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: tensor(item) for key, item in value.items()}
+        try:
+            return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+        except (TypeError, ValueError):
+            return value  # which torch.save writes as numpy's own
+
+    torch.save(tensor(content), path)
+
+
+def as_parquet(content: Any, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: list(c) if isinstance(c, np.ndarray) and c.ndim > 1 else c for name, c in content.items()})
+    pq.write_table(table, path, compression="zstd", write_page_checksum=len(content) % 2 == 0, row_group_size=7)
+
+
+def results() -> list[Any]:
+    xyz, _, _ = driven()
+    return [
+        [
+            {"clip_id": f"c{i}", "t0_us": i, "pred_xyz": xyz[i].tolist(), "gt_xyz": xyz[i, 0].tolist(), "cot": [["go"]]}
+            for i in range(N)
+        ]
+    ]
+
+
+def clip_jsons() -> list[Any]:
+    xyz, rotation, _ = driven()
+    clips = [
+        {
+            "clip_id": f"c{i}",
+            "t0_us": i,
+            "chain_of_causation": "go",
+            "trajectory": {
+                "duration_sec": 6.4,
+                "predicted_xyz": xyz[i, 0].tolist(),
+                "predicted_rotation": rotation[i, 0].tolist(),
+            },
+        }
+        for i in range(N)
+    ]
+    return [clips[0], {"average_ADE": 1.0, "results": clips}]
+
+
+def community() -> list[Any]:
+    xyz, rotation, _ = driven()
+    return [
+        {
+            "clip_ids": kind([f"c{i}" for i in range(N)]),
+            "t0_us": np.arange(N),
+            "trajectory_xyz": xyz[:, 0],
+            "trajectory_rot": rotation[:, 0],
+            "coc_texts": kind(["go"] * N),
+        }
+        for kind in (np.array, lambda texts: np.array(texts, dtype=object))
+    ]
+
+
+def histories() -> list[Any]:
+    return [dict(zip(("ego_history_xyz", "ego_history_rot"), past(driven()[2]), strict=True))]
+
+
+def samples() -> list[Any]:
+    xyz, rotation, _ = driven()
+    clip = {"pred_xyz": xyz[1][None, None], "pred_rot": rotation[1][None, None], "cot": [[["go"]]], "t0_us": 5}
+    return [clip, {**clip, "gt_xyz": xyz[1, :1], "clip_id": ["c"]}, [clip, {**clip, "clip_id": "d"}]]
+
+
+def driven_npz() -> list[Any]:
+    said = {"source": np.array(["a", "a", "b"]), "t0_s": np.array([1.5, 2.5, 9.0]), "dt": np.float64(0.1)}
+    said["clip_id"] = np.array(["x", "y", "z"])
+    xyz = np.repeat(recorded()["ego_future_xyz"][:, None], K, 1)
+    return [{**recorded(), **said}, {**recorded(), "pred_xyz": xyz, "t0_us": np.arange(3)}]
+
+
+def driven_pt() -> list[Any]:
+    clip = {name: value[:1] for name, value in recorded().items()}
+    return [{**clip, "clip_id": "x", "t0_us": 5, "cot": [["go"]], "dt": 0.1}, [clip, {**clip, "clip_id": ["y"]}]]
+
+
+def own() -> list[Any]:
+    with np.load(LABELS, allow_pickle=False) as archive:
+        rows = len(archive["clip_id"])
+        some = {name: archive[name] for name in archive}
+    some = {name: value[:N] if value.shape[:1] == (rows,) else value for name, value in some.items()}
+    some |= {"history": np.zeros((N, 16, 4)), "context": np.zeros((N, 2)), "context_names": np.array(["rain", "dark"])}
+    some |= {"text": np.array(["go"] * N), "t0_us": np.arange(N), "dt": np.float64(0.1)}
+    return [some, {"clip_id": some["clip_id"], "teacher": some["teacher"][..., :2], "v0": some["v0"]}]
+
+
+def flat() -> list[Any]:
+    xyz, rotation, v0 = driven()
+    history, turned = past(v0)
+    rows = N * K
+    content = {
+        "clip_id": [f"c{i // K}" for i in range(rows)],
+        "t0_us": [i // K for i in range(rows)],
+        "sample_idx": [i % K for i in range(rows)],
+        "pred_xyz": xyz.reshape(rows, -1).tolist(),
+        "pred_rot": rotation.reshape(rows, -1).tolist(),
+    }
+    beside = {"gt_xyz": xyz[:, 0], "hist_xyz": history, "hist_rot": turned}
+    more = {name: value.reshape(N, -1).repeat(K, 0).tolist() for name, value in beside.items()}
+    return [
+        content,
+        {**content, **more, "coc": ["go"] * rows, "v0": v0.repeat_interleave(K).tolist(), "dt": [0.1] * rows},
+    ]
+
+
+def poses() -> list[Any]:
+    t = np.arange(0, 12, 0.1)
+    names = ("qx", "qy", "qz", "y", "z")
+    content = {"timestamp": np.round(t * 1e6).astype(np.int64), **dict.fromkeys(names, 0 * t)}
+    return [{**content, "qw": np.ones(len(t)), "x": 10 * t}]
+
+
+FORMS = {
+    "labels_npz": Form(own, as_npz, "own.npz", packed=True),
+    "results_json": Form(results, as_json, "results.json"),
+    "clip_json": Form(clip_jsons, as_json, "clip.json"),
+    "community_npz": Form(community, as_npz, "train_labels.npz", packed=True),
+    "community_history": Form(histories, as_npz, "train_ego_history.npz", packed=True, read="train_labels.npz"),
+    "sample_pt": Form(samples, as_pt, "sample.pt", packed=True),
+    "drives_npz": Form(driven_npz, as_npz, "drives.npz", packed=True),
+    "drives_pt": Form(driven_pt, as_pt, "drive.pt", packed=True),
+    "flat_parquet": Form(flat, as_parquet, "flat.parquet"),
+    "egomotion": Form(poses, as_parquet, "d34d.egomotion.parquet"),
+}
+
+
+@cache
+def contents(name: str) -> list[Any]:
+    """The valid contents of a form, not to be changed."""
+    return FORMS[name].contents()
+
+
+def broken(name: str, seed: int, folder: Path) -> Path:
+    """A broken file of that form in an empty folder; what is to be read."""
+    draw = np.random.default_rng([sum(name.encode()), seed])
+    folder.mkdir(parents=True)
+    if name == "set":
+        return broken_set(draw, folder)
+    form = FORMS[name]
+    if name.startswith("community"):
+        as_npz(contents("community_npz")[0], folder / "train_labels.npz")
+        as_npz(contents("community_history")[0], folder / "train_ego_history.npz")
+    path = folder / form.name
+    whole = chosen(draw, contents(name))
+    if draw.random() < 0.4:
+        form.save(whole, path)
+        if form.packed and draw.random() < 0.5:
+            repacked(draw, path)
+        else:
+            path.write_bytes(garbled(draw, path.read_bytes()))
+    else:
+        save_edited(draw, whole, form, path)
+    return folder / (form.read or form.name)
+
+
+def save_edited(draw: Draw, whole: Any, form: Form, path: Path) -> None:
+    """The first change that the format can hold."""
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                form.save(edited(draw, whole), path)
+                return
+            except Exception:  # numpy, json, torch and pyarrow each refuse with whatever they have
+                continue
+
+
+def whole_set(folder: Path) -> Path:
+    """A set of own.npz, converted once."""
+    for name, data in files_of_a_set().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder / "set"
+
+
+@cache
+def files_of_a_set() -> dict[Path, bytes]:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        as_npz(own()[0], folder / "own.npz")
+        convert([folder / "own.npz"], folder / "set")
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def broken_set(draw: Draw, folder: Path) -> Path:
+    whole_set(folder)
+    files = [
+        file for file in sorted((folder / "set").rglob("*")) if file.suffix == ".npy" or file.name == "labels.json"
+    ]
+    path = chosen(draw, files) if draw.random() < 0.7 else folder / "set" / "labels.json"
+    if draw.random() < 0.4:
+        path.write_bytes(garbled(draw, path.read_bytes()))
+    elif path.suffix == ".json":
+        index = json.loads(path.read_text())
+        save_edited(draw, index, Form(list, as_json, path.name), path)
+    else:
+
+        def save(content: Any, path: Path) -> None:
+            np.save(path, np.array(content["array"]))
+
+        save_edited(draw, {"array": np.load(path)}, Form(list, save, path.name), path)
+    return folder / "set"

@@ -1,0 +1,95 @@
+"""Options on the command line: one line for every mistake, nothing heavy imported for help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import SMOKE, wrong
+from places import ROOT, Command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
+        ("+scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
+        ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
+        ("optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
+        ("+scenario.sped_mps=3", "there is no option scenario.sped_mps; did you mean scenario.speed_mps?"),
+        ("optimizer.lr=-1", "optimizer.lr must be > 0 (got -1.0)"),
+        ("optimizer.lr=nan", "optimizer.lr must be > 0 (got nan)"),
+        ("horizon=abc", "horizon=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("horizon=2", "horizon must be >= 4 steps (got 2)"),
+        ("dt=0", "dt must be > 0 s (got 0.0)"),
+        ("seed=-1", "seed must be between 0 and 2^31 - 1 (got -1)"),
+        ("scenario=LEFTT", "Could not find 'scenario/LEFTT' Available options in 'scenario': ALL LANE_CHANGE_LEFT"),
+        ("scenario.name=UP", "scenario.name must be one of STRAIGHT, LEFT"),
+        ("scenario.turn_angle_deg=far", "scenario.turn_angle_deg must be a number or a range [low, high] (got 'far')"),
+        ("scenario.speed_mps=[9,3]", "scenario.speed_mps must be a range [low, high] with low <= high"),
+        ("scenario.speed_mps=-3", "scenario.speed_mps must be >= 0 (got -3.0)"),
+        ("scenario.steer_s=0", "scenario.steer_s must be > 0 (got 0.0)"),
+        ("student.inputs=[gps]", "student.inputs must be among scenario, v0, history, context (got ['gps'])"),
+        ("loss.position=-1", "loss.position must be >= 0 (got -1.0)"),
+        ("trainer.device=tpu", "trainer.device must be auto, cpu, cuda or cuda:N (got 'tpu')"),
+        ("trainer.steps=0", "trainer.steps must be >= 1 (got 0)"),
+        ("trainer.resume=nowhere", "nowhere is no run's folder: it has no checkpoints/last.pt"),
+        ("teacher=file", "teacher.path must be a label file (teacher.path=labels.json)"),
+        ("teacher=file teacher.path=nowhere.json", "there is no label file nowhere.json"),
+        ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),
+        ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
+    ],
+)
+def test_a_mistake_in_an_option_is_one_line(arguments: str, message: str, command: Command, tmp_path: Path) -> None:
+    assert message in wrong(command, "train", *arguments.split(" "))
+    assert not list(tmp_path.rglob("*.yaml"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_missing_gpu_is_one_line(command: Command) -> None:
+    assert "this machine has 0 CUDA devices; use cpu or auto" in wrong(command, "train", "trainer.device=cuda")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file, where a folder should be")
+    result = command("rollout", "plot=false")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def imported(script: str, *arguments: str) -> set[str]:
+    """The modules that a script has imported by its end."""
+    path = str(ROOT / "scripts" / script)
+    code = f"import runpy, sys; sys.argv = [{path!r}, *sys.argv[1:]]\ntry:\n"
+    code += f"    runpy.run_path({path!r}, run_name='__main__')\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_plot_false_and_help_import_nothing_heavy(tmp_path: Path) -> None:
+    assert not {"matplotlib", "tensorboard"} & imported("rollout.py", "plot=false", f"hydra.run.dir={tmp_path}")
+    assert not {"torch", "scipy"} & imported("train.py", "--help")
+    assert not {"torch", "scipy"} & imported("benchmark.py", "--help")
+
+
+def test_scipy_waits_until_it_is_used() -> None:
+    code = "import pkgutil, sys, alpamayo_toy\n"
+    code += (
+        "for module in pkgutil.walk_packages(alpamayo_toy.__path__, 'alpamayo_toy.'):\n    __import__(module.name)\n"
+    )
+    code += "print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(result.stdout.split())
+    assert {"alpamayo_toy.kinematics.banded", "alpamayo_toy.metrics.comfort"} <= modules
+    assert "scipy" not in modules
+
+
+def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
+    result = command("train", "-m", "scenario=LEFT,RIGHT", *SMOKE)
+    assert result.returncode == 0, result.stderr
+    found = [json.loads(p.read_text())["scenario"] for p in sorted(tmp_path.rglob("metrics.json"))]
+    assert found == ["LEFT", "RIGHT"]

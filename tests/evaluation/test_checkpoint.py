@@ -1,0 +1,116 @@
+"""A checkpoint on its own labels, on other files, on drives: the same bytes again, and no clip that it learnt from."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from composed import scenario_config, train_config
+from places import LABELS_60, needs_60_clips
+from taught import FEW
+
+from alpamayo_toy import Labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
+from alpamayo_toy.evaluation.config import EvalConfig
+from alpamayo_toy.evaluation.results import compare, read_clips
+from alpamayo_toy.labels.formats.labels_npz import write
+from alpamayo_toy.labels.loading import joined
+from alpamayo_toy.teachers.config import FileConfig
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+from alpamayo_toy.training.loop import fit
+
+
+def test_the_same_evaluation_gives_the_same_bytes(students: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        evaluate_checkpoint(EvalConfig(checkpoint=str(students["shown"]), plot=False), tmp_path / name)
+    for file in ("metrics.json", "clips.csv"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    trained, again = (json.loads((f / "metrics.json").read_text()) for f in (students["shown"], tmp_path / "one"))
+    assert trained["scores"] == again["scores"]
+    text = compare([str(students["shown"]), str(students["masked"])], tmp_path / "both")
+    assert "128 clips that all runs share, 128 independent units" in text
+
+
+def driven(drives: list[str], seed: int) -> Labels:
+    """Recorded drives of 40 windows, one a second, some without history."""
+    teacher = SyntheticTeacher(scenario_config("ALL"), FEW)
+    labels = teacher.labels(40 * len(drives), 1, seed)
+    ago = torch.linspace(-1.5, 0, 16)
+    past = torch.stack([labels.v0[:, None] * ago, 0 * ago.expand(len(labels), 16)], -1)
+    speed = labels.v0[:, None, None].expand(-1, 16, 1)
+    history = torch.cat([past, torch.zeros(len(labels), 16, 1), speed], -1)
+    history[::7] = torch.nan
+    return replace(
+        labels,
+        clip_id=np.repeat(drives, 40),
+        t0_us=torch.arange(40).repeat(len(drives)) * 1_000_000,
+        history=history,
+        context=None,
+        context_names=(),
+    )
+
+
+def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
+    for name, drives in {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]}.items():
+        write(driven(drives, ord(name[0])), tmp_path / f"{name}.npz")
+    options = ["teacher=file", f"teacher.path={tmp_path / 'train.npz'}", f"teacher.val_path={tmp_path / 'val.npz'}"]
+    found = fit(
+        train_config(*options, "teacher.integrator=euler", "trainer=smoke", "trainer.pictures=0"), tmp_path / "run"
+    )
+    assert found["split"] == "file"
+    assert found["clips"] == 40
+    assert found["units"] == {"count": 2, "kind": "30 s blocks of drives"}
+    assert found["scores"]["teacher"]["student"]["ade"]["low"] is None
+    assert found["not_available"] == {}
+    assert found["scores"]["teacher"]["ridge"]["ade"]["clips"] == 34
+    assert found["scores"]["teacher"]["six_residuals"]["min_ade"]["clips"] == 34
+    config = EvalConfig(checkpoint=str(tmp_path / "run"), teacher=FileConfig(str(tmp_path / "test.npz")), plot=False)
+    other = evaluate_checkpoint(config, tmp_path / "test")
+    assert (other["clips"], other["split"]) == (80, "another file")
+    write(joined([driven(["b"], 1), driven(["c", "f"], 2)], tmp_path), tmp_path / "mixed.npz")
+    config = replace(config, teacher=FileConfig(str(tmp_path / "mixed.npz")))
+    mixed = evaluate_checkpoint(config, tmp_path / "mixed")
+    said = "another file, without 40 clips that it was trained on, which chose the checkpoint"
+    assert (mixed["clips"], mixed["split"]) == (80, said)
+    config = replace(config, teacher=FileConfig(str(tmp_path / "train.npz")))
+    with pytest.raises(UserError, match="the student was trained on all of its clips"):
+        evaluate_checkpoint(config, tmp_path / "no")
+    both = train_config(*options[:2], f"teacher.val_path={tmp_path / 'train.npz'}", "trainer=smoke")
+    with pytest.raises(UserError, match=r"2 of its clips are in .*train\.npz too, such as a"):
+        fit(both, tmp_path / "no")
+    (tmp_path / "train.npz").unlink()
+    with pytest.raises(UserError, match=r"was trained on .*train\.npz, without which its clips are not known"):
+        evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "test.npz"))), tmp_path / "no")
+
+
+def test_a_student_of_one_drive_is_not_scored_on_it_as_another_file(tmp_path: Path) -> None:
+    """By time, its held-out windows share a drive with those that it learnt from."""
+    write(driven(["a"], 1), tmp_path / "one.npz")
+    options = ["teacher=file", f"teacher.path={tmp_path / 'one.npz'}", "teacher.val_fraction=0.4"]
+    found = fit(train_config(*options, "trainer=smoke", "trainer.pictures=0"), tmp_path / "run")
+    assert found["split"] == "time"
+    config = EvalConfig(checkpoint=str(tmp_path / "run"), plot=False)
+    assert evaluate_checkpoint(config, tmp_path / "again")["clips"] == found["clips"]
+    with pytest.raises(UserError, match="the student was trained on all of its clips"):
+        evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "one.npz"))), tmp_path / "no")
+
+
+@needs_60_clips
+def test_the_60_real_clips_against_what_was_driven(students: dict[str, Path], tmp_path: Path) -> None:
+    config = EvalConfig(checkpoint=str(students["shown"]), teacher=FileConfig(str(LABELS_60)))
+    found = evaluate_checkpoint(config, tmp_path)
+    rows = found["scores"]["ground_truth"]
+    assert rows["teacher_samples"]["min_ade"]["mean"] == pytest.approx(0.85569, abs=5e-6)
+    assert rows["teacher_first_sample"]["ade"]["mean"] == pytest.approx(1.77715, abs=5e-6)
+    assert rows["teacher_each_sample"]["ade"]["mean"] == pytest.approx(1.70950, abs=5e-6)
+    assert rows["teacher_samples"]["min_ade_3.0"]["mean"] > rows["teacher_samples"]["min_ade_horizon_3.0"]["mean"]
+    assert {"stationary", "constant_velocity", "teacher_medoid", "teacher_mean"} <= set(rows)
+    assert found["not_available"]["ridge"] == "needs a history, which these labels do not have"
+    stored = {clip["clip_id"]: clip["min_ade"] for clip in json.loads(LABELS_60.read_text())}
+    clips = read_clips(tmp_path / "clips.csv")
+    for name, value in zip(clips["clip_id"], clips["ground_truth.teacher_samples.min_ade"], strict=True):
+        assert value == pytest.approx(stored[name], abs=1e-6)
+    assert {"report.html", "clips.csv", "metrics.json"} <= {p.name for p in tmp_path.iterdir()}

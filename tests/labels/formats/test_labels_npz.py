@@ -1,0 +1,88 @@
+"""Our own label file comes back as it was written; a broken one is named and never executed."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from places import DATA
+from written import clips
+
+from alpamayo_toy import load_labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.formats.labels_npz import write
+
+
+def test_our_own_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    labels = load_labels(DATA / "labels.npz")
+    assert len(labels) == 24
+    write(labels, tmp_path / "again.npz")
+    again = load_labels(tmp_path / "again.npz")
+    for name, value in vars(labels).items():
+        other = getattr(again, name)
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else np.array_equal(value, other), name
+    assert [p.name for p in tmp_path.iterdir()] == ["again.npz"]
+
+
+def test_ten_lines_of_numpy_are_a_label_file(tmp_path: Path) -> None:
+    content = clips()
+    waypoints = np.array([clip["pred_xyz"] for clip in content])[..., :2]
+    np.savez(tmp_path / "mine.npz", clip_id=np.array(["a", "b", "c"]), teacher=waypoints)
+    labels = load_labels(tmp_path / "mine.npz")
+    assert labels.v0.tolist() == pytest.approx([0, 5, 10], abs=1e-3)
+    assert set(labels.v0_source) == {"recovered"}
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (exec, ("raise SystemExit('executed')",))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teacher": None}, "has no teacher; it must hold at least clip_id and teacher"),
+        ({"clip_id": None}, "has no clip_id"),
+        ({"v0": None}, "has no v0"),
+        ({"colour": np.zeros(3)}, "holds colour, which no label file has"),
+        ({"teacher": np.zeros((0, 2, 64, 4)), "clip_id": np.array([], dtype=str)}, "none of them 0"),
+        ({"teacher": np.zeros((3, 2, 64, 3))}, r"teacher must have shape \(3, K, T, 4\)"),
+        ({"teacher": np.zeros((3, 2, 3, 4))}, "teacher has 3 steps; at least 4 are needed"),
+        ({"teacher": np.full((3, 2, 64, 4), np.nan)}, "teacher of clip a holds NaN"),
+        ({"teacher": np.full((3, 2, 64, 4), "x")}, "teacher must hold numbers"),
+        ({"v0": np.zeros(2)}, r"v0 must have one row for each of 3 clips \(got \(2,\)\)"),
+        ({"ground_truth": np.zeros((3, 64))}, r"ground_truth must have shape \(N, T, 4\)"),
+        ({"v0": np.array([1.0, np.inf, 0.0])}, "v0 of clip b holds NaN"),
+        ({"scenario": np.array([0.5, 1, 2])}, "scenario must hold integers"),
+        ({"scenario": np.array([0, 1, 99])}, "scenario must be -1"),
+        ({"history": np.zeros((3, 16, 3))}, "history must have shape"),
+        (
+            {"text": np.array(["a", "b", Evil()], dtype=object)},
+            "text holds a pickle that wants to call builtins.exec; it was not opened",
+        ),
+    ],
+)
+def test_a_broken_npz_is_named_and_never_executed(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    arrays = {"clip_id": np.array(["a", "b", "c"]), "teacher": np.zeros((3, 2, 64, 4)), "v0": np.zeros(3), **change}
+    path = tmp_path / "labels.npz"
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(UserError, match=message) as caught:
+        load_labels(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", pickle.dumps(Evil())])
+def test_other_bytes_under_the_name_npz_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "labels.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"labels\.npz"):
+        load_labels(path)
+
+
+def test_a_cut_off_npz_is_refused(tmp_path: Path) -> None:
+    whole = (DATA / "labels.npz").read_bytes()
+    (tmp_path / "labels.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="perhaps cut off"):
+        load_labels(tmp_path / "labels.npz")

@@ -1,0 +1,34 @@
+"""Labels of the synthetic teacher, and students that have learnt nothing of them yet."""
+
+import torch
+from composed import scenario_config
+
+from alpamayo_toy import Labels, Scenario
+from alpamayo_toy.students.config import StudentConfig
+from alpamayo_toy.students.student import Student, build_student
+from alpamayo_toy.teachers.config import SyntheticConfig
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+
+NAMES = [s.name for s in Scenario]
+FEW = SyntheticConfig(val_scenes=32)
+
+
+def made(name: str, n: int = 1000) -> Labels:
+    return SyntheticTeacher(scenario_config(name)).labels(n, 6, 0)
+
+
+def left(n: int = 32) -> Labels:
+    return SyntheticTeacher(scenario_config("LEFT")).labels(n, 3, 0)
+
+
+def built(config: StudentConfig | None = None, labels: Labels | None = None) -> Student:
+    labels = labels or left()
+    return build_student(config or StudentConfig(), labels, labels.scene(), "euler", 0)
+
+
+def stirred(student: Student) -> Student:
+    """The same student with an output layer that is not zero any more."""
+    output = student.head[-1]
+    assert isinstance(output, torch.nn.Linear)
+    torch.nn.init.normal_(output.weight, generator=torch.Generator().manual_seed(0))
+    return student

@@ -1,0 +1,53 @@
+"""Label files as teachers: split by clip, read from disk as from memory, named where they do not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from composed import train_config
+from label_sets import odd_clips, stored
+from places import DATA
+
+from alpamayo_toy import load_labels
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.held_out import split
+from alpamayo_toy.teachers.config import FileConfig
+from alpamayo_toy.teachers.teacher import build_teacher
+from alpamayo_toy.training.config import TrainConfig
+from alpamayo_toy.training.loop import fit
+
+
+@pytest.mark.parametrize("samples", ["all", "first", "medoid", "mean"])
+def test_training_from_disk_is_training_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: str
+) -> None:
+    plain = replace(odd_clips(), context=None, context_names=())
+    stored(tmp_path / "set", plain, monkeypatch)
+    options = ["teacher=file", f"teacher.path={tmp_path / 'set'}", f"teacher.samples={samples}", "trainer=smoke"]
+    config = train_config(*options, "trainer.pictures=0", "teacher.val_fraction=0.3", "student.inputs=[v0,history]")
+    kept = fit(config, tmp_path / "memory")
+    monkeypatch.setattr("alpamayo_toy.teachers.files.IN_MEMORY", 0)
+    read = fit(config, tmp_path / "disk")
+    assert read["teacher_samples"] == samples
+    assert read["student"]["ade"] == pytest.approx(kept["student"]["ade"], rel=1e-4)
+    assert read["floor"] == kept["floor"]
+
+
+def test_a_file_is_split_by_clip_and_mirrored() -> None:
+    config = TrainConfig(teacher=FileConfig(str(DATA / "labels.npz"), integrator="euler", mirror=True))
+    teacher = build_teacher(config)
+    train, validation = split(load_labels(DATA / "labels.npz"), 0.2)
+    assert set(train.clip_id).isdisjoint(validation.clip_id)
+    assert len(train) + len(validation) == 24
+    assert list(teacher.validation.clip_id) == list(validation.clip_id)
+    assert len(teacher.training(0)) == len(train)  # it has a context, whose mirror image is unknown
+
+
+def test_a_file_that_does_not_fit_is_named() -> None:
+    path = str(DATA / "labels.npz")
+    with pytest.raises(UserError, match="64 steps, the run wants horizon=32"):
+        build_teacher(TrainConfig(teacher=FileConfig(path), horizon=32))
+    with pytest.raises(UserError, match=r"steps of 0\.1 s, the run wants dt=0\.2"):
+        build_teacher(TrainConfig(teacher=FileConfig(path), dt=0.2))
+    with pytest.raises(UserError, match="24 to train on and 0 held out"):
+        build_teacher(TrainConfig(teacher=FileConfig(path, val_fraction=1e-9)))
