@@ -39,6 +39,7 @@ def object_array(items: list[Any]) -> np.ndarray:
 
 def npz(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
     """An npz file of members as they are given."""
+    path.unlink(missing_ok=True)  # some file systems flush a file that is written over to the disk, which takes long
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)

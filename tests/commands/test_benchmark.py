@@ -27,6 +27,7 @@ def test_its_plain_loop_is_the_rollout(integrator: str) -> None:
     assert (benchmark.plain_loop(actions, v0, 0.1, integrator) - ours).abs().max() < 1e-10
 
 
+@pytest.mark.slow
 def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "ROLLOUT_SIZES", [(1, 64), (8, 16)])
     monkeypatch.setattr(benchmark, "INVERSE_BATCHES", [1, 8])

@@ -159,6 +159,7 @@ def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npz", "out.parquet", "results.json"]
 
 
+@pytest.mark.slow
 def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
     community(tmp_path)
     by_name = labels("split", str(LABELS), "by", "--val-clips", "*-1?", "--test-clips", "*-2", "--test-clips", "*-3")

@@ -70,6 +70,7 @@ def imported(script: str, *arguments: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 def test_plot_false_and_help_import_nothing_heavy(tmp_path: Path) -> None:
     assert not {"matplotlib", "tensorboard"} & imported("rollout.py", "plot=false", f"hydra.run.dir={tmp_path}")
     assert not {"torch", "scipy"} & imported("train.py", "--help")
@@ -88,6 +89,7 @@ def test_scipy_waits_until_it_is_used() -> None:
     assert "scipy" not in modules
 
 
+@pytest.mark.slow
 def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
     result = command("train", "-m", "scenario=LEFT,RIGHT", *SMOKE)
     assert result.returncode == 0, result.stderr

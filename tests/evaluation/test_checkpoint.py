@@ -23,6 +23,7 @@ from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.training.loop import fit
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_gives_the_same_bytes(students: dict[str, Path], tmp_path: Path) -> None:
     for name in ("one", "two"):
         evaluate_checkpoint(EvalConfig(checkpoint=str(students["shown"]), plot=False), tmp_path / name)
@@ -98,6 +99,7 @@ def test_a_student_of_one_drive_is_not_scored_on_it_as_another_file(tmp_path: Pa
         evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "one.npz"))), tmp_path / "no")
 
 
+@pytest.mark.slow
 @needs_60_clips
 def test_the_60_real_clips_against_what_was_driven(students: dict[str, Path], tmp_path: Path) -> None:
     config = EvalConfig(checkpoint=str(students["shown"]), teacher=FileConfig(str(LABELS_60)))

@@ -14,6 +14,8 @@ from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
 from alpamayo_toy.evaluation.reference import build_reference
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 
+pytestmark = pytest.mark.slow  # for their two students
+
 
 def test_a_student_that_sees_the_scene_reaches_the_floor_and_a_masked_one_does_not(students: dict[str, Path]) -> None:
     shown, masked = (json.loads((students[name] / "metrics.json").read_text()) for name in ("shown", "masked"))

@@ -97,6 +97,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert "the student keeps its own action statistics" in text
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_file_says(students: dict[str, Path]) -> None:
     metrics = json.loads((students["shown"] / "metrics.json").read_text())
     text = table(metrics)

@@ -88,6 +88,7 @@ def tried(path: Path) -> tuple[str, str | None, float]:
     return "loaded" if "load_labels" in loaded else "refused", None, slowest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FORMS, "set"])
 def test_whatever_is_broken_ends_in_a_line(tmp_path: Path, name: str) -> None:
     if name in ("flat_parquet", "egomotion"):

@@ -17,6 +17,7 @@ from alpamayo_toy.training.config import TrainConfig
 from alpamayo_toy.training.loop import fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", ["all", "first", "medoid", "mean"])
 def test_training_from_disk_is_training_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: str

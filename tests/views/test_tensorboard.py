@@ -45,6 +45,7 @@ def page(tmp_path: Path) -> Iterator[str]:
         server.wait(timeout=30)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_page_shows_the_curves(page: str, tmp_path: Path) -> None:
     assert CHROMIUM is not None

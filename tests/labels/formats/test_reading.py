@@ -107,6 +107,7 @@ def test_real_files(name: str, clips: int, samples: int) -> None:
         assert len(set(zip(labels.clip_id, labels.t0_us.tolist(), strict=True))) == clips
 
 
+@pytest.mark.slow
 @needs_60_clips
 def test_the_60_clips_score_the_same_from_a_set(tmp_path: Path, command: Command) -> None:
     made = command("labels", "convert", str(LABELS_60), "set")

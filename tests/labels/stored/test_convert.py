@@ -21,6 +21,7 @@ from alpamayo_toy.labels.stored.building import merge
 from alpamayo_toy.labels.stored.convert import convert
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = pieces(tmp_path / "in", labels, 3)
     monkeypatch.setattr("alpamayo_toy.labels.stored.convert.UNIT_FILES", 1)
@@ -141,6 +142,7 @@ def test_a_folder_of_sets_is_their_clips_and_the_output_is_no_input(tmp_path: Pa
         assert (len(made), made.facts["dropped"]) == (24, {})
 
 
+@pytest.mark.slow
 def test_a_killed_convert_goes_on_to_the_same_bytes(tmp_path: Path, labels: Labels) -> None:
     pieces(tmp_path / "in", labels, 8)
 
