@@ -1,6 +1,7 @@
 """Wings import only what stands below them, options import nothing but options, and no module imports itself."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,6 +138,21 @@ def test_hydra_is_imported_where_options_are_composed_and_nowhere_else() -> None
         if name.partition(".")[0] in ("hydra", "omegaconf")
     }
     assert users == {"config", "commands.launch"}
+
+
+def test_modules_that_are_named_in_texts_are_there() -> None:
+    known = modules(PACKAGE)
+    texts = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.md"), *(ROOT / "scripts").glob("*.py"), ROOT / "README.md"]
+    for path in [*texts, *(ROOT / "configs").rglob("*.*"), *(ROOT / ".github").glob("*.md")]:
+        if path.suffix not in (".py", ".md", ".yaml"):
+            continue
+        text = path.read_text()
+        named = {
+            match.replace("/", ".").removesuffix(".py").removesuffix(".__init__")
+            for match in re.findall(r"alpamayo_toy/([\w/]+\.py)", text)
+        }
+        for name in named | set(re.findall(r"(?:from|import) alpamayo_toy\.([\w.]+)", text)):
+            assert name in known, f"{path}: {name}"
 
 
 def test_no_file_is_longer_than_450_lines() -> None:

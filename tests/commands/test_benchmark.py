@@ -1,5 +1,6 @@
 """The benchmark's report on small sizes: what it compares is the same function, and every row is there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,11 @@ def test_benchmark_names_a_peer_that_it_cannot_use(command: Command, tmp_path: P
     (tmp_path / "peer.py").write_text("def other(x): return x")
     for peer in ("nowhere:f", "peer:missing", "peer:other"):
         assert f"--against {peer}" in wrong(command, "benchmark", "--against", peer)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+def test_memory_is_measured_in_processes_of_their_own() -> None:
+    found = re.match(r"(\d+) MiB, dense (\d+) MiB", benchmark._memory(torch.device("cpu")))
+    assert found
+    assert 0 < 5 * int(found[1]) < int(found[2])
