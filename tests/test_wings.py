@@ -147,12 +147,10 @@ def test_modules_that_are_named_in_texts_are_there() -> None:
         if path.suffix not in (".py", ".md", ".yaml"):
             continue
         text = path.read_text()
-        named = {
-            match.replace("/", ".").removesuffix(".py").removesuffix(".__init__")
-            for match in re.findall(r"alpamayo_toy/([\w/]+\.py)", text)
-        }
-        for name in named | set(re.findall(r"(?:from|import) alpamayo_toy\.([\w.]+)", text)):
-            assert name in known, f"{path}: {name}"
+        named = set(re.findall(r"(?:from|import) alpamayo_toy\.([\w.]+)", text))
+        named |= {name.replace("/", ".") for name in re.findall(r"alpamayo_toy/([\w/]+)\.py", text)}
+        for name in named:
+            assert name.removesuffix(".__init__") in known, f"{path}: {name}"
 
 
 def test_no_file_is_longer_than_450_lines() -> None:
