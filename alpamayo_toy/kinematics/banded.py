@@ -13,9 +13,9 @@ from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.device import seen_through
 
-# LAPACK takes a thirtieth of the loop's time for 1 row, a fifteenth for 16, as long for 256 (T = 16 .. 256): no more rows
-# than this, because the two differ in the last bits, and label sets of more clips are to stay as they were written
-FEW = 8
+# Rows. At T = 64 LAPACK takes a fiftieth of the loop's time for 1, a twelfth for 16, as long for 256. No more than 16,
+# because the two differ in the last bits, and label sets of more clips are to stay as they were written.
+FEW = 16
 
 
 def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
