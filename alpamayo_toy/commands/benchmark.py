@@ -282,7 +282,7 @@ def _memory(device: torch.device) -> str:
     elif not Path("/proc/self/clear_refs").exists():
         return "measured on Linux and CUDA only"
     else:
-        code = "import sys; from alpamayo_toy.benchmark import grown; print(grown(sys.argv[1]))"
+        code = "import sys; from alpamayo_toy.commands.benchmark import grown; print(grown(sys.argv[1]))"
         runs = [[sys.executable, "-c", code, which] for which in ("ours", "dense")]
         found = [float(subprocess.run(r, capture_output=True, text=True, check=True).stdout) for r in runs]
     return f"{found[0]:.0f} MiB, dense {found[1]:.0f} MiB ({found[1] / max(found[0], 1):.0f} times)"
