@@ -1,5 +1,7 @@
 """Labels of the synthetic teacher, and students that have learnt nothing of them yet."""
 
+from functools import cache
+
 import torch
 from composed import scenario_config
 
@@ -13,7 +15,9 @@ NAMES = [s.name for s in Scenario]
 FEW = SyntheticConfig(val_scenes=32)
 
 
+@cache
 def made(name: str, n: int = 1000) -> Labels:
+    """Made once and shared: not to be changed."""
     return SyntheticTeacher(scenario_config(name)).labels(n, 6, 0)
 
 

@@ -28,7 +28,9 @@ def test_the_yaml_the_enum_and_the_schema_know_the_same_scenarios() -> None:
     assert [name for name in vars(ScenarioConfig("LEFT")) if name not in ("name", "weight")] == list(PARAMETERS)
 
 
-@pytest.mark.parametrize("group", ["scenario", "student", "loss", "optimizer", "trainer"])
+@pytest.mark.parametrize(
+    "group", [pytest.param("scenario", marks=pytest.mark.slow), "student", "loss", "optimizer", "trainer"]
+)
 def test_every_choice_composes(group: str) -> None:
     for path in (CONFIGS / group).glob("*.yaml"):
         assert isinstance(train_config(f"{group}={path.stem}"), TrainConfig)

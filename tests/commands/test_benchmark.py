@@ -49,6 +49,7 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     assert "times the rollout's forward" in report
 
 
+@pytest.mark.slow
 def test_benchmark_names_a_peer_that_it_cannot_use(command: Command, tmp_path: Path) -> None:
     (tmp_path / "peer.py").write_text("def other(x): return x")
     for peer in ("nowhere:f", "peer:missing", "peer:other"):

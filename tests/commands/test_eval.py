@@ -11,6 +11,8 @@ from places import DATA, Command
 
 from alpamayo_toy.students import checkpoint
 
+pytestmark = pytest.mark.slow  # they train, then evaluate
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,7 +31,6 @@ def test_eval_scores_the_own_held_out_scenes_again(trained: Path, command: Comma
     assert found == {name: value for name, value in expected.items() if name not in ("command", "last_ade")}
 
 
-@pytest.mark.slow
 def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Command) -> None:
     result = command("eval", f"checkpoint={trained}", "scenario=RIGHT", "plot=false")
     assert result.returncode == 0, result.stderr

@@ -116,6 +116,7 @@ def test_convert_drops_what_is_broken_and_says_so(tmp_path: Path, labels: Labels
     assert "clip-2.json is not valid JSON" in strict.stderr
 
 
+@pytest.mark.slow
 def test_shares_by_option_and_by_a_slurm_array(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     for name in "ab":

@@ -10,43 +10,48 @@ import torch
 from command_line import SMOKE, wrong
 from places import ROOT, Command
 
+KINDS = [
+    ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
+    ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
+    ("optimizer.lr=-1", "optimizer.lr must be > 0 (got -1.0)"),
+    ("horizon=abc", "horizon=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+    ("scenario=LEFTT", "Could not find 'scenario/LEFTT' Available options in 'scenario': ALL LANE_CHANGE_LEFT"),
+    ("teacher=file teacher.path=nowhere.json", "there is no label file nowhere.json"),
+]
+"""A mistake of every kind."""
+MORE = [
+    ("+scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
+    ("optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
+    ("+scenario.sped_mps=3", "there is no option scenario.sped_mps; did you mean scenario.speed_mps?"),
+    ("optimizer.lr=nan", "optimizer.lr must be > 0 (got nan)"),
+    ("horizon=2", "horizon must be >= 4 steps (got 2)"),
+    ("dt=0", "dt must be > 0 s (got 0.0)"),
+    ("seed=-1", "seed must be between 0 and 2^31 - 1 (got -1)"),
+    ("scenario.name=UP", "scenario.name must be one of STRAIGHT, LEFT"),
+    ("scenario.turn_angle_deg=far", "scenario.turn_angle_deg must be a number or a range [low, high] (got 'far')"),
+    ("scenario.speed_mps=[9,3]", "scenario.speed_mps must be a range [low, high] with low <= high"),
+    ("scenario.speed_mps=-3", "scenario.speed_mps must be >= 0 (got -3.0)"),
+    ("scenario.steer_s=0", "scenario.steer_s must be > 0 (got 0.0)"),
+    ("student.inputs=[gps]", "student.inputs must be among scenario, v0, history, context (got ['gps'])"),
+    ("loss.position=-1", "loss.position must be >= 0 (got -1.0)"),
+    ("trainer.device=tpu", "trainer.device must be auto, cpu, cuda or cuda:N (got 'tpu')"),
+    ("trainer.steps=0", "trainer.steps must be >= 1 (got 0)"),
+    ("trainer.resume=nowhere", "nowhere is no run's folder: it has no checkpoints/last.pt"),
+    ("teacher=file", "teacher.path must be a label file (teacher.path=labels.json)"),
+    ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),
+    ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
+]
+
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
-        ("+scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
-        ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
-        ("optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
-        ("+scenario.sped_mps=3", "there is no option scenario.sped_mps; did you mean scenario.speed_mps?"),
-        ("optimizer.lr=-1", "optimizer.lr must be > 0 (got -1.0)"),
-        ("optimizer.lr=nan", "optimizer.lr must be > 0 (got nan)"),
-        ("horizon=abc", "horizon=abc: Value 'abc' of type 'str' could not be converted to Integer"),
-        ("horizon=2", "horizon must be >= 4 steps (got 2)"),
-        ("dt=0", "dt must be > 0 s (got 0.0)"),
-        ("seed=-1", "seed must be between 0 and 2^31 - 1 (got -1)"),
-        ("scenario=LEFTT", "Could not find 'scenario/LEFTT' Available options in 'scenario': ALL LANE_CHANGE_LEFT"),
-        ("scenario.name=UP", "scenario.name must be one of STRAIGHT, LEFT"),
-        ("scenario.turn_angle_deg=far", "scenario.turn_angle_deg must be a number or a range [low, high] (got 'far')"),
-        ("scenario.speed_mps=[9,3]", "scenario.speed_mps must be a range [low, high] with low <= high"),
-        ("scenario.speed_mps=-3", "scenario.speed_mps must be >= 0 (got -3.0)"),
-        ("scenario.steer_s=0", "scenario.steer_s must be > 0 (got 0.0)"),
-        ("student.inputs=[gps]", "student.inputs must be among scenario, v0, history, context (got ['gps'])"),
-        ("loss.position=-1", "loss.position must be >= 0 (got -1.0)"),
-        ("trainer.device=tpu", "trainer.device must be auto, cpu, cuda or cuda:N (got 'tpu')"),
-        ("trainer.steps=0", "trainer.steps must be >= 1 (got 0)"),
-        ("trainer.resume=nowhere", "nowhere is no run's folder: it has no checkpoints/last.pt"),
-        ("teacher=file", "teacher.path must be a label file (teacher.path=labels.json)"),
-        ("teacher=file teacher.path=nowhere.json", "there is no label file nowhere.json"),
-        ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),
-        ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
-    ],
+    ("arguments", "message"), [*KINDS, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)]
 )
 def test_a_mistake_in_an_option_is_one_line(arguments: str, message: str, command: Command, tmp_path: Path) -> None:
     assert message in wrong(command, "train", *arguments.split(" "))
     assert not list(tmp_path.rglob("*.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_gpu_is_one_line(command: Command) -> None:
     assert "this machine has 0 CUDA devices; use cpu or auto" in wrong(command, "train", "trainer.device=cuda")

@@ -16,13 +16,16 @@ STARTER = {
 }
 
 
+@pytest.mark.slow
 def test_a_copied_scenario_needs_no_python(command: Command, tmp_path: Path) -> None:
     sharp = "scenario.turn_angle_deg=120 scenario.speed_mps=[4,5] scenario.final_speed_mps=4"
     result = command("rollout", "scenario=LEFT", "plot=false", *sharp.split(" "))
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("scenario", ["LEFT", "U_TURN", "ALL"])
+@pytest.mark.parametrize(
+    "scenario", ["LEFT", *(pytest.param(name, marks=pytest.mark.slow) for name in ("U_TURN", "ALL"))]
+)
 def test_rollout_writes_the_starter_metrics_without_plotting(scenario: str, command: Command, tmp_path: Path) -> None:
     result = command("rollout", f"scenario={scenario}", "plot=false")
     assert result.returncode == 0, result.stderr
@@ -42,6 +45,7 @@ def test_rollout_writes_the_starter_metrics_without_plotting(scenario: str, comm
     assert (tmp_path / "again" / "metrics.json").read_text() == (run / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_rollout_draws(command: Command, tmp_path: Path) -> None:
     result = command("rollout", "scenario=RIGHT", "seed=3")
     assert result.returncode == 0, result.stderr

@@ -9,6 +9,8 @@ import pytest
 from command_line import SMOKE, wrong
 from places import DATA, LABELS_60, Command, needs_60_clips
 
+pytestmark = pytest.mark.slow  # they train
+
 
 @pytest.mark.parametrize(
     ("content", "message"),

@@ -178,6 +178,7 @@ def test_the_last_action_of_a_car_that_held_it(v0: float, a: float, kappa: float
     assert torch.allclose(mirrored, found * pair(1, -1))
 
 
+@pytest.mark.slow
 @given(st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))
 def test_the_frame_of_the_history_does_not_matter(turn: float, x: float, y: float) -> None:
     past = driven_past(number(9.0)[None], number(1.0)[None], number(0.03)[None])[0]

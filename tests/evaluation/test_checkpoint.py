@@ -54,6 +54,7 @@ def driven(drives: list[str], seed: int) -> Labels:
     )
 
 
+@pytest.mark.slow
 def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
     for name, drives in {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]}.items():
         write(driven(drives, ord(name[0])), tmp_path / f"{name}.npz")

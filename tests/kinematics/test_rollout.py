@@ -91,6 +91,7 @@ def test_transforms_and_second_derivatives_see_the_same_function(integrator: str
         assert torch.allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_gradcheck_and_gradgradcheck(integrator: str) -> None:
     generator = torch.Generator().manual_seed(1)

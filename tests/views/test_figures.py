@@ -24,6 +24,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return kept
 
 
+@pytest.mark.slow
 def test_the_view_from_above_has_equal_axes_in_metres(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(5, 3, 64, 2)
     actions[..., 1] = torch.linspace(-0.05, 0.05, 5)[:, None, None]
@@ -47,6 +48,7 @@ def test_a_parked_car_is_not_magnified(tmp_path: Path, drawn: list[Figure]) -> N
     assert high - low >= 8
 
 
+@pytest.mark.slow
 def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(2, 1, 64, 2)
     actions[..., 0], actions[..., 1] = 0.5, 0.03

@@ -97,7 +97,7 @@ def test_no_call_is_executed(tmp_path: Path, name: str, protocol: int) -> None:
         (b"R.", "takes more than there is"),
         (b"Nt.", "a group ends"),
         (b"(" * 2000 + b"l" * 2000 + b".", "nested or grouped too deeply"),
-        (b"(" + b"N" * 1_000_001 + b"t.", "nested or grouped too deeply"),
+        pytest.param(b"(" + b"N" * 1_000_001 + b"t.", "nested or grouped too deeply", marks=pytest.mark.slow),
         (b")" + b"\x85" * 100_000 + b".", "lie in each other"),
         (b"\x80\x04]\x94h\x00a.", "lie in each other"),
         (b"}))s.", "a dict key"),
