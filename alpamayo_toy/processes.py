@@ -14,6 +14,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
+from tqdm import tqdm
+
 from alpamayo_toy.errors import Interrupted, UserError
 
 Result = TypeVar("Result")
@@ -53,10 +55,10 @@ def in_processes(
         try:
             link, process = free.pop() if free else _started(context, do, told is not None)
         except (OSError, EOFError) as error:
-            found[number] = Killed(f"its process could not be started ({error})")
+            found[number] = Killed(f"process not started ({error})")
             return
         busy[link] = process, number
-        with suppress(BrokenPipeError):  # it is dead: collect() will say so
+        with suppress(OSError):  # it is dead already: collect() will say so
             link.send(job)
 
     def collect() -> None:
@@ -152,6 +154,7 @@ def _ctrl_c_held_back() -> Iterator[None]:
 def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
     """Do the jobs that come through the link for as long as there is another end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
     told = {"told": lambda value: link.send((False, value))} if tells else {}
     with suppress(EOFError, OSError):
@@ -174,5 +177,5 @@ def _end_with_parent() -> None:
 
 def _how_it_ended(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"its process was killed by signal {-code}, perhaps for want of memory"
-    return f"its process ended with exit code {code}"
+        return f"process killed by signal {-code}, perhaps for want of memory"
+    return f"process ended with exit code {code}"

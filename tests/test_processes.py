@@ -60,8 +60,8 @@ def test_a_process_that_dies_costs_its_own_job() -> None:
     jobs = [("wait", 0.5), ("die",), ("wait", 0.0), ("exit", 3), ("wait", 0.0)]
     found = list(in_processes(act, jobs, 2))
     assert [type(result) for result in found] == [tuple, Killed, tuple, Killed, tuple]
-    assert str(found[1]) == "its process was killed by signal 9, perhaps for want of memory"
-    assert str(found[3]) == "its process ended with exit code 3"
+    assert str(found[1]) == "process killed by signal 9, perhaps for want of memory"
+    assert str(found[3]) == "process ended with exit code 3"
 
 
 def test_a_process_that_cannot_be_started_costs_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_process_that_cannot_be_started_costs_a_job(monkeypatch: pytest.Monkey
     monkeypatch.setattr(processes, "_started", refused)
     (found,) = in_processes(act, [("wait", 0)], 2)
     assert isinstance(found, Killed)
-    assert str(found) == "its process could not be started ([Errno 11] Resource temporarily unavailable)"
+    assert str(found) == "process not started ([Errno 11] Resource temporarily unavailable)"
 
 
 def test_jobs_tell_how_far_they_are() -> None:

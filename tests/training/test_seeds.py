@@ -325,7 +325,7 @@ def test_a_killed_process_costs_its_own_seed_which_goes_on_later(
     killer.start()
     failed = run_batch(config("seeds=3", "workers=2"), tmp_path)["failed"]
     how = f"continue: python scripts/batch.py resume={tmp_path}"
-    assert failed == {"1": f"its process was killed by signal 9, perhaps for want of memory; {how}"}
+    assert failed == {"1": f"process killed by signal 9, perhaps for want of memory; {how}"}
     assert weights_apart(tmp_path, finished, (0, 2)) == 0
     before = (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
     run_batch(continued(config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
