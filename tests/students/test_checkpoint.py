@@ -106,6 +106,7 @@ def test_a_student_of_format_1_predicts_what_it_did() -> None:
     assert ends[1] == pytest.approx([35.640980, 12.005496, 0.660147, 5.968367], abs=2e-5)
 
 
+@pytest.mark.slow
 def test_a_run_of_format_1_goes_on_and_is_scored(tmp_path: Path, command: Command) -> None:
     shutil.copytree(FORMAT_1 / "synthetic", tmp_path / "run")
     before = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -119,6 +120,7 @@ def test_a_run_of_format_1_goes_on_and_is_scored(tmp_path: Path, command: Comman
     assert checkpoint.load(tmp_path / "run", "last")["format"] == checkpoint.FORMAT
 
 
+@pytest.mark.slow
 def test_a_student_of_absolute_speeds_is_refused(tmp_path: Path, command: Command) -> None:
     shutil.copytree(FORMAT_1 / "absolute_history", tmp_path / "run")
     found = command("eval", "checkpoint=run")

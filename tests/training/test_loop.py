@@ -54,6 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_short_run_already_beats_constant_velocity(finished: Path) -> None:
     metrics = json.loads((finished / "metrics.json").read_text())
     assert metrics["student"]["ade"] < 0.5 * metrics["baselines"]["constant_velocity"]["ade"]
@@ -61,6 +62,7 @@ def test_a_short_run_already_beats_constant_velocity(finished: Path) -> None:
     assert metrics["checks"] == {"finite": True, "speed_non_negative": True, "no_teleport": True}
 
 
+@pytest.mark.slow
 def test_the_run_folder_holds_what_the_readme_says(finished: Path) -> None:
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
     events = {name for name in names if name.startswith("events.")}
@@ -80,6 +82,7 @@ def test_the_run_folder_holds_what_the_readme_says(finished: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_the_curves_pictures_and_hparams_back(finished: Path) -> None:
     events = EventAccumulator(str(finished)).Reload()
     tags = events.Tags()
@@ -119,6 +122,7 @@ def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
     time.sleep(random.Random(os.getpid()).uniform(0, 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tmp_path: Path, command: Command) -> None:
     run = tmp_path / "run"
@@ -204,6 +208,7 @@ def test_schedule_warms_up_and_ends_at_zero() -> None:
     assert rates[1000] == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_a_loaded_student_predicts_for_a_scene_of_ones_own(finished: Path) -> None:
     student, config = load_student(finished)
     assert config.scenario.name == "LEFT"

@@ -69,6 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
     return report(load_labels(LABELS), folder, LABELS.name, total=1000), folder
 
 
+@pytest.mark.slow
 def test_the_page_shows_every_number_of_the_json_exactly(written: tuple[dict[str, Any], Path]) -> None:
     found, folder = written
     assert json.loads((folder / "report.json").read_text()) == found
@@ -78,6 +79,7 @@ def test_the_page_shows_every_number_of_the_json_exactly(written: tuple[dict[str
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
 
 
+@pytest.mark.slow
 def test_the_page_opens_offline_in_light_and_dark(written: tuple[dict[str, Any], Path]) -> None:
     text = (written[1] / "report.html").read_text()
     page = Page(text)
@@ -92,6 +94,7 @@ def test_the_page_opens_offline_in_light_and_dark(written: tuple[dict[str, Any],
     assert "prefers-color-scheme: dark" in text
 
 
+@pytest.mark.slow
 def test_a_sample_is_called_one_everywhere(written: tuple[dict[str, Any], Path]) -> None:
     found, folder = written
     words = "a random sample of 24 of 1000"
@@ -100,6 +103,7 @@ def test_a_sample_is_called_one_everywhere(written: tuple[dict[str, Any], Path])
     assert words in summary(found)
 
 
+@pytest.mark.slow
 def test_counts_of_the_projects_own_labels(written: tuple[dict[str, Any], Path]) -> None:
     found, _ = written
     assert (found["clips"], found["total"], found["samples"], found["horizon"]) == (24, 1000, 4, 64)
@@ -156,6 +160,7 @@ def test_a_short_single_sample_has_neither_spread_nor_times(tmp_path: Path) -> N
     assert "ADE [m]" in summary(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", [torch.zeros(0, 2).tolist(), [[0.0, 0.0]]])
 def test_what_does_not_exist_is_none(offsets: list[list[float]], tmp_path: Path) -> None:
     labels = shifted([[0.0, 0.0]], truth=0.0)
@@ -167,6 +172,7 @@ def test_what_does_not_exist_is_none(offsets: list[list[float]], tmp_path: Path)
     assert "none" in summary(found)
 
 
+@pytest.mark.slow
 def test_ids_and_texts_are_escaped_and_bounded(tmp_path: Path) -> None:
     labels = replace(
         shifted([[0.0, 1.0]]),
@@ -228,6 +234,7 @@ def history(v0: Tensor, acceleration: float, turn_rate: float) -> Tensor:
     return torch.stack([x, y, yaw, v0[:, None] + acceleration * t], -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("drive", "a", "w"), [(constant_acceleration, -2.0, 0.0), (constant_turn_rate, 0.0, 0.3)])
 def test_baselines_from_history_cover_the_clips_that_have_one(
     drive: Callable[..., Tensor], a: float, w: float, tmp_path: Path
@@ -298,6 +305,7 @@ def test_pictures_of_ground_truth_and_of_nothing(tmp_path: Path) -> None:
         assert imread(tmp_path / name).ndim == 3
 
 
+@pytest.mark.slow
 @needs_60_clips
 def test_the_60_real_clips(tmp_path: Path) -> None:
     found = report(load_labels(LABELS_60), tmp_path, LABELS_60.name)
