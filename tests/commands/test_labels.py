@@ -13,6 +13,7 @@ from written import clip_jsons, community, results_json
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.commands.labels import main
+from alpamayo_toy.errors import Interrupted
 from alpamayo_toy.labels.formats.labels_npz import write
 
 Labels = Callable[..., CompletedProcess[str]]
@@ -158,6 +159,18 @@ def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
         assert np.abs(after.teacher[..., :2].numpy() - before.teacher[..., :2].numpy()).max() < 1e-5
         assert np.abs(after.v0.numpy() - before.v0.numpy()).max() < 1e-6
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npz", "out.parquet", "results.json"]
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (Interrupted("stopped", 15), 143)])
+def test_whoever_stops_convert_is_told_how_it_goes_on(
+    stop: BaseException, code: int, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("alpamayo_toy.labels.stored.convert.convert", stopped)
+    result = labels("convert", str(LABELS), "set", "--workers", "2")
+    assert (result.returncode, result.stderr) == (code, "stopped; the same command goes on from here\n")
 
 
 @pytest.mark.slow

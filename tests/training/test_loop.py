@@ -4,17 +4,17 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command_line import ended, start_script
 from composed import train_config
-from places import ROOT, Command
+from places import Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alpamayo_toy import load_student
@@ -99,6 +99,7 @@ def test_tensorboard_reads_the_curves_pictures_and_hparams_back(finished: Path) 
     assert events.Images("birds_eye")[-1].encoded_image_string == (finished / "figures" / "birds_eye.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_config_gives_the_same_bits(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fit(small("trainer.steps=30"), tmp_path / name)
@@ -107,16 +108,11 @@ def test_the_same_config_gives_the_same_bits(tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
-    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(run: Path, script: BaseProcess) -> None:
     """Until the first checkpoint is there, and a random moment longer."""
     deadline = time.monotonic() + 60
     while not (run / "checkpoints" / "last.pt").exists():
-        assert process.poll() is None
+        assert script.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(random.Random(os.getpid()).uniform(0, 0.5))
@@ -126,18 +122,21 @@ def wait_for(run: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tmp_path: Path, command: Command) -> None:
     run = tmp_path / "run"
-    process = start(tmp_path, *SMALL, "trainer.pictures=1", "trainer.steps=400", f"hydra.run.dir={run}")
-    wait_for(run, process)
-    process.send_signal(kind)
-    _, errors = process.communicate(timeout=60)
+    script = start_script(
+        "train", (*SMALL, "trainer.pictures=1", "trainer.steps=400", f"hydra.run.dir={run}"), tmp_path
+    )
+    wait_for(run, script)
+    assert script.pid is not None
+    os.kill(script.pid, kind)
+    result = ended(script, tmp_path, timeout=60)
     stopped_at = checkpoint.load(run, "last")["step"]
     assert 0 < stopped_at < 400
     if kind == signal.SIGKILL:
-        assert process.returncode == -kind
+        assert result.returncode == -kind
     else:
-        assert process.returncode == 128 + kind
-        assert f"stopped at step {stopped_at} of 400" in errors
-        assert "Traceback" not in errors
+        assert result.returncode == 128 + kind
+        how = f"continue: python scripts/train.py trainer.resume={run}"
+        assert result.stderr == f"stopped at step {stopped_at} of 400; {how}\n"
         assert not (run / "metrics.json").exists()
 
     refused = command("train", f"trainer.resume={run}", "optimizer.lr=1e-2")
@@ -156,6 +155,7 @@ def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tm
         assert set(steps) <= set(expected) | {stopped_at}
 
 
+@pytest.mark.slow
 def test_steps_may_grow_when_a_run_is_continued(tmp_path: Path) -> None:
     fit(small("trainer.steps=20"), tmp_path)
     config = small("trainer.steps=30", f"trainer.resume={tmp_path}")
@@ -175,6 +175,7 @@ def test_a_loss_that_is_not_finite_names_step_term_and_checkpoint(tmp_path: Path
         assert all(bool(w.isfinite().all()) for w in checkpoint.load(tmp_path, "last")["weights"].values())
 
 
+@pytest.mark.slow
 def test_bf16_autocast_trains_and_rolls_out_in_float32(tmp_path: Path) -> None:
     metrics = fit(small("trainer.steps=40", "trainer.bf16=true"), tmp_path)
     assert metrics["checks"]["finite"]

@@ -1,61 +1,39 @@
 """run_batch(): its summary is what the seeds say, it goes on where it was stopped, no seed harms another."""
 
 import csv
-import io
 import json
 import math
 import os
-import re
 import shutil
 import signal
 import statistics
-import threading
-import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from command_line import ended, start_script
+from batches import RESUMED, apart, batch_config, read, weights_apart
 from composed import composed
 from hydra.errors import ConfigCompositionException
-from places import DATA, Command
+from places import Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tqdm import tqdm
 
 from alpamayo_toy.config import one_line
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.rollout import roll_out
+from alpamayo_toy.files import write_json
+from alpamayo_toy.students import config as students
+from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.training import loop as training
 from alpamayo_toy.training import seeds as batch
-from alpamayo_toy.training.config import BatchConfig, TrainConfig
+from alpamayo_toy.training.config import TrainConfig, to_dict
 from alpamayo_toy.training.draws import batch_indices
 from alpamayo_toy.training.seeds import continued, run_batch, table
 
-LABELS = DATA / "labels.npz"
-SMALL = (
-    "trainer=smoke",
-    "trainer.pictures=0",
-    "teacher.scenes=64",
-    "teacher.val_scenes=8",
-    "student.width=32",
-    "student.embedding=16",
-)
-FILE = ("teacher=file", f"teacher.path={LABELS}", "teacher.integrator=euler", *SMALL[:2], *SMALL[4:])
 T_2 = 4.302652729696142  # 97.5 % quantile of Student's t with 2 degrees of freedom (any table: 4.303)
 SUMMARIES = ("summary.json", "summary.csv")
-RESUMED = ("config.json", "best.pt", "last.pt")  # hold that it was continued, and where
-
-
-def config(*overrides: str, options: tuple[str, ...] = SMALL) -> BatchConfig:
-    made: BatchConfig = composed("batch", BatchConfig, *options, *overrides)
-    return made
-
-
-def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 def numbers(content: Any, name: str = "") -> dict[str, float]:
@@ -66,52 +44,10 @@ def numbers(content: Any, name: str = "") -> dict[str, float]:
     return {name: content} if type(content) in (int, float) else {}
 
 
-def weights_apart(one: Path, other: Path, seeds: tuple[int, ...] = (0, 1, 2)) -> float:
-    """The largest difference between the tensors in two batches' checkpoints, weights, averages and optimizer alike."""
-
-    def tensors(content: Any) -> list[torch.Tensor]:
-        if isinstance(content, torch.Tensor):
-            return [content]
-        return [t for value in content.values() for t in tensors(value)] if isinstance(content, dict) else []
-
-    apart = []
-    for file in [f"seed-{seed}/checkpoints/{name}.pt" for seed in seeds for name in ("best", "last")]:
-        mine, theirs = (torch.load(folder / file, weights_only=True) for folder in (one, other))
-        assert mine["config"]["seed"] == theirs["config"]["seed"]
-        assert mine["step"] == theirs["step"]
-        pairs = list(zip(tensors(mine), tensors(theirs), strict=True))
-        assert len(pairs) > 10
-        apart += [float((a - b).abs().max()) for a, b in pairs if a.numel()]
-    return max(apart)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seeds that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("finished")
-    run_batch(config("seeds=3"), folder)
-    return folder
-
-
-def apart(one: Path, other: Path, besides: tuple[str, ...] = ()) -> list[str]:
-    """The files of two batches that are not the same bytes in both, but for what has a date in it."""
-    dated = ("events.", "run.json")
-    names = {
-        str(path.relative_to(folder))
-        for folder in (one, other)
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith((*dated, *besides)) and ".hydra" not in str(path)
-    }
-    assert len(names) >= 8
-    mine, theirs = (
-        {name: (folder / name).read_bytes() for name in names if (folder / name).exists()} for folder in (one, other)
-    )
-    return sorted(name for name in names if mine.get(name) != theirs.get(name))
-
-
-def test_the_summary_is_what_one_works_out_by_hand(finished: Path) -> None:
-    rows = [numbers(read(finished / f"seed-{seed}" / "metrics.json")) for seed in range(3)]
-    summary = read(finished / "summary.json")
+@pytest.mark.slow
+def test_the_summary_is_what_one_works_out_by_hand(one_by_one: Path) -> None:
+    rows = [numbers(read(one_by_one / f"seed-{seed}" / "metrics.json")) for seed in range(3)]
+    summary = read(one_by_one / "summary.json")
     own = {"format", "seed", "worst", "horizon_errors", "low", "high", "units"}  # what no mean over seeds is taken of
     expected = {name for name in rows[0] if not {name.split(".")[0], name.split(".")[-1]} & own}
     assert set(summary["summary"]) == expected
@@ -123,22 +59,23 @@ def test_the_summary_is_what_one_works_out_by_hand(finished: Path) -> None:
         expected = {"mean": middle, "std": statistics.stdev(values), "min": min(values), "max": max(values)}
         expected |= {"count": 3, "low": middle - half, "high": middle + half}
         assert spread == pytest.approx(expected, rel=1e-9, abs=1e-12), name
-    with (finished / "summary.csv").open() as file:
+    with (one_by_one / "summary.csv").open() as file:
         table_rows = list(csv.DictReader(file))
     assert [row.pop("metric") for row in table_rows] == list(summary["summary"])
     for row, spread in zip(table_rows, summary["summary"].values(), strict=True):
         assert {key: float(value) for key, value in row.items()} == spread
 
 
-def test_the_headline_shows_the_interval_in_the_terminal_and_in_tensorboard(finished: Path) -> None:
-    summary = read(finished / "summary.json")
+@pytest.mark.slow
+def test_the_headline_shows_the_interval_in_the_terminal_and_in_tensorboard(one_by_one: Path) -> None:
+    summary = read(one_by_one / "summary.json")
     ade = summary["summary"]["student.ade"]
     cell = f"{ade['mean']:.3f} ± {ade['std']:.3f} [{ade['low']:.3f}, {ade['high']:.3f}]"
     lines = table(summary).splitlines()
     assert lines[2].startswith("| LEFT | 3 | ")
     assert lines[2].split(" | ")[3] == cell
     assert len({line.count("|") for line in lines}) == 1
-    events = EventAccumulator(str(finished)).Reload()
+    events = EventAccumulator(str(one_by_one)).Reload()
     headline = ("floor.ade", "student.ade", "ade_over_floor", "excess_over_floor")
     assert set(events.Tags()["scalars"]) == {
         f"seeds/{name}/{key}" for name in headline for key in ("mean", "low", "high")
@@ -154,19 +91,22 @@ def test_one_seed_has_no_interval_and_a_number_that_some_lack_is_counted(
 ) -> None:
     found = {0: {"student": {"ade": 1.0}, "ok": True}, 1: {"student": {"ade": 3.0}, "extra": 5}}
     monkeypatch.setattr(batch, "fit", lambda job, *_: found[job.seed])
-    one = run_batch(config("seeds=1"), tmp_path / "one")
+    one = run_batch(batch_config("seeds=1"), tmp_path / "one")
     assert one["summary"] == {
         "student.ade": {"mean": 1.0, "std": 0.0, "min": 1.0, "max": 1.0, "count": 1, "low": None, "high": None}
     }
     assert (tmp_path / "one" / "summary.csv").read_text().splitlines()[1] == "student.ade,1.0,0.0,1.0,1.0,1,,"
     assert "1.000 ± 0.000 |" in table(one)
-    two = run_batch(config("seeds=2"), tmp_path / "two")["summary"]
+    two = run_batch(batch_config("seeds=2"), tmp_path / "two")["summary"]
     assert (two["student.ade"]["count"], two["student.ade"]["mean"]) == (2, 2.0)
     assert (two["extra"]["count"], two["extra"]["mean"]) == (1, 5.0)
 
 
+@pytest.mark.slow
 def test_train_false_only_rolls_out(tmp_path: Path) -> None:
-    summary = run_batch(config("train=false", "seeds=3", "seed=4", "scenario=ALL", options=()), tmp_path / "batch")
+    summary = run_batch(
+        batch_config("train=false", "seeds=3", "seed=4", "scenario=ALL", options=()), tmp_path / "batch"
+    )
     assert summary["scenario"] == "ALL"
     speeds = []
     for seed in (4, 5, 6):
@@ -180,7 +120,7 @@ def test_train_false_only_rolls_out(tmp_path: Path) -> None:
     assert summary["summary"]["final_speed"]["mean"] == pytest.approx(statistics.mean(s["final_speed"] for s in speeds))
     assert table(summary).splitlines()[0].startswith("| scenario | seeds | final speed [m/s] | ")
     before = (tmp_path / "batch" / "summary.json").read_bytes()
-    run_batch(continued(config(f"resume={tmp_path / 'batch'}", options=()), ["resume=x"]), tmp_path / "batch")
+    run_batch(continued(batch_config(f"resume={tmp_path / 'batch'}", options=()), ["resume=x"]), tmp_path / "batch")
     assert (tmp_path / "batch" / "summary.json").read_bytes() == before
 
 
@@ -195,62 +135,66 @@ def stops_at(monkeypatch: pytest.MonkeyPatch, seed: int, step: int) -> None:
     monkeypatch.setattr(training, "batch_indices", indices)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped_to_the_same_bits(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    one_by_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stops_at(patch, seed=1, step=25)
         with pytest.raises(Interrupted, match=f"continue: python scripts/batch.py resume={tmp_path}$") as stop:
-            run_batch(config("seeds=3"), tmp_path)
+            run_batch(batch_config("seeds=3"), tmp_path)
     assert stop.value.exit_code == 130
     assert not (tmp_path / "summary.json").exists()
     assert (tmp_path / "seed-0" / "metrics.json").exists()
-    run_batch(continued(config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
-    assert apart(tmp_path, finished, besides=RESUMED) == []
-    assert weights_apart(tmp_path, finished) == 0
+    run_batch(continued(batch_config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
+    assert apart(tmp_path, one_by_one, besides=RESUMED) == []
+    assert weights_apart(tmp_path, one_by_one) == 0
 
 
-def test_a_finished_seed_is_not_done_again_and_a_lost_one_is(finished: Path, tmp_path: Path) -> None:
-    again = shutil.copytree(finished, tmp_path / "again")
+@pytest.mark.slow
+def test_a_finished_seed_is_not_done_again_and_a_lost_one_is(one_by_one: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(one_by_one, tmp_path / "again")
     (again / "seed-1" / "metrics.json").unlink()
     shutil.rmtree(again / "seed-2")
     before = (again / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
-    run_batch(config("seeds=3", "trainer.log_every=7"), again)
+    run_batch(batch_config("seeds=3", "trainer.log_every=7"), again)
     assert (again / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns == before
     for name in SUMMARIES:
-        assert (again / name).read_bytes() == (finished / name).read_bytes()
-    assert weights_apart(again, finished) == 0
+        assert (again / name).read_bytes() == (one_by_one / name).read_bytes()
+    assert weights_apart(again, one_by_one) == 0
     assert len(list(again.glob("events.*"))) == 1
 
 
-def test_another_configuration_in_the_folder_is_named(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_another_configuration_in_the_folder_is_named(one_by_one: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"seed-0 holds a run with optimizer.lr=0.002, this one has 0.01; take another"):
-        run_batch(config("seeds=3", "optimizer.lr=0.01"), finished)
+        run_batch(batch_config("seeds=3", "optimizer.lr=0.01"), one_by_one)
     with pytest.raises(UserError, match=r"seed-0 holds a run with plot=None, this one has False"):
-        run_batch(config("seeds=3", "train=false"), finished)
+        run_batch(batch_config("seeds=3", "train=false"), one_by_one)
     (tmp_path / "seed-1").mkdir()
     (tmp_path / "seed-1" / "metrics.json").write_text("{}")
     with pytest.raises(UserError, match=r"seed-1 has no config.json: it is no folder that a batch wrote"):
-        run_batch(config("seeds=3"), tmp_path)
+        run_batch(batch_config("seeds=3"), tmp_path)
     (tmp_path / "seed-1" / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config.json is not valid JSON; remove .*seed-1 to do it again"):
-        run_batch(config("seeds=3"), tmp_path)
+        run_batch(batch_config("seeds=3"), tmp_path)
     assert not (tmp_path / "seed-0").exists()
 
 
-def test_resume_takes_the_saved_configuration_and_little_else(finished: Path) -> None:
-    changed = ["seeds=5", "workers=3", "trainer.threads=2", f"resume={finished}"]
-    given = config(*changed, options=("scenario=RIGHT",))
-    assert continued(given, changed) == config(*changed)
+@pytest.mark.slow
+def test_resume_takes_the_saved_configuration_and_little_else(one_by_one: Path) -> None:
+    changed = ["seeds=5", "workers=3", "trainer.threads=2", f"resume={one_by_one}"]
+    given = batch_config(*changed, options=("scenario=RIGHT",))
+    assert continued(given, changed) == batch_config(*changed)
     for key in ("optimizer.lr", "trainer.steps", "scenario", "train", "seed", "+student.width"):
         with pytest.raises(
             UserError, match=rf"^{key.lstrip('+')} cannot change when a batch is continued; only seeds, workers, "
         ):
             continued(given, [f"{key}=1"])
     with pytest.raises(UserError, match=r"seed-0 is no batch's folder"):
-        continued(config(f"resume={finished / 'seed-0'}"), [])
+        continued(batch_config(f"resume={one_by_one / 'seed-0'}"), [])
     with pytest.raises(UserError, match=r"^nowhere has no config.json"):
-        continued(config("resume=nowhere"), [])
+        continued(batch_config("resume=nowhere"), [])
 
 
 def test_a_seed_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,150 +206,64 @@ def test_a_seed_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeyp
         return {"student": {"ade": float(job.seed)}}
 
     monkeypatch.setattr(batch, "fit", sometimes)
-    summary = run_batch(config("seeds=4"), tmp_path)
+    summary = run_batch(batch_config("seeds=4"), tmp_path)
     assert summary["failed"] == {"1": "loss/total is nan at step 3", "2": "metrics.json: No space left on device"}
     assert summary["summary"]["student.ade"]["mean"] == 1.5
     assert read(tmp_path / "summary.json") == summary
     assert table(summary).splitlines()[2].startswith("| LEFT | 2 | none | 1.500 ± ")
     with pytest.raises(UserError, match=r"^all 2 seeds failed, seed 1: loss/total is nan at step 3$"):
-        run_batch(config("seeds=2", "seed=1"), tmp_path / "all")
+        run_batch(batch_config("seeds=2", "seed=1"), tmp_path / "all")
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory, server: None) -> Path:
-    """The same three, two at a time."""
-    folder = tmp_path_factory.mktemp("together")
-    run_batch(config("seeds=3", "workers=2"), folder)
-    return folder
+@dataclass
+class Twin(StudentConfig):
+    """A student that its options do not tell from the first one."""
 
 
-def test_processes_write_what_one_writes_after_the_other(finished: Path, together: Path) -> None:
-    assert apart(together, finished) == ["config.json"]
-    assert read(together / "config.json") == {**read(finished / "config.json"), "workers": 2}
+def test_a_batch_of_such_students_goes_on_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitted(job: TrainConfig, folder: Path, *_: Any) -> dict[str, Any]:
+        write_json(folder / "config.json", to_dict(job))
+        return {"student": {"ade": 1.0}}
 
-
-def test_processes_write_the_same_from_a_label_file(tmp_path: Path, server: None) -> None:
-    for workers in (1, 2):
-        run_batch(config("seeds=2", f"workers={workers}", options=FILE), tmp_path / str(workers))
-    assert apart(tmp_path / "1", tmp_path / "2") == ["config.json"]
-
-
-def test_processes_write_the_same_rollouts(tmp_path: Path, server: None) -> None:
-    for workers in (1, 2):
-        options = ("train=false", "seeds=4", "scenario=ALL", f"workers={workers}")
-        run_batch(config(*options, options=()), tmp_path / str(workers))
-    assert apart(tmp_path / "1", tmp_path / "2") == ["config.json"]
-
-
-def test_seeds_that_fail_in_their_processes_are_named_and_the_others_go_on(
-    finished: Path, together: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "seed-0").write_text("a file where a folder should be")
-    shutil.copytree(finished / "seed-2", tmp_path / "seed-2")
-    (tmp_path / "seed-2" / "metrics.json").unlink()
-    (tmp_path / "seed-2" / "checkpoints" / "last.pt").write_text("cut off")
-    summary = run_batch(config("seeds=4", "workers=2"), tmp_path)
-    last = tmp_path / "seed-2" / "checkpoints" / "last.pt"
-    assert list(summary["failed"]) == ["0", "2"]
-    assert summary["failed"]["0"] == f"{tmp_path / 'seed-0'}: File exists"
-    assert summary["failed"]["2"].startswith(f"{last} ")
-    assert weights_apart(tmp_path, finished, (1,)) == 0
-    assert (tmp_path / "seed-3" / "metrics.json").exists()
-
-
-def test_a_killed_process_costs_its_own_seed_which_goes_on_later(
-    finished: Path, together: Path, tmp_path: Path
-) -> None:
-    def kill() -> None:
-        while not (events := list(tmp_path.glob("seed-1/events.*"))):
-            time.sleep(0.002)
-        os.kill(int(events[0].name.split(".")[-2]), signal.SIGKILL)  # the name holds the process that writes it
-
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    failed = run_batch(config("seeds=3", "workers=2"), tmp_path)["failed"]
-    how = f"continue: python scripts/batch.py resume={tmp_path}"
-    assert failed == {"1": f"process killed by signal 9, perhaps for want of memory; {how}"}
-    assert weights_apart(tmp_path, finished, (0, 2)) == 0
-    before = (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
-    run_batch(continued(config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"]), tmp_path)
-    assert (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns == before
-    assert apart(tmp_path, finished, besides=RESUMED) == []
-    assert weights_apart(tmp_path, finished) == 0
-
-
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_on_the_command_line_a_signal_ends_all_processes_in_one_line(
-    kind: signal.Signals, finished: Path, together: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    script = start_script("batch", (*SMALL, "seeds=3", "workers=2", f"hydra.run.dir={run}"), tmp_path)
-    assert script.pid is not None
-    while not list(run.glob("seed-*/checkpoints/last.pt")):
-        assert script.is_alive()
-        time.sleep(0.002)
-    if kind == signal.SIGINT:
-        os.killpg(script.pid, kind)  # a terminal sends it to all
-    else:
-        os.kill(script.pid, kind)
-    result = ended(script, tmp_path, timeout=60)
-    assert result.returncode == 128 + kind
-    assert result.stderr == f"stopped; continue: python scripts/batch.py resume={run}\n"
-    assert result.stdout == ""
-    assert not (run / "summary.json").exists()
-    assert nobody_is_left(script.pid)
-    overrides = [f"resume={run}", "workers=3"]
-    run_batch(continued(config(*overrides, options=()), overrides), run)
-    assert apart(run, finished, besides=RESUMED) == []
-    assert weights_apart(run, finished) == 0
-
-
-def nobody_is_left(group: int) -> bool:
-    """Within some seconds no process of the group is there."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def test_processes_share_one_progress_line(together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(batch, "tqdm", lambda **options: tqdm(**{**options, "disable": False}, file=terminal))
-    run_batch(config("seeds=2", "workers=2"), tmp_path)
-    drawn = terminal.getvalue()
-    assert drawn.count("\n") == 1  # at its end
-    assert re.search(r"\r2 seeds: 100%.* 80/80 \[", drawn)
+    monkeypatch.setattr(batch, "fit", fitted)
+    monkeypatch.setitem(students.SCHEMAS, "student/twin", Twin)
+    run_batch(replace(batch_config("seeds=1"), student=Twin(width=8)), tmp_path)
+    found = continued(batch_config(f"resume={tmp_path}", options=()), [f"resume={tmp_path}"])
+    assert type(found.student) is Twin
+    run_batch(found, tmp_path)
+    with pytest.raises(
+        UserError, match=r"seed-0 holds a run with student.schema=twin, this one has None; take another"
+    ):
+        run_batch(replace(found, student=StudentConfig(width=8)), tmp_path)
 
 
 @pytest.mark.parametrize("given", ["vectorized=true", "vectorized=false", "+vectorized=true", "++vectorized=false"])
 def test_an_option_that_was_taken_out_says_what_does_its_work(given: str) -> None:
     with pytest.raises((ConfigCompositionException, UserError)) as caught:
-        config(given)
+        batch_config(given)
     told = "vectorized was taken out: batch.py trains seeds in processes with workers=N"
     assert one_line(caught.value) == told
 
 
+@pytest.mark.slow
 def test_on_the_command_line_vectorized_is_one_line(command: Command) -> None:
     result = command("batch", "vectorized=true")
     assert result.returncode == 1
     assert result.stderr == "error: vectorized was taken out: batch.py trains seeds in processes with workers=N\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [True, False])
-def test_a_batch_of_the_time_of_vectorized_goes_on(saved: bool, finished: Path, tmp_path: Path) -> None:
-    old = shutil.copytree(finished, tmp_path / "old")
+def test_a_batch_of_the_time_of_vectorized_goes_on(saved: bool, one_by_one: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(one_by_one, tmp_path / "old")
     written = {**read(old / "config.json"), "vectorized": saved}
     del written["workers"]
     (old / "config.json").write_text(json.dumps(written))
     (old / "seed-2" / "metrics.json").unlink()
-    found = continued(config(f"resume={old}", options=()), [f"resume={old}"])
-    assert found == config("seeds=3", f"resume={old}")
+    found = continued(batch_config(f"resume={old}", options=()), [f"resume={old}"])
+    assert found == batch_config("seeds=3", f"resume={old}")
     run_batch(found, old)
-    assert apart(old, finished, besides=RESUMED) == []
+    assert apart(old, one_by_one, besides=RESUMED) == []
 
 
 @pytest.mark.parametrize(
@@ -420,11 +278,12 @@ def test_a_batch_of_the_time_of_vectorized_goes_on(saved: bool, finished: Path, 
 )
 def test_options_that_do_not_go_together_are_one_line(overrides: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        run_batch(config(*overrides, options=()), tmp_path / "out")
+        run_batch(batch_config(*overrides, options=()), tmp_path / "out")
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_on_the_command_line_all_failed_is_one_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for seed in (0, 1):
@@ -439,12 +298,13 @@ def test_on_the_command_line_all_failed_is_one_line(command: Command, tmp_path: 
 @pytest.mark.parametrize(("typo", "meant"), [("worker", "workers"), ("seds", "seeds"), ("resum", "resume")])
 def test_a_typo_gets_the_option_that_was_meant(typo: str, meant: str) -> None:
     with pytest.raises(ConfigCompositionException) as caught:
-        config(f"{typo}=1")
+        batch_config(f"{typo}=1")
     assert one_line(caught.value) == f"there is no option {typo}; did you mean {meant}?"
     with pytest.raises(UserError, match=rf"^there is no option {typo}; did you mean {meant}\?$"):
-        config(f"+{typo}=1")
+        batch_config(f"+{typo}=1")
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_beyond_a_failed_seed_and_says_so(command: Command, tmp_path: Path) -> None:
     (tmp_path / "sweep" / "0_LEFT").mkdir(parents=True)
     (tmp_path / "sweep" / "0_LEFT" / "seed-1").write_text("a file where a folder should be")

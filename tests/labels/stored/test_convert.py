@@ -19,9 +19,11 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
 from alpamayo_toy.labels.stored.building import merge
 from alpamayo_toy.labels.stored.convert import convert
+from alpamayo_toy.processes import Killed
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("server")
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = pieces(tmp_path / "in", labels, 3)
     monkeypatch.setattr("alpamayo_toy.labels.stored.convert.UNIT_FILES", 1)
@@ -31,6 +33,13 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, labels: Labels, mon
     convert(paths, tmp_path / "one")
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     same(load_labels(tmp_path / "one"), labels)
+
+
+def test_a_killed_process_is_one_line(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpamayo_toy.labels.stored.convert.UNIT_FILES", 1)
+    monkeypatch.setattr("alpamayo_toy.labels.stored.convert.in_processes", lambda *_: iter([Killed("process killed")]))
+    with pytest.raises(UserError, match=r"/set: process killed; the same command with fewer --workers goes on$"):
+        convert(pieces(tmp_path / "in", labels, 2), tmp_path / "set", workers=2)
 
 
 def test_a_clip_in_two_files_is_kept_once(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
