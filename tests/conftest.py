@@ -1,5 +1,6 @@
 """What all tests share: one thread, the same examples, quick or slow, the commands as a user runs them."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 from places import QUICK, Command
 
 torch.set_num_threads(1)
+os.fsync = lambda descriptor: None  # no test pulls the plug: what is written is there, flushed to the disk or not
 settings.register_profile("fixed", derandomize=True)  # the same examples every time
 settings.load_profile("fixed")
 
