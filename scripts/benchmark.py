@@ -8,13 +8,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time rollout, inverse and training step, side by side.")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--rounds", type=int, default=15, help="how often the contestants take turns")
-    parser.add_argument(
-        "--against",
-        action="append",
-        default=[],
-        metavar="MODULE:FUNCTION",
-        help="another rollout (actions, v0) or inverse (waypoints, yaw, v0) for the same tables; may be repeated",
-    )
+    told = "another rollout (actions, v0) or inverse (waypoints, yaw, v0) for the same tables; may be repeated"
+    parser.add_argument("--against", action="append", default=[], metavar="MODULE:FUNCTION", help=told)
     options = parser.parse_args()
     import torch
 
