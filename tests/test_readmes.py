@@ -238,6 +238,7 @@ def test_its_links_lead_somewhere(page: str) -> None:
             assert anchor in anchors(str(file.resolve().relative_to(ROOT))), target
 
 
+@pytest.mark.slow
 def test_the_schema_of_metrics_json_is_the_files(room: Path, tmp_path: Path) -> None:
     schema = section("alpamayo_toy/evaluation/README.md", "metrics.json")
     named = set(re.findall(r"`(\w+)", schema))
@@ -249,6 +250,7 @@ def test_the_schema_of_metrics_json_is_the_files(room: Path, tmp_path: Path) -> 
     assert keys == {key for metrics in found for key in metrics}
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_holds_what_is_said(room: Path) -> None:
     table = rows(section("alpamayo_toy/training/README.md", "The folder of a run"))[2:]
     said = {name for cells in table for name in re.findall(r"`([^`]+)`", cells[0])}
@@ -262,6 +264,7 @@ def test_the_folder_of_a_run_holds_what_is_said(room: Path) -> None:
     }  # this run drew nothing, was not typed
 
 
+@pytest.mark.slow
 def test_the_schema_of_labels_json_is_the_files(room: Path) -> None:
     schema = rows(section("alpamayo_toy/labels/README.md", "The label set"))[2:]
     keys = {name for cells in schema for name in re.findall(r"`(\w+)", cells[0])}

@@ -82,6 +82,7 @@ def test_plot_false_and_help_import_nothing_heavy(tmp_path: Path) -> None:
     assert not {"torch", "scipy"} & imported("benchmark.py", "--help")
 
 
+@pytest.mark.slow
 def test_scipy_waits_until_it_is_used() -> None:
     code = "import pkgutil, sys, alpamayo_toy\n"
     code += (

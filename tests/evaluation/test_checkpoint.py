@@ -88,6 +88,7 @@ def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
         evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "test.npz"))), tmp_path / "no")
 
 
+@pytest.mark.slow
 def test_a_student_of_one_drive_is_not_scored_on_it_as_another_file(tmp_path: Path) -> None:
     """By time, its held-out windows share a drive with those that it learnt from."""
     write(driven(["a"], 1), tmp_path / "one.npz")

@@ -297,6 +297,7 @@ def test_a_file_without_truth_and_no_draws_are_one_line() -> None:
         coverage.run(0)
 
 
+@pytest.mark.slow
 def test_the_table_on_the_command_line(command: Command, tmp_path: Path) -> None:
     x = np.arange(1, 65) * 0.5
     straight = np.stack([x, 0 * x, 0 * x], -1)

@@ -70,6 +70,7 @@ def test_a_config_with_options_of_another_version_is_named(saved: Path, tmp_path
             load_student(tmp_path / "newer.pt")
 
 
+@pytest.mark.slow
 def test_config_survives_the_checkpoint() -> None:
     for config in (tiny(), train_config("scenario=ALL"), train_config("teacher=file", "teacher.path=x.json")):
         assert from_dict(json.loads(json.dumps(to_dict(config)))) == config

@@ -118,6 +118,7 @@ def test_counts_of_the_projects_own_labels(written: tuple[dict[str, Any], Path])
     assert values[0] == pytest.approx(found["distributions"]["curvature_moving"]["max"])
 
 
+@pytest.mark.slow
 def test_spread_and_scores_of_shifted_samples_by_hand(tmp_path: Path) -> None:
     labels = shifted([[5.0, 0.0, 1.0], [5.0, 5.0, 5.0]], truth=0.25)
     found = report(labels, tmp_path, "shifted")
@@ -188,6 +189,7 @@ def test_ids_and_texts_are_escaped_and_bounded(tmp_path: Path) -> None:
     assert len(found["random"][0]["text"]) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_is_shown_as_it_is_and_never_read_as_html_or_as_template(
     text: str, written: tuple[dict[str, Any], Path]
@@ -203,6 +205,7 @@ def test_a_text_is_shown_as_it_is_and_never_read_as_html_or_as_template(
         assert f"{named} {text}" in shown.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [("dt",), ("shares", "samples_reversing"), ("random", 0, "t0_us")])
 def test_what_the_page_needs_and_does_not_find_stops_it(
     place: tuple[str | int, ...], written: tuple[dict[str, Any], Path]

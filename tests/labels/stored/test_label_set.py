@@ -80,6 +80,7 @@ def test_changed_bytes_are_found(tmp_path: Path, labels: Labels, monkeypatch: py
     assert made.damaged() == [str(path.relative_to(tmp_path / "set"))]
 
 
+@pytest.mark.slow
 def test_more_shards_than_a_process_may_open_files(
     tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:

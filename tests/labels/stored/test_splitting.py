@@ -16,6 +16,7 @@ from alpamayo_toy.labels.stored.convert import convert
 from alpamayo_toy.labels.stored.splitting import ByHash, ByPattern, split_set
 
 
+@pytest.mark.slow
 def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "set", labels, monkeypatch)
     counts = split_set(tmp_path / "set", tmp_path / "out", "auto", ByHash(0.3, 0.2))
@@ -30,6 +31,7 @@ def test_the_split_is_the_clips_own(tmp_path: Path, labels: Labels, monkeypatch:
         assert all(low <= split_hash(str(name)) < high for name in names)
 
 
+@pytest.mark.slow
 def test_a_split_by_patterns_puts_each_drive_where_it_is_told(
     tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
