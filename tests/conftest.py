@@ -1,5 +1,6 @@
 """What all tests share: one thread, the same examples, quick or slow, the commands as a user runs them."""
 
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -14,6 +15,11 @@ torch.set_num_threads(1)
 os.fsync = lambda descriptor: None  # no test pulls the plug: what is written is there, flushed to the disk or not
 settings.register_profile("fixed", derandomize=True)  # the same examples every time
 settings.load_profile("fixed")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", name="server")

@@ -54,6 +54,7 @@ def test_a_copied_scenario_file_is_a_new_scenario(tmp_path: Path) -> None:
     assert config.scenario.range("turn_angle_deg") == (20.0, 30.0)
 
 
+@pytest.mark.slow
 def test_ranges_inside_a_mixture_can_be_set() -> None:
     config = train_config("scenario=ALL", "scenario.parts.LEFT.turn_angle_deg=[20,30]", "scenario.parts.STOP.weight=5")
     assert isinstance(config.scenario, MixtureConfig)

@@ -99,6 +99,7 @@ def test_every_module_stands_in_a_wing() -> None:
     assert {wing(module) for module in modules(PACKAGE)} <= {"", "config", *GROUND, *WINGS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line", "named"),
     [

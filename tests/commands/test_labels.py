@@ -192,6 +192,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
     assert (tmp_path / "seen" / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

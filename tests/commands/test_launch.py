@@ -57,6 +57,7 @@ def test_a_missing_gpu_is_one_line(command: Command) -> None:
     assert "this machine has 0 CUDA devices; use cpu or auto" in wrong(command, "train", "trainer.device=cuda")
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_one_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("a file, where a folder should be")
     result = command("rollout", "plot=false")

@@ -67,6 +67,7 @@ def test_a_quarter_circle_by_hand() -> None:
     assert found[-1].tolist() == pytest.approx([8 / math.pi, 8 / math.pi, math.pi / 2, 4.0])
 
 
+@pytest.mark.slow
 @given(speeds, st.floats(-0.5, 0.5))
 def test_a_turn_rate_keeps_the_car_on_its_circle(v0: float, w: float) -> None:
     found = constant_turn_rate(number(v0), number(w), 64, 0.1)

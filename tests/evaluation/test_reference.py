@@ -1,5 +1,6 @@
 """The floor is a floor."""
 
+import pytest
 import torch
 from composed import scenario_config
 from places import DATA
@@ -27,6 +28,7 @@ def test_no_single_prediction_beats_the_floor_by_more_than_its_samples_allow() -
     assert shifted > floor
 
 
+@pytest.mark.slow
 def test_hiding_the_scene_raises_the_floor() -> None:
     shown = build_reference(SyntheticTeacher(scenario_config("LEFT"), FEW), 0)
     hidden = build_reference(

@@ -208,6 +208,7 @@ def test_a_parked_car_has_little_curvature(heading_noise: float, most: float, p9
         assert found["none"].max() > 0.5
 
 
+@pytest.mark.slow
 def test_gradients_are_right_twice_and_flow_back_into_waypoints() -> None:
     waypoints, yaw, v0, _ = tracks(2, 6)
     inputs = tuple(t.clone().requires_grad_() for t in (waypoints, yaw, v0))

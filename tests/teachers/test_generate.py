@@ -97,6 +97,7 @@ def test_shares_of_a_model_are_its_clips(tmp_path: Path) -> None:
     assert list(load_labels(tmp_path / "2").clip_id) == ["clip-1", "clip-3"]
 
 
+@pytest.mark.slow
 def test_a_missing_package_or_list_is_one_line(tmp_path: Path, command: Command) -> None:
     with pytest.raises(UserError, match=r"must hold one of Alpamayo-1\.5, Alpamayo-R1"):
         AlpamayoModel("gpt")

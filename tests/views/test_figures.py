@@ -62,6 +62,7 @@ def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, draw
     assert rows[3] == pytest.approx([0.0] * 63, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_jerk_is_the_slope_of_the_acceleration_where_two_steps_meet(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(1, 1, 64, 2)
     actions[..., 0] = 0.02 * torch.arange(64)

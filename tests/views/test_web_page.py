@@ -22,6 +22,7 @@ def leaves(found: Any) -> list[Any]:
     return [found]
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_numbers_write_themselves_exactly_with_their_place(found: Any) -> None:
     shown = keyed(found)

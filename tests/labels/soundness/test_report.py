@@ -149,6 +149,7 @@ def test_spread_and_scores_of_shifted_samples_by_hand(tmp_path: Path) -> None:
     assert found["distributions"]["acceleration"]["max"] == 0
 
 
+@pytest.mark.slow
 def test_a_short_single_sample_has_neither_spread_nor_times(tmp_path: Path) -> None:
     found = report(shifted([[1.0]], truth=0.0, horizon=4), tmp_path, "short")
     assert found["spread"] is None
@@ -300,6 +301,7 @@ def test_percentiles_of_many_values_do_not_follow_the_steps_of_a_trajectory() ->
     assert found["p99"] == pytest.approx(63, abs=1)
 
 
+@pytest.mark.slow
 def test_pictures_of_ground_truth_and_of_nothing(tmp_path: Path) -> None:
     labels = shifted([[0.0, 1.0]], truth=0.5)
     figures.birds_eye(tmp_path / "a.png", ["$x"], labels.teacher, None, ground_truth=labels.ground_truth, ends=True)

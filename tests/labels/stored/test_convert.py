@@ -181,6 +181,7 @@ def test_a_killed_convert_goes_on_to_the_same_bytes(tmp_path: Path, labels: Labe
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_set_whole(tmp_path: Path, labels: Labels) -> None:
     write(labels.select(torch.arange(4)), tmp_path / "labels.npz")
     convert([tmp_path / "labels.npz"], tmp_path / "set")

@@ -93,6 +93,7 @@ def test_more_shards_than_a_process_may_open_files(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_beyond_the_hard_limit_of_open_files_there_is_one_line(tmp_path: Path, labels: Labels) -> None:
     write(labels, tmp_path / "in.npz")
     convert([tmp_path / "in.npz"], tmp_path / "set")

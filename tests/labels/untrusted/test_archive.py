@@ -269,6 +269,7 @@ def outcome(path: Path, data: bytes) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".pt"])
 def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, valid: dict[str, bytes], suffix: str) -> None:
     path, data = tmp_path / f"labels{suffix}", valid[suffix]

@@ -149,6 +149,7 @@ def test_a_pickle_cut_off_anywhere_is_refused() -> None:
                 read_list(data[:length], "file")
 
 
+@pytest.mark.slow
 def test_a_mutated_pickle_is_read_or_refused() -> None:
     rng = random.Random(3)
     for protocol in range(6):
