@@ -16,7 +16,8 @@ from pathlib import Path
 from places import ROOT, Command
 
 PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds"]
-PRELOADED += ["torch._dynamo"]  # what an optimizer imports at its first step
+PRELOADED += ["torch._dynamo", "torch.profiler"]  # what an optimizer imports at its first step
+PRELOADED += ["scipy.signal", "scipy.stats", "tensorboard.plugins.hparams.api", "hydra._internal.hydra"]  # a run ends
 SMOKE = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=64", "teacher.val_scenes=8")
 
 

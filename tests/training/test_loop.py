@@ -122,8 +122,9 @@ def wait_for(run: Path, script: BaseProcess) -> None:
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tmp_path: Path, command: Command) -> None:
     run = tmp_path / "run"
-    options = (*SMALL, "trainer.pictures=0", "trainer.steps=400")  # what is drawn, as in the other run, changes no bit
-    script = start_script("train", (*options, f"hydra.run.dir={run}"), tmp_path)
+    script = start_script(
+        "train", (*SMALL, "trainer.pictures=1", "trainer.steps=400", f"hydra.run.dir={run}"), tmp_path
+    )
     wait_for(run, script)
     assert script.pid is not None
     os.kill(script.pid, kind)
