@@ -32,13 +32,14 @@ def test_eval_scores_the_own_held_out_scenes_again(trained: Path, command: Comma
 
 
 def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Command) -> None:
-    result = command("eval", f"checkpoint={trained}", "scenario=RIGHT", "plot=false")
+    few = ("teacher=synthetic", "teacher.val_scenes=64", "plot=false")
+    result = command("eval", f"checkpoint={trained}", "scenario=RIGHT", *few)
     assert result.returncode == 0, result.stderr
     right = json.loads((trained / "eval" / "RIGHT" / "metrics.json").read_text())
     own = json.loads((trained / "metrics.json").read_text())
     assert right["scenario"] == "RIGHT"
     assert "keeps its own" not in result.stdout
-    stop = command("eval", f"checkpoint={trained}", "scenario=STOP", "plot=false")
+    stop = command("eval", f"checkpoint={trained}", "scenario=STOP", *few)
     assert "the student keeps its own action statistics: std " in stop.stdout
     assert right["student"]["ade"] > 2 * own["student"]["ade"]
     best = trained / "checkpoints" / "best.pt"
