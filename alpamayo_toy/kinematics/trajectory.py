@@ -14,35 +14,35 @@ from torch import Tensor
 DT = 0.1  # s, Alpamayo's step
 HORIZON = 64  # steps, 6.4 s
 UNKNOWN_SCENARIO = -1
+ROUTE_POINTS = 20
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a student may know at t0, for a batch of B scenes. Unknown: scenario -1, history, context NaN or None.
+    """What a student may know at t0, for a batch of B scenes. Unknown: scenario -1; the optional ones NaN or None.
 
-    scenario (B,) int64; v0 (B,) m/s; history (B, H, 4) or None; context (B, E) or None.
+    scenario (B,) int64; v0 (B,) m/s; history (B, H, 4) or None; context (B, E) or None; route (B, 20, 2) or None,
+    the path ahead (route.py), NaN beyond its end.
     """
 
     scenario: Tensor
     v0: Tensor
     history: Tensor | None = None
     context: Tensor | None = None
+    route: Tensor | None = None
 
     def to(self, *args: Any) -> Self:
         """Floating-point fields to a device and/or dtype, as Tensor.to; the scenario follows the device only."""
-        v0 = self.v0.to(*args)
-        return replace(
-            self,
-            scenario=self.scenario.to(v0.device),
-            v0=v0,
-            history=None if self.history is None else self.history.to(*args),
-            context=None if self.context is None else self.context.to(*args),
-        )
+        moved: dict[str, Any] = {name: tensor.to(*args) for name, tensor in self._given().items() if name != "scenario"}
+        return replace(self, **moved, scenario=self.scenario.to(moved["v0"].device))
 
     def select(self, index: Tensor) -> Self:
         """The scenes at index, in its order."""
-        given: dict[str, Any] = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
-        return replace(self, **{name: tensor.index_select(0, index) for name, tensor in given.items()})
+        chosen: dict[str, Any] = {name: tensor.index_select(0, index) for name, tensor in self._given().items()}
+        return replace(self, **chosen)
+
+    def _given(self) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
 
     def __len__(self) -> int:
         return len(self.v0)
@@ -54,9 +54,9 @@ class Labels:
 
     clip_id (N,) str; t0_us (N,) int64; source (N,) str, the drive or file a clip was cut from; v0 (N,) m/s;
     teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
-    None and context (N, E) or None, NaN where unknown, context_names; scenario (N,) int64, -1 where unknown; text (N,)
-    str or None. v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the
-    latter an oracle. dt in seconds.
+    None and context (N, E) or None, NaN where unknown, context_names; route (N, 20, 2) or None, NaN beyond its end;
+    scenario (N,) int64, -1 where unknown; text (N,) str or None. v0_source (N,): history | recovered | smoothed | file.
+    scenario_source: file | future, the latter an oracle. dt in seconds.
     """
 
     clip_id: np.ndarray
@@ -71,6 +71,7 @@ class Labels:
     history: Tensor | None = None
     context: Tensor | None = None
     context_names: tuple[str, ...] = ()
+    route: Tensor | None = None
     text: np.ndarray | None = None
     dt: float = DT
 
@@ -84,6 +85,7 @@ class Labels:
             "ground_truth": (n, horizon, 4),
             "history": (n, None, 4),
             "context": (n, e),
+            "route": (n, ROUTE_POINTS, 2),
         }
         for name, wanted in shapes.items():
             value = getattr(self, name)
@@ -118,7 +120,7 @@ class Labels:
         """What a student may know of these clips; a scenario read off the future only with oracle."""
         hidden = self.scenario_source == "future" and not oracle
         scenario = torch.full_like(self.scenario, UNKNOWN_SCENARIO) if hidden else self.scenario
-        return Scene(scenario, self.v0, self.history, self.context)
+        return Scene(scenario, self.v0, self.history, self.context, self.route)
 
     def select(self, index: Tensor) -> Self:
         """The clips at index (int64), in its order."""

@@ -5,7 +5,7 @@ from math import isfinite
 
 from alpamayo_toy.errors import require
 
-INPUTS = ("scenario", "v0", "history", "context")
+INPUTS = ("scenario", "v0", "history", "context", "route")
 
 
 @dataclass
@@ -16,7 +16,7 @@ class StudentConfig:
     width: int = 256  # of the hidden layers
     layers: int = 2  # hidden layers of the head
     inputs: list[str] = field(default_factory=lambda: list(INPUTS))  # what it may look at; the rest is masked
-    hide: float = 0.05  # how often training hides scenario, history, context each, so that 'missing' is learned
+    hide: float = 0.05  # how often training hides all but v0, each by itself, so that 'missing' is learned
 
     def __post_init__(self) -> None:
         for name in ("embedding", "width", "layers"):

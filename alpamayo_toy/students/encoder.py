@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.kinematics.route import straight_ahead
 from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.students.config import StudentConfig
 
@@ -11,17 +12,19 @@ SCENARIO_WIDTH = 16
 
 
 class SceneEncoder(nn.Module):
-    """The scenario embedding: (scenario, v0, history, context) -> (B, embedding).
+    """The scenario embedding: (scenario, v0, history, context, route) -> (B, embedding).
 
-    History enters as profiles of speed, relative to t0, and yaw rate; numbers in standard deviations of the training
+    History enters as profiles of speed, relative to t0, and yaw rate; a route as its points less the straight-ahead
+    ones; numbers in standard deviations of the training
     labels. What is unknown, or not among the inputs, is a learned vector of its own, never a zero with a meaning.
     """
 
-    def __init__(self, config: StudentConfig, history_steps: int, context_size: int) -> None:
+    def __init__(self, config: StudentConfig, history_steps: int, context_size: int, route_points: int) -> None:
         super().__init__()
         self.inputs = tuple(config.inputs)
         self.scenario = nn.Embedding(len(Scenario) + 1, SCENARIO_WIDTH)  # the last row is 'unknown'
         sizes = {"v0": 1, "history": max(2 * history_steps - 1, 0), "context": context_size}
+        sizes |= {"route": 2 * route_points} if route_points else {}
         for name, size in sizes.items():
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
@@ -31,20 +34,24 @@ class SceneEncoder(nn.Module):
     def forward(self, scene: Scene) -> Tensor:
         known = torch.where(scene.scenario < 0, len(Scenario), scene.scenario)
         index = known if "scenario" in self.inputs else torch.full_like(known, len(Scenario))
-        numbers = {"v0": scene.v0.unsqueeze(-1), "history": _profiles(scene.history), "context": scene.context}
-        parts = [self._standardised(name, value, len(scene)) for name, value in numbers.items()]
+        parts = [self._standardised(name, value, len(scene)) for name, value in self._numbers(scene).items()]
         return nn.functional.silu(self.mix(torch.cat([self.scenario(index), *parts], -1)))
 
     def fit(self, scene: Scene) -> None:
         """Take means and standard deviations from the training scenes; a constant input keeps its own scale."""
-        numbers = {"v0": scene.v0.unsqueeze(-1), "history": _profiles(scene.history), "context": scene.context}
-        for name, value in numbers.items():
+        for name, value in self._numbers(scene).items():
             if value is None:
                 continue
             mean = value.nanmean(0)
             std = (value - mean).square().nanmean(0).sqrt()
             self.get_buffer(f"{name}_mean").copy_(mean.nan_to_num(0.0))
             self.get_buffer(f"{name}_std").copy_(torch.where(std > 1e-4, std, 1.0))
+
+    def _numbers(self, scene: Scene) -> dict[str, Tensor | None]:
+        """What enters as numbers, by name: (B, ...) each."""
+        route = None if scene.route is None else (scene.route - straight_ahead(scene.route)).flatten(-2)
+        known = {"v0": scene.v0.unsqueeze(-1), "history": _profiles(scene.history), "context": scene.context}
+        return {name: value for name, value in {**known, "route": route}.items() if name in self.missing}
 
     def _standardised(self, name: str, value: Tensor | None, n: int) -> Tensor:
         missing: Tensor = self.missing[name]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from alpamayo_toy.kinematics.action_space import ActionSpace
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
-from alpamayo_toy.kinematics.trajectory import DT, UNKNOWN_SCENARIO, Labels, Scene
+from alpamayo_toy.kinematics.trajectory import DT, ROUTE_POINTS, UNKNOWN_SCENARIO, Labels, Scene
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
 from alpamayo_toy.students.heads.mlp import mlp_head
@@ -30,12 +30,14 @@ class Student(nn.Module):
         integrator: str = "euler",
         history_steps: int = 0,
         context_names: tuple[str, ...] = (),
+        route_points: int = 0,
     ) -> None:
         super().__init__()
         self.horizon = horizon
         self.context_names = context_names
         self.history_steps = history_steps
-        self.encoder = SceneEncoder(config, history_steps, len(context_names))
+        self.route_points = route_points
+        self.encoder = SceneEncoder(config, history_steps, len(context_names), route_points)
         self.head = build_head(config, horizon)
         self.action_space = ActionSpace()
         self.rollout = UnicycleRollout(dt, integrator)
@@ -56,7 +58,10 @@ class Student(nn.Module):
         same_history = scene.history is not None and scene.history.shape[1] == self.history_steps
         same_context = labels.context_names == self.context_names
         return replace(
-            scene, history=scene.history if same_history else None, context=scene.context if same_context else None
+            scene,
+            history=scene.history if same_history else None,
+            context=scene.context if same_context else None,
+            route=scene.route if self.route_points else None,
         )
 
     @property
@@ -68,6 +73,7 @@ class Student(nn.Module):
             "integrator": self.rollout.integrator,
             "history_steps": self.history_steps,
             "context_names": list(self.context_names),
+            "route_points": self.route_points,
         }
 
     @torch.no_grad()
@@ -103,7 +109,8 @@ def build_student(config: StudentConfig, labels: Labels, scene: Scene, integrato
     history_steps = 0 if scene.history is None else scene.history.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student = Student(config, labels.horizon, labels.dt, integrator, history_steps, labels.context_names)
+        points = 0 if scene.route is None else ROUTE_POINTS
+        student = Student(config, labels.horizon, labels.dt, integrator, history_steps, labels.context_names, points)
     student.action_space = ActionSpace.fit(labels)
     student.encoder.fit(scene.to(torch.float32))
     return student

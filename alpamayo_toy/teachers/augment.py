@@ -42,16 +42,21 @@ def with_mirror_images(labels: Labels) -> Labels:
     """Every clip twice, the second time with left and right exchanged; without ground truth, which nobody trains on."""
     n = len(labels)
     twice = labels.select(torch.arange(n).repeat(2))
-    scenario, history, teacher = mirrored(twice.scenario, twice.history, twice.teacher, torch.arange(2 * n) >= n)
-    return replace(twice, scenario=scenario, history=history, teacher=teacher, ground_truth=None)
+    parts = mirrored(twice.scenario, twice.history, twice.route, twice.teacher, torch.arange(2 * n) >= n)
+    scenario, history, route, teacher = parts
+    return replace(twice, scenario=scenario, history=history, route=route, teacher=teacher, ground_truth=None)
 
 
 def mirrored(
-    scenario: Tensor, history: Tensor | None, teacher: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Left and right exchanged where mask (N,) is true: scenario (N,), history (N, H, 4), teacher (N, K, T, 4)."""
+    scenario: Tensor, history: Tensor | None, route: Tensor | None, teacher: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+    """Left and right exchanged where mask (N,) is true.
+
+    scenario (N,), history (N, H, 4), route (N, 20, 2), teacher (N, K, T, 4).
+    """
     signs = torch.where(mask[:, None], torch.tensor([1.0, -1.0, -1.0, 1.0]), 1.0)
     other = torch.tensor([MIRRORED.get(number, number) for number in (*range(len(Scenario)), UNKNOWN_SCENARIO)])
     past = None if history is None else history * signs[:, None].to(history.dtype)
     turned = torch.where(mask, other[scenario], scenario)
-    return turned, past, teacher * signs[:, None, None].to(teacher.dtype)
+    ahead = None if route is None else route * signs[:, None, :2].to(route.dtype)
+    return turned, past, ahead, teacher * signs[:, None, None].to(teacher.dtype)

@@ -83,12 +83,13 @@ class StoredTeacher:
         numbers = index.numpy()
         rows = self.stored.numbers(self.rows[numbers % len(self.rows)])
         teacher = picked(rows["teacher"], rows["v0"], self.config.samples, self.stored.facts["dt"])
-        scenario, history = rows["scenario"], rows.get("history")
+        scenario, history, route = rows["scenario"], rows.get("history"), rows.get("route")
         if self.mirror:
-            scenario, history, teacher = mirrored(scenario, history, teacher, index >= len(self.rows))
+            parts = mirrored(scenario, history, route, teacher, index >= len(self.rows))
+            scenario, history, route, teacher = parts
         if self.stored.facts["scenario_source"] == "future" and not self.oracle:
             scenario = torch.full_like(scenario, UNKNOWN_SCENARIO)
-        return Scene(scenario, rows["v0"].float(), history, rows.get("context")), teacher
+        return Scene(scenario, rows["v0"].float(), history, rows.get("context"), route), teacher
 
 
 def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | StoredTeacher:

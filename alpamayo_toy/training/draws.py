@@ -26,15 +26,16 @@ def _permutation(n: int, seed: int, epoch: int) -> Tensor:
 
 
 def hide(scene: Scene, probability: float, seed: int, step: int) -> Scene:
-    """Scenario, history and context each made unknown for a random share of the clips, so that 'unknown' is learned."""
+    """Scenario, history, context, route: each unknown for a random share of the clips, so that 'unknown' is learned."""
     if probability == 0:
         return scene
     generator = torch.Generator().manual_seed(mixed(seed, step, 1))
-    hidden = (torch.rand(3, len(scene), generator=generator) < probability).to(scene.v0.device)
-    history, context = scene.history, scene.context
+    hidden = (torch.rand(4, len(scene), generator=generator) < probability).to(scene.v0.device)
+    history, context, route = scene.history, scene.context, scene.route
     return replace(
         scene,
         scenario=scene.scenario.masked_fill(hidden[0], UNKNOWN_SCENARIO),
         history=None if history is None else history.masked_fill(hidden[1][:, None, None], torch.nan),
         context=None if context is None else context.masked_fill(hidden[2][:, None], torch.nan),
+        route=None if route is None else route.masked_fill(hidden[3][:, None, None], torch.nan),
     )

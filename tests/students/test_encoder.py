@@ -7,6 +7,7 @@ from composed import scenario_config
 from taught import built, left, stirred
 
 from alpamayo_toy import Scenario
+from alpamayo_toy.kinematics.route import straight_ahead
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 
@@ -38,6 +39,23 @@ def test_unknown_inputs_are_learned_and_not_a_number() -> None:
     assert unknown is not None
     assert bool((unknown[len(Scenario)] != 0).all())
     assert bool((unknown[: len(Scenario)] == 0).all())
+
+
+def test_a_route_that_is_not_known_is_missing_and_not_straight_ahead() -> None:
+    labels = left()
+    ahead = straight_ahead(labels.v0) + torch.randn(32, 20, 2, generator=torch.Generator().manual_seed(0))
+    labels = replace(labels, route=ahead)
+    student = stirred(built(labels=labels))
+    scene = labels.scene()
+    nowhere = replace(scene, route=torch.full_like(ahead, torch.nan))
+    straight = replace(scene, route=straight_ahead(labels.v0).expand(32, -1, -1))
+    assert torch.equal(student.act(nowhere), student.act(replace(scene, route=None)))
+    assert not torch.equal(student.act(nowhere), student.act(straight))
+    assert not torch.equal(student.act(scene), student.act(straight))
+    cut = replace(scene, route=ahead.index_fill(1, torch.arange(12, 20), torch.nan))
+    assert bool(student.act(cut).isfinite().all())
+    assert torch.equal(student.act(student.known_of(scene, labels)), student.act(scene))
+    assert built().known_of(scene, labels).route is None
 
 
 def test_a_constant_input_does_not_explode_elsewhere() -> None:

@@ -32,11 +32,15 @@ def test_seeds_and_epochs_differ() -> None:
 
 
 def test_hiding_is_a_function_of_seed_and_step() -> None:
-    scene = Scene(torch.zeros(1000, dtype=torch.int64), torch.ones(1000), torch.ones(1000, 16, 4), torch.ones(1000, 7))
+    n = 1000
+    known = (torch.ones(n, 16, 4), torch.ones(n, 7), torch.ones(n, 20, 2))
+    scene = Scene(torch.zeros(n, dtype=torch.int64), torch.ones(n), *known)
     hidden = hide(scene, 0.2, 0, 5)
     assert hidden.context is not None
     assert hidden.history is not None
+    assert hidden.route is not None
     rows = [hidden.scenario < 0, hidden.history.isnan().all(2).all(1), hidden.context.isnan().all(1)]
+    rows.append(hidden.route.isnan().all(2).all(1))
     for row in rows:
         assert 0.15 < row.double().mean() < 0.25
     assert not torch.equal(rows[0], rows[1])
