@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alpamayo_toy.errors import require
+from alpamayo_toy.students.config import INPUTS
 from alpamayo_toy.teachers.config import MISSING, FileConfig, check_time
 
 
@@ -48,5 +49,48 @@ class RolloutConfig:
         check_time(self.horizon, self.dt, self.seed)
 
 
-SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig}
+@dataclass
+class DriveOptions:
+    """How a closed loop is driven: drive=."""
+
+    scenes: int = 300  # roads
+    seconds: float = 20.0
+    every: int = 1  # steps between askings
+    delay: int = 0  # steps that actions arrive late
+    noise: float = 0.0  # standard deviation of actions, as a share of themselves
+    integrator: str | None = None  # the world's; default: the student's own
+
+    def __post_init__(self) -> None:
+        require(self.scenes >= 1, "drive.scenes", ">= 1", self.scenes)
+        require(0 < self.seconds <= 60, "drive.seconds", "> 0 and at most 60", self.seconds)
+        require(self.every >= 1, "drive.every", ">= 1 step", self.every)
+        require(0 <= self.delay <= 10, "drive.delay", "between 0 and 10 steps", self.delay)
+        require(0 <= self.noise <= 1, "drive.noise", "between 0 and 1", self.noise)
+        known = (None, "euler", "trapezoid")
+        require(self.integrator in known, "drive.integrator", "euler or trapezoid", self.integrator)
+
+    def steps(self, dt: float) -> int:
+        """Of a drive, at least one."""
+        return max(1, round(self.seconds / dt))
+
+
+@dataclass
+class DriveConfig:
+    """python scripts/drive.py"""
+
+    checkpoint: str = ""  # a run's folder or a checkpoint file
+    scenario: Any = None  # roads other than it was trained on
+    drive: DriveOptions = field(default_factory=DriveOptions)
+    hide: list[str] = field(default_factory=list)  # inputs that the student is not shown
+    output: str | None = None  # where drive.json goes; default: beside the checkpoint's run
+    device: str = "auto"
+    plot: bool = True
+    seed: int | None = None  # of the roads; default: the run's own, whose roads for this were never trained on
+
+    def __post_init__(self) -> None:
+        require(self.checkpoint != "", "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
+        require(set(self.hide) <= set(INPUTS), "hide", f"among {', '.join(INPUTS)}", self.hide)
+
+
+SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig, "drive": DriveConfig}
 """What the YAML of these commands may fill."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import Labels, Scene
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.distribution import geometric_median
+from alpamayo_toy.teachers.road_teacher import RoadTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher
 
@@ -37,19 +37,18 @@ class Reference:
 
 def build_reference(teacher: Teacher, seed: int) -> Reference:
     """The held-out clips of either teacher."""
-    if isinstance(teacher, SyntheticTeacher):
+    if isinstance(teacher, SyntheticTeacher | RoadTeacher):
         return _synthetic_reference(teacher, seed)
     return file_reference(teacher.validation, teacher.oracle, teacher.split, teacher.training(seed))
 
 
-def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
+def _synthetic_reference(teacher: SyntheticTeacher | RoadTeacher, seed: int) -> Reference:
     """Scenes never trained on; the median of 64 fresh drivers is scored on 64 others, and so is the student."""
-    labels = teacher.labels(teacher.config.val_scenes, 1, mixed(seed, 2))
-    center = torch.cat([geometric_median(c) for c in teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 3)).split(CHUNK)])
-    labels = labels.with_teacher(teacher.fresh(labels, FLOOR_SAMPLES, mixed(seed, 4)))
-    return Reference(
-        labels, labels.scene(), center, mean_errors(center, labels), "geometric_median_of_64_fresh_samples"
-    )
+    labels, others = teacher.held_out(FLOOR_SAMPLES, seed)
+    center = torch.cat([geometric_median(part) for part in others.split(CHUNK)])
+    training = teacher.training(seed) if labels.history is not None else None  # what some baselines learn from
+    kind = "geometric_median_of_64_fresh_samples"
+    return Reference(labels, labels.scene(), center, mean_errors(center, labels), kind, training=training)
 
 
 def file_reference(labels: Labels, oracle: bool, split: str, training: Labels | None) -> Reference:

@@ -10,6 +10,14 @@ MISSING = "???"  # OmegaConf's mark of a value that must be given
 SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
 
 
+def drawn_between(name: str, value: Any) -> tuple[float, float]:
+    """(low, high) of a range; a single number is both."""
+    pair = list(value) if isinstance(value, list | tuple) else [value, value]
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in pair)
+    require(len(pair) == 2 and numbers, name, "a number or a range [low, high]", value)
+    return float(pair[0]), float(pair[1])
+
+
 @dataclass
 class ScenarioConfig:
     """One manoeuvre: each line a number or a range [low, high] that scenes draw from uniformly."""
@@ -37,11 +45,38 @@ class ScenarioConfig:
 
     def range(self, name: str) -> tuple[float, float]:
         """(low, high) of a parameter; a single number is both."""
-        value = getattr(self, name)
-        pair = list(value) if isinstance(value, list | tuple) else [value, value]
-        numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in pair)
-        require(len(pair) == 2 and numbers, f"scenario.{name}", "a number or a range [low, high]", value)
-        return float(pair[0]), float(pair[1])
+        return drawn_between(f"scenario.{name}", getattr(self, name))
+
+
+@dataclass
+class RoadConfig:
+    """Random roads, for a student that follows a route: each range [low, high] drawn from uniformly."""
+
+    name: str = "ROAD"
+    bends: int = 6
+    radius_m: Any = field(default_factory=lambda: [8.0, 60.0])
+    turn_deg: Any = field(default_factory=lambda: [20.0, 110.0])  # to either side
+    straight_m: Any = field(default_factory=lambda: [5.0, 65.0])  # before each bend
+    speed_limit_mps: Any = field(default_factory=lambda: [6.0, 14.0])
+    start_offset_m: float = 0.9  # standard deviation, beside the lane, 1.5 s before t0
+    start_heading_rad: float = 0.08  # standard deviation, there
+    from_rest: float = 0.15  # share of scenes
+
+    def __post_init__(self) -> None:
+        require(self.name == "ROAD", "scenario.name", "ROAD", self.name)
+        require(self.bends >= 0, "scenario.bends", ">= 0", self.bends)
+        for name in ("radius_m", "turn_deg", "straight_m", "speed_limit_mps"):
+            low, high = self.range(name)
+            require(0 < low <= high, f"scenario.{name}", "> 0, a range [low, high] with low <= high", [low, high])
+        low, high = self.range("radius_m")
+        require(low >= 4, "scenario.radius_m", ">= 4 m, what a car can turn", low)
+        for name in ("start_offset_m", "start_heading_rad"):
+            require(0 <= getattr(self, name) <= 2, f"scenario.{name}", "between 0 and 2", getattr(self, name))
+        require(0 <= self.from_rest <= 1, "scenario.from_rest", "between 0 and 1", self.from_rest)
+
+    def range(self, name: str) -> tuple[float, float]:
+        """(low, high) of a parameter; a single number is both."""
+        return drawn_between(f"scenario.{name}", getattr(self, name))
 
 
 @dataclass
@@ -104,6 +139,7 @@ def check_time(horizon: int, dt: float, seed: int) -> None:
 SCHEMAS = {
     "scenario/single": ScenarioConfig,
     "scenario/mixture": MixtureConfig,
+    "scenario/road": RoadConfig,
     "teacher/synthetic": SyntheticConfig,
     "teacher/file": FileConfig,
 }

@@ -84,6 +84,12 @@ class SyntheticTeacher:
             dt=self.dt,
         )
 
+    def held_out(self, samples: int, seed: int) -> tuple[Labels, Tensor]:
+        """Clips never trained on with K samples each, and as many others (N, K, T, 4) of the same scenes."""
+        labels = self.labels(self.config.val_scenes, 1, mixed(seed, 2))
+        scored, others = (self.fresh(labels, samples, mixed(seed, number)) for number in (4, 3))
+        return labels.with_teacher(scored), others
+
     def fresh(self, labels: Labels, samples: int, seed: int) -> Tensor:
         """New drivers (N, samples, T, 4) for its own labels' scenes; what is not revealed is drawn again for each."""
         generator = torch.Generator().manual_seed(seed)

@@ -61,7 +61,7 @@ def birds_eye(
         axis.set_ylabel("x, forward [m]", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
-    _write(path, figure)
+    write(path, figure)
 
 
 def profiles(
@@ -108,7 +108,7 @@ def profiles(
             axis.tick_params(labelsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    _write(path, figure)
+    write(path, figure)
 
 
 def over_horizon(path: Path, seconds: list[float], panels: dict[str, dict[str, list[float]]]) -> None:
@@ -145,7 +145,7 @@ def over_horizon(path: Path, seconds: list[float], panels: dict[str, dict[str, l
     axes[0].set_ylabel("mean distance [m]", fontsize=9)
     labels = [name.replace("_", " ") for name in drawn]
     figure.legend(drawn.values(), labels, loc="outside right center", fontsize=9, frameon=False)
-    _write(path, figure)
+    write(path, figure)
 
 
 def histograms(path: Path, values: dict[str, Tensor]) -> None:
@@ -167,7 +167,7 @@ def histograms(path: Path, values: dict[str, Tensor]) -> None:
         axis.tick_params(labelsize=8)
         if i % columns == 0:
             axis.set_ylabel("share of values", fontsize=9)
-    _write(path, figure)
+    write(path, figure)
 
 
 def _path(axis: Axes, points: Tensor, **style: object) -> None:
@@ -175,6 +175,6 @@ def _path(axis: Axes, points: Tensor, **style: object) -> None:
     axis.plot(-whole[:, 1], whole[:, 0], **style)  # type: ignore[arg-type]
 
 
-def _write(path: Path, figure: Figure) -> None:
+def write(path: Path, figure: Figure) -> None:
     with replacing(path) as file:
         figure.savefig(file, format="png")

@@ -1,0 +1,161 @@
+"""Closed loop: whoever drives is asked again and again, and its own actions decide what it sees next."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from alpamayo_toy.evaluation.config import DriveOptions
+from alpamayo_toy.kinematics.rollout import UnicycleRollout
+from alpamayo_toy.kinematics.route import in_frame, route_ahead
+from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
+from alpamayo_toy.metrics.driving import plan_jump
+from alpamayo_toy.students.student import Student
+from alpamayo_toy.teachers.road_teacher import CONTEXT, OnRoad
+from alpamayo_toy.teachers.roads import Roads
+from alpamayo_toy.teachers.tracker import track
+
+SHOWN = 8  # cars whose plans are all kept, for pictures
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action (N, 2)."""
+
+    roads: Roads
+    state: Tensor
+    along: Tensor
+    last: Tensor
+
+
+Driver = Callable[[Scene, Situation], Tensor]
+"""Scenes and where they are -> actions (N, T, 2). A student looks at the scene alone."""
+
+
+@dataclass(frozen=True)
+class Drives:
+    """N drives of S steps: actions as applied (N, S, 2), states (N, S, 4) in the frame of each car's start.
+
+    along, beside, heading_error (N, S) against the road; plan (N, T, 2), the waypoints of the first asking, and of the
+    first 8 cars those of all A askings, plans (8, A, T, 2), in the same frame; jump (N,), the mean distance of a plan
+    from the one before it, NaN where they share no moment.
+    """
+
+    actions: Tensor
+    states: Tensor
+    along: Tensor
+    beside: Tensor
+    heading_error: Tensor
+    plan: Tensor
+    plans: Tensor
+    jump: Tensor
+
+
+@torch.no_grad()
+def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, dt: float, seed: int = 0) -> Drives:
+    """Ask every options.every steps, apply the actions of these steps, look again; on the device of the cars.
+
+    Faults: actions arrive options.delay steps late, the last one before the start being held till then, and are off
+    by options.noise of themselves; integrator is the world's.
+    """
+    steps, every = options.steps(dt), options.every
+    generator = torch.Generator().manual_seed(seed)
+    world = UnicycleRollout(dt, integrator)
+    n, path = len(cars.v0), cars.roads.path
+    state = torch.cat([torch.zeros_like(cars.history[:, -1, :3]), cars.v0.unsqueeze(-1)], -1)
+    now = Situation(cars.roads, state, cars.along, cars.last)
+    past = cars.history
+    waiting = cars.last.unsqueeze(1).expand(n, options.delay, 2)  # actions that are on their way
+    applied, states, measured, plans = [], [], [], []
+    for first in range(0, steps, every):
+        actions = driver(scene_of(now, past), now)
+        if actions.shape[1] < every:
+            raise ValueError(f"a plan of {actions.shape[1]} steps cannot be driven for {every}")
+        plans.append(in_world(UnicycleRollout(dt, world.integrator)(actions, now.state[:, 3]), now.state)[..., :2])
+        waiting = torch.cat([waiting, actions[:, :every]], 1)
+        count = min(every, steps - first)
+        taken, waiting = waiting[:, :count], waiting[:, every:]
+        if options.noise:
+            taken = taken * (1 + options.noise * torch.randn(taken.shape, generator=generator).to(taken))
+        driven = in_world(world(taken, now.state[:, 3]), now.state)
+        along = now.along
+        for moment in driven[..., :3].unbind(1):
+            place, beside, heading = (t[:, 0] for t in path.locate(moment[:, None, :2], along.unsqueeze(-1)))
+            measured.append(torch.stack([place, beside, moment[:, 2] - heading], -1))
+            along = place
+        past = torch.cat([past, driven], 1)[:, -past.shape[1] :]
+        now = Situation(cars.roads, driven[:, -1], along, taken[:, -1])
+        applied.append(taken)
+        states.append(driven)
+    along, beside, heading = torch.stack(measured, 1).unbind(-1)
+    shown = torch.stack([plan[:SHOWN] for plan in plans], 1)
+    jumps = [plan_jump(a, b, every) for a, b in pairwise(plans)]
+    jump = torch.stack(jumps, -1).nanmean(-1) if jumps else torch.full_like(cars.v0, torch.nan)
+    return Drives(torch.cat(applied, 1), torch.cat(states, 1), along, beside, heading, plans[0], shown, jump)
+
+
+def in_world(trajectory: Tensor, state: Tensor) -> Tensor:
+    """Trajectories (N, T, 4) from the ego frame of states (N, 4) into the frame that these are in."""
+    cos, sin = state[:, None, 2].cos(), state[:, None, 2].sin()
+    x, y, yaw, v = trajectory.unbind(-1)
+    placed = (state[:, None, 0] + cos * x - sin * y, state[:, None, 1] + sin * x + cos * y, state[:, None, 2] + yaw, v)
+    return torch.stack(placed, -1)
+
+
+def scene_of(now: Situation, past: Tensor) -> Scene:
+    """What a student may know: the route from beside the car, the history (N, H, 4) from its frame, the limit."""
+    pose = now.state[:, None, :3]
+    history = torch.cat([in_frame(past[..., :2], now.state), past[..., 2:3] - pose[..., 2:], past[..., 3:]], -1)
+    return Scene(
+        torch.full(now.along.shape, UNKNOWN_SCENARIO, device=now.along.device),
+        now.state[:, 3],
+        history,
+        now.roads.limit.unsqueeze(-1),
+        route_ahead(now.roads.path, pose, now.along.unsqueeze(-1))[:, 0],
+    )
+
+
+def student_driver(student: Student) -> Driver:
+    """A student, asked with what it has inputs for."""
+
+    def act(scene: Scene, now: Situation) -> Tensor:
+        known = tuple(student.context_names) == CONTEXT
+        seen = replace(
+            scene,
+            history=scene.history if student.history_steps == scene.history.shape[1] else None,  # type: ignore[union-attr]
+            context=scene.context if known else None,
+        )
+        return student.act(seen)[:, 0]
+
+    return act
+
+
+def tracker_driver(horizon: int, dt: float) -> Driver:
+    """The one who taught it: the mean driver, who sees the road itself as far as a route shows it."""
+
+    def act(scene: Scene, now: Situation) -> Tensor:
+        seen = now.roads.seen(now.along)
+        state, along, last = now.state.unsqueeze(1), now.along.unsqueeze(-1), now.last.unsqueeze(1)
+        return track(seen, state, along, last, None, horizon, dt)[0][:, 0]
+
+    return act
+
+
+def straight_driver(horizon: int) -> Driver:
+    """Straight on at the speed of now."""
+    return lambda scene, now: now.state.new_zeros(len(scene), horizon, 2)
+
+
+def steady_driver(horizon: int, dt: float) -> Driver:
+    """Along the route at the speed of now: the tracker's steering and no acceleration."""
+
+    def act(scene: Scene, now: Situation) -> Tensor:
+        held = now.state[:, 3:].expand_as(now.roads.speed)
+        roads = replace(now.roads, speed=held)
+        state, along, last = now.state.unsqueeze(1), now.along.unsqueeze(-1), now.last.unsqueeze(1)
+        still = torch.stack([torch.zeros_like(last[..., 0]), last[..., 1]], -1)
+        return track(roads, state, along, still, None, horizon, dt)[0][:, 0]
+
+    return act

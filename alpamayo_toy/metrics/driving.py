@@ -1,0 +1,44 @@
+"""What a drive along a path is judged by: does it stay on its lane, get on, and keep its plans?"""
+
+import torch
+from torch import Tensor
+
+from alpamayo_toy.metrics.displacement import distance
+
+CORRIDOR = 2.0  # m to either side of the path
+STANDS, ROLLING = 0.1, 0.5  # m/s
+PATIENCE = 3.0  # s
+
+
+def along_a_path(along: Tensor, beside: Tensor, heading_error: Tensor, corridor: float = CORRIDOR) -> dict[str, Tensor]:
+    """By name (N,) each, of N drives of S steps: along, beside and heading_error (N, S) in metres and radians.
+
+    left_corridor: 1.0 where |beside| exceeded the corridor at any step, else 0.0. lateral_rms, lateral_p95 and
+    lateral_end: of |beside|, in metres. heading_end: |heading error| at the end in radians. progress: metres along.
+    """
+    away = beside.abs()
+    return {
+        "left_corridor": (away > corridor).any(-1).to(away.dtype),
+        "lateral_rms": away.square().mean(-1).sqrt(),
+        "lateral_p95": away.quantile(0.95, -1),
+        "lateral_end": away[..., -1],
+        "heading_end": heading_error[..., -1].abs(),
+        "progress": along[..., -1] - along[..., 0],
+    }
+
+
+def pulls_away(v0: Tensor, speed: Tensor, dt: float) -> Tensor:
+    """Whether cars that stand roll within 3 s: v0 (N,), speed (N, S) -> (N,) 1.0 or 0.0, NaN for those that moved."""
+    moves = speed[:, : round(PATIENCE / dt)].amax(-1) > ROLLING
+    return torch.where(v0 < STANDS, moves.to(v0.dtype), torch.nan)
+
+
+def plan_jump(before: Tensor, after: Tensor, steps: int) -> Tensor:
+    """Mean distance (...) in metres of two plans (..., T, 2) in one frame, the second made `steps` steps later.
+
+    Compared where both speak of the same moments; NaN where there is no such one.
+    """
+    horizon = before.shape[-2]
+    if steps >= horizon:
+        return before.new_full(before.shape[:-2], torch.nan)
+    return distance(before[..., steps:, :], after[..., : horizon - steps, :]).mean(-1)

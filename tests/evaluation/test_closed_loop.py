@@ -1,0 +1,152 @@
+"""Closed loop: against a slow plain loop, against the teacher's own drive, and to the bit against one plan."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from taught import stirred
+from torch import Tensor
+
+from alpamayo_toy.evaluation.closed_loop import (
+    Situation,
+    drive,
+    scene_of,
+    steady_driver,
+    straight_driver,
+    student_driver,
+    tracker_driver,
+)
+from alpamayo_toy.evaluation.config import DriveOptions
+from alpamayo_toy.kinematics.rollout import UnicycleRollout
+from alpamayo_toy.kinematics.trajectory import Scene
+from alpamayo_toy.metrics.driving import along_a_path, plan_jump
+from alpamayo_toy.students.config import StudentConfig
+from alpamayo_toy.students.student import Student, build_student
+from alpamayo_toy.teachers.config import RoadConfig
+from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
+from alpamayo_toy.teachers.roads import allowed_speed
+from alpamayo_toy.teachers.tracker import track
+
+DT = 0.1
+
+
+def cars(n: int = 6, seed: int = 0) -> OnRoad:
+    """Set down in float32, driven in float64."""
+    made = RoadTeacher(RoadConfig()).cars(n, torch.Generator().manual_seed(seed)).to(torch.float64)
+    return replace(made, roads=replace(made.roads, speed=allowed_speed(made.roads.kappa, made.roads.limit)))
+
+
+def student() -> Student:
+    labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
+    return stirred(build_student(StudentConfig(), labels, labels.scene(), "euler", 0))
+
+
+def test_the_tracker_drives_what_the_teacher_drives() -> None:
+    here = cars()
+    found = drive(tracker_driver(4, DT), here, DriveOptions(seconds=8.0), "euler", DT)
+    state = torch.zeros(6, 1, 4, dtype=torch.float64)
+    state[:, 0, 3] = here.v0
+    _, states, _ = track(here.roads, state, here.along[:, None], here.last[:, None], None, 80, DT)
+    torch.testing.assert_close(found.states, states[:, 0], rtol=0, atol=1e-6)
+    assert found.jump.max() < 1.0  # what comes into sight changes a plan's end alone
+
+
+def test_asked_once_it_is_the_plan_to_the_bit() -> None:
+    here = RoadTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1))
+    mind = student()
+    with torch.no_grad():
+        state = torch.cat([torch.zeros(6, 3), here.v0[:, None]], -1)
+        scene = scene_of(Situation(here.roads, state, here.along, here.last), here.history)
+        plan = mind(scene)[1][:, 0]
+    found = drive(student_driver(mind), here, DriveOptions(seconds=6.4, every=64), "euler", DT)
+    assert torch.equal(found.states, plan)
+    assert torch.equal(found.plan, plan[..., :2])
+    assert bool(found.jump.isnan().all())
+
+
+@pytest.mark.parametrize(("every", "delay", "integrator"), [(1, 0, "euler"), (3, 2, "trapezoid"), (5, 1, "euler")])
+def test_it_is_the_plain_loop(every: int, delay: int, integrator: str) -> None:
+    here, steps = cars(3), 23
+
+    def wave(scene: Scene, now: Situation) -> Tensor:
+        """Actions that depend on all that is seen."""
+        assert scene.route is not None
+        assert scene.history is not None
+        t = torch.arange(6, dtype=torch.float64)
+        bend = scene.route[:, 3, 1:] / 50 + scene.history[:, 0, 1:2] / 20 + t / 500
+        return torch.stack([(5 - scene.v0)[:, None] * 0.3 + t / 10, bend.clamp(-0.2, 0.2)], -1)
+
+    options = DriveOptions(seconds=steps * DT, every=every, delay=delay)
+    found = drive(wave, here, options, integrator, DT)
+    for i in range(3):
+        one = here.select(torch.tensor([i]))
+        x, y, yaw, v = 0.0, 0.0, 0.0, float(one.v0)
+        past = [tuple(pose) for pose in one.history[0].tolist()]
+        along, last = one.along, one.last
+        line = [one.last[0].tolist()] * delay
+        for step in range(steps):
+            if step % every == 0:
+                now = Situation(one.roads, torch.tensor([[x, y, yaw, v]], dtype=torch.float64), along, last)
+                line += wave(scene_of(now, torch.tensor([past], dtype=torch.float64)), now)[0, :every].tolist()
+            action = torch.tensor([[line.pop(0)]], dtype=torch.float64)
+            dx, dy, turn, v = UnicycleRollout(DT, integrator)(action, torch.tensor([v], dtype=torch.float64))[
+                0, 0
+            ].tolist()
+            cos, sin = float(torch.tensor(yaw).double().cos()), float(torch.tensor(yaw).double().sin())
+            x, y, yaw = x + cos * dx - sin * dy, y + sin * dx + cos * dy, yaw + turn
+            past = [*past[1:], (x, y, yaw, v)]
+            place, beside, _ = one.roads.path.locate(torch.tensor([[[x, y]]], dtype=torch.float64), along[:, None])
+            along = place[:, 0]
+            assert found.states[i, step].tolist() == pytest.approx([x, y, yaw, v], abs=1e-5)
+            assert float(found.beside[i, step]) == pytest.approx(float(beside), abs=1e-5)
+
+
+def test_a_straight_driver_goes_straight_and_a_steady_one_keeps_its_speed() -> None:
+    here = cars()
+    options = DriveOptions(seconds=5.0)
+    straight = drive(straight_driver(1), here, options, "euler", DT)
+    expected = here.v0[:, None] * DT * torch.arange(1, 51, dtype=torch.float64)
+    torch.testing.assert_close(straight.states[..., 0], expected)
+    assert straight.states[..., 1:3].abs().max() == 0
+    steady = drive(steady_driver(1, DT), here, options, "euler", DT)
+    torch.testing.assert_close(steady.states[..., 3], here.v0[:, None].expand(-1, 50), rtol=0, atol=1e-9)
+    assert steady.beside[:, -1].abs().max() < 1.0
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.05, 0.3]))
+def test_noise_is_a_function_of_the_seed(seed: int, noise: float) -> None:
+    options = DriveOptions(seconds=1.0, noise=noise)
+    first, again = (drive(tracker_driver(1, DT), cars(3), options, "euler", DT, seed) for _ in range(2))
+    assert torch.equal(first.states, again.states)
+    other = drive(tracker_driver(1, DT), cars(3), options, "euler", DT, seed + 1)
+    assert not torch.equal(first.states, other.states)
+
+
+def test_a_student_is_not_shown_what_it_has_no_input_for() -> None:
+    labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
+    few = replace(labels, history=None, context=None, context_names=())
+    mind = stirred(build_student(StudentConfig(), few, few.scene(), "euler", 0))
+    here = RoadTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1))
+    found = drive(student_driver(mind), here, DriveOptions(seconds=0.5), "euler", DT)
+    assert bool(found.states.isfinite().all())
+
+
+def test_a_plan_that_is_too_short_is_refused() -> None:
+    with pytest.raises(ValueError, match="a plan of 2 steps cannot be driven for 5"):
+        drive(straight_driver(2), cars(), DriveOptions(every=5), "euler", DT)
+
+
+def test_what_a_drive_is_judged_by() -> None:
+    beside = torch.tensor([[0.5, -2.1, 0.0, 0.3], [1.0, 1.0, -1.0, 1.0]])
+    found = along_a_path(torch.tensor([[1.0, 2, 3, 4], [0.0, 0, 5, 9]]), beside, torch.tensor([[0.0, 0, 0, -0.2]] * 2))
+    assert found["left_corridor"].tolist() == [1.0, 0.0]
+    assert found["lateral_rms"][1] == 1.0
+    assert found["lateral_end"].tolist() == pytest.approx([0.3, 1.0])
+    assert found["heading_end"].tolist() == pytest.approx([0.2, 0.2])
+    assert found["progress"].tolist() == [3.0, 9.0]
+    line = torch.stack([torch.arange(8.0), torch.zeros(8)], -1)
+    assert float(plan_jump(line, line + torch.tensor([2.0, 0.5]), 2)) == pytest.approx(0.5)
+    assert bool(plan_jump(line, line, 8).isnan())

@@ -1,0 +1,130 @@
+"""Roads and who drives on them: geometry in closed form, speeds against a slow loop, comfort, what is seen."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from composed import train_config
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.reference import build_reference
+from alpamayo_toy.kinematics.rollout import UnicycleRollout
+from alpamayo_toy.metrics.comfort import from_actions, passes
+from alpamayo_toy.teachers.config import RoadConfig, SyntheticConfig
+from alpamayo_toy.teachers.road_teacher import CONTEXT, RoadTeacher
+from alpamayo_toy.teachers.roads import BRAKING, SIDEWAYS, SIGHT, SPACING, Roads, allowed_speed, draw_roads
+from alpamayo_toy.teachers.teacher import build_teacher
+from alpamayo_toy.teachers.tracker import track
+
+FEW = SyntheticConfig(scenes=64, val_scenes=24)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_constant_curvature_is_a_circle() -> None:
+    kappa = torch.full((1, 201), 1 / 20, dtype=torch.float64)
+    roads = Roads.of(kappa, torch.tensor([10.0], dtype=torch.float64))
+    s = torch.arange(201, dtype=torch.float64) * SPACING
+    torch.testing.assert_close(roads.path.heading[0], s / 20)
+    torch.testing.assert_close(roads.path.points[0, :, 0], 20 * (s / 20).sin())
+    torch.testing.assert_close(roads.path.points[0, :, 1], 20 * (1 - (s / 20).cos()))
+
+
+def test_bends_turn_as_far_and_as_sharply_as_they_are_drawn() -> None:
+    one = RoadConfig(bends=1, turn_deg=90.0, radius_m=20.0, straight_m=[10.0, 40.0])
+    roads = draw_roads(one, 200, generator())
+    turned = roads.path.heading[:, -1].abs()
+    torch.testing.assert_close(turned, torch.full((200,), math.pi / 2), rtol=0, atol=2e-3)
+    torch.testing.assert_close(roads.kappa.abs().amax(-1), torch.full((200,), 1 / 20))
+    left = (roads.path.heading[:, -1] > 0).double().mean()
+    assert 0.4 < left < 0.6
+    first = (roads.kappa.abs() > 0).double().argmax(-1) * SPACING
+    assert 10 <= first.min() < 12
+    assert 38 < first.max() <= 41
+
+
+def test_the_speed_is_that_of_a_slow_loop() -> None:
+    roads = draw_roads(RoadConfig(), 20, generator())
+    for i in range(3):
+        v = [min(float(roads.limit[i]), math.sqrt(SIDEWAYS / max(abs(float(k)), 1e-6))) for k in roads.kappa[i]]
+        for j in reversed(range(len(v) - 1)):
+            v[j] = min(v[j], math.sqrt(v[j + 1] ** 2 + 2 * BRAKING * SPACING))
+        assert roads.speed[i].tolist() == pytest.approx(v, abs=2e-3)
+
+
+def test_what_is_seen_is_the_road_itself_and_then_straight_on() -> None:
+    roads = draw_roads(RoadConfig(), 50, generator())
+    along = torch.linspace(0, 390, 50)
+    seen = roads.seen(along)
+    ahead = along[:, None] + torch.tensor([0.0, 10.0, SIGHT - 2 * SPACING])
+    for whole, part in zip(roads.path.at(ahead), seen.path.at(ahead), strict=True):
+        torch.testing.assert_close(whole, part)
+    torch.testing.assert_close(roads.read(roads.kappa, ahead), seen.read(seen.kappa, ahead))
+    assert bool((seen.read(seen.speed, ahead) >= roads.read(roads.speed, ahead) - 1e-3).all())
+    near = along[:, None] + torch.tensor([0.0, 5.0])  # from 14 m/s it takes less than the rest to brake for any bend
+    torch.testing.assert_close(seen.read(seen.speed, near), roads.read(roads.speed, near), rtol=0, atol=1e-3)
+
+
+def test_the_tracker_keeps_its_lane_in_comfort() -> None:
+    cars = RoadTeacher(RoadConfig()).cars(60, generator())
+    state = torch.cat([torch.zeros(60, 3), cars.v0[:, None]], -1)[:, None]
+    actions, states, along = track(cars.roads, state, cars.along[:, None], cars.last[:, None], None, 200, 0.1)
+    rolled = UnicycleRollout(0.1, "euler")(actions[:, 0], cars.v0)
+    torch.testing.assert_close(rolled, states[:, 0], rtol=0, atol=2e-2)
+    beside = cars.roads.path.locate(states[:, 0, 60:, :2])[1]
+    assert beside.abs().max() < 0.5
+    assert passes(from_actions(actions[:, 0], states[:, 0], cars.v0, 0.1, "euler"))["all"].double().mean() > 0.95
+    assert bool((along[:, 0, -1] > along[:, 0, 0] + 20).all())
+
+
+def test_scenes_begin_anywhere_beside_the_lane_and_some_stand() -> None:
+    labels = RoadTeacher(RoadConfig()).labels(600, 1, 0)
+    assert labels.route is not None
+    assert labels.history is not None
+    assert 0.5 < labels.route[:, 0].norm(dim=-1).square().mean().sqrt() < 0.9
+    stands = labels.v0 < 1e-3
+    assert 0.08 < stands.double().mean() < 0.22
+    torch.testing.assert_close(labels.history[stands][..., :3], torch.zeros_like(labels.history[stands][..., :3]))
+    assert bool((labels.teacher[stands][:, 0, -1, 3] > 2).all())
+    assert labels.history[:, -1, :3].abs().max() < 1e-4
+    torch.testing.assert_close(labels.history[:, -1, 3], labels.v0)
+
+
+def test_the_mirrored_road_is_driven_by_mirrored_actions() -> None:
+    cars = RoadTeacher(RoadConfig()).cars(20, generator()).to(torch.float64)
+    roads = cars.roads
+    speed = allowed_speed(roads.kappa, roads.limit)
+    flip = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    path = replace(roads.path, points=roads.path.points * flip, heading=-roads.path.heading)
+    other = replace(roads, path=path, kappa=-roads.kappa, speed=speed)
+    state = torch.cat([torch.zeros(20, 3), cars.v0[:, None]], -1)[:, None].double()
+    last = cars.last[:, None]
+    found = track(replace(roads, speed=speed), state, cars.along[:, None], last, None, 50, 0.1)[0]
+    mirrored = track(other, state, cars.along[:, None], last * flip, None, 50, 0.1)[0]
+    torch.testing.assert_close(mirrored, found * flip)
+
+
+def test_everything_is_a_function_of_the_seed() -> None:
+    teacher = RoadTeacher(RoadConfig(), FEW)
+    first, again = teacher.training(3), teacher.training(3)
+    assert torch.equal(first.teacher, again.teacher)
+    assert first.route is not None
+    assert again.route is not None
+    assert torch.equal(first.route, again.route)
+    assert not torch.equal(first.teacher, teacher.training(4).teacher)
+
+
+def test_the_floor_is_what_drivers_differ_by() -> None:
+    reference = build_reference(build_teacher(train_config("scenario=ROAD", "teacher.val_scenes=24")), 0)
+    assert 0.3 < float(reference.floor.mean()) < 1.2
+    assert reference.labels.teacher.shape == (24, 64, 64, 4)
+    assert reference.labels.context_names == CONTEXT
+    assert reference.training is not None
+
+
+def test_nothing_that_decides_can_be_hidden() -> None:
+    with pytest.raises(UserError, match=r"teacher\.reveal must be all with scenario=ROAD"):
+        build_teacher(train_config("scenario=ROAD", "teacher.reveal=none"))
