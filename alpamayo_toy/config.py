@@ -14,7 +14,7 @@ from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.students import config as students
 from alpamayo_toy.teachers import config as teachers
-from alpamayo_toy.teachers.config import MixtureConfig, ScenarioConfig
+from alpamayo_toy.teachers.config import MixtureConfig, RoadConfig, ScenarioConfig
 from alpamayo_toy.training import config as training
 
 SCHEMAS: dict[str, Any] = {
@@ -64,7 +64,7 @@ def register() -> None:
         store.store(group=group, name=leaf, node=node)
 
 
-def scenario_named(name: str) -> ScenarioConfig | MixtureConfig:
+def scenario_named(name: str) -> ScenarioConfig | MixtureConfig | RoadConfig:
     """What configs/scenario/<name>.yaml describes. Raises UserError with one line."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
@@ -75,7 +75,7 @@ def scenario_named(name: str) -> ScenarioConfig | MixtureConfig:
             composed = compose("rollout", overrides=[f"scenario={name}"])
     except HydraException as error:
         raise UserError(one_line(error)) from None
-    scenario: ScenarioConfig | MixtureConfig = validate(composed, RolloutConfig).scenario
+    scenario: ScenarioConfig | MixtureConfig | RoadConfig = validate(composed, RolloutConfig).scenario
     return scenario
 
 

@@ -23,7 +23,7 @@ CONFIGS = ROOT / "configs"
 
 def test_the_yaml_the_enum_and_the_schema_know_the_same_scenarios() -> None:
     assert [s.name for s in Scenario] == list(SCENARIOS)
-    assert {p.stem for p in (CONFIGS / "scenario").glob("*.yaml")} == {*SCENARIOS, "ALL"}
+    assert {p.stem for p in (CONFIGS / "scenario").glob("*.yaml")} == {*SCENARIOS, "ALL", "ROAD"}
     assert set(train_config("scenario=ALL").scenario.parts) == set(SCENARIOS)
     assert [name for name in vars(ScenarioConfig("LEFT")) if name not in ("name", "weight")] == list(PARAMETERS)
 

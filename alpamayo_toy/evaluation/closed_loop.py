@@ -122,9 +122,10 @@ def student_driver(student: Student) -> Driver:
 
     def act(scene: Scene, now: Situation) -> Tensor:
         known = tuple(student.context_names) == CONTEXT
+        past = scene.history
         seen = replace(
             scene,
-            history=scene.history if student.history_steps == scene.history.shape[1] else None,  # type: ignore[union-attr]
+            history=past if past is not None and past.shape[1] == student.history_steps else None,
             context=scene.context if known else None,
         )
         return student.act(seen)[:, 0]

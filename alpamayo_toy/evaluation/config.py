@@ -92,5 +92,5 @@ class DriveConfig:
         require(set(self.hide) <= set(INPUTS), "hide", f"among {', '.join(INPUTS)}", self.hide)
 
 
-SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig, "drive": DriveConfig}
+SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig, "drive": DriveConfig, "drive/default": DriveOptions}
 """What the YAML of these commands may fill."""

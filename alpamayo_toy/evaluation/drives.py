@@ -18,7 +18,7 @@ from alpamayo_toy.evaluation.closed_loop import (
     student_driver,
     tracker_driver,
 )
-from alpamayo_toy.evaluation.config import DriveConfig
+from alpamayo_toy.evaluation.config import DriveConfig, DriveOptions
 from alpamayo_toy.evaluation.results import write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
@@ -28,6 +28,7 @@ from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.driving import CORRIDOR, along_a_path, pulls_away
 from alpamayo_toy.metrics.intervals import MIN_UNITS, over_clips
 from alpamayo_toy.students.checkpoint import load_student
+from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import MISSING, RoadConfig
 from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
 from alpamayo_toy.views.tensorboard import Logger
@@ -35,6 +36,7 @@ from alpamayo_toy.views.tensorboard import Logger
 FORMAT = 1  # of drive.json
 ROADS = 5  # of the numbers that seeds are mixed with: roads that no training or validation draws
 EVENTS = ".drive"  # how event files of a drive end
+SHORT_ROADS = 64  # of the drives during training
 SHARES = ("left_corridor", "pulls_away", "comfort")
 
 
@@ -48,7 +50,7 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     student, trained = load_student(config.checkpoint)
     student.to(device)
     torch.set_num_threads(trained.trainer.threads)
-    if student.route_points == 0 or "route" not in student.encoder.inputs:
+    if not knows_its_way(student):
         raise UserError(
             f"{config.checkpoint} knows no route: asked again it cannot tell where it is, and will not drive;"
             " train one with scenario=ROAD"
@@ -99,6 +101,19 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     pictures = _pictures(output_dir, content, found, cars, dt) if config.plot else {}
     _log(output_dir, content, pictures)
     return content
+
+
+def knows_its_way(student: Student) -> bool:
+    """Whether it is shown a route."""
+    return student.route_points > 0 and "route" in student.encoder.inputs
+
+
+def short_drive(student: Student, cars: OnRoad) -> dict[str, float]:
+    """What is watched during training: 10 s on these roads, asked every second step to be cheap."""
+    dt, integrator = student.rollout.dt, student.rollout.integrator
+    driven = drive(student_driver(student), cars, DriveOptions(seconds=10.0, every=2), integrator, dt)
+    found = along_a_path(driven.along, driven.beside, driven.heading_error)
+    return {name: float(found[name].mean()) for name in ("left_corridor", "lateral_rms", "progress")}
 
 
 def hidden_from(driver: Driver, inputs: list[str]) -> Driver:

@@ -3,27 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.describe import describe, origin
 from alpamayo_toy.files import write_json
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.recovery import label_actions
+from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO
 from alpamayo_toy.teachers.config import SyntheticConfig
-from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+from alpamayo_toy.teachers.teacher import synthetic_teacher
 
 
 def roll_out(config: RolloutConfig, output_dir: Path) -> dict[str, Any]:
     """One driver in one scene of a scenario, without training; writes metrics.json and, with plot, two pictures."""
-    generator = torch.Generator().manual_seed(config.seed)
-    teacher = SyntheticTeacher(config.scenario, SyntheticConfig(), config.horizon, config.dt)
-    scenario, scenes = teacher.scenes(1, generator)
-    trajectory = teacher.driven(scenes, generator)
-    v0 = scenes[:, 0]
+    teacher = synthetic_teacher(config.scenario, SyntheticConfig(), config.horizon, config.dt)
+    labels = teacher.labels(1, 1, config.seed)
+    trajectory, v0 = labels.teacher[:, 0], labels.v0
     actions = label_actions(trajectory, v0, config.dt, "euler")
     found = describe(actions, trajectory, v0, config.dt, "euler")
-    name = Scenario(int(scenario[0])).name
+    number = int(labels.scenario[0])
+    name = config.scenario.name if number == UNKNOWN_SCENARIO else Scenario(number).name
     metrics = {"command": "rollout", **origin(config.scenario, None, config.seed), "drawn": name, **found}
     write_json(output_dir / "metrics.json", metrics)
     if config.plot:

@@ -61,6 +61,7 @@ class RoadConfig:
     start_offset_m: float = 0.9  # standard deviation, beside the lane, 1.5 s before t0
     start_heading_rad: float = 0.08  # standard deviation, there
     from_rest: float = 0.15  # share of scenes
+    history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
 
     def __post_init__(self) -> None:
         require(self.name == "ROAD", "scenario.name", "ROAD", self.name)

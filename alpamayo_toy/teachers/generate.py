@@ -23,7 +23,9 @@ from alpamayo_toy.labels.stored.building import Builder, claimed, finish, shared
 from alpamayo_toy.labels.stored.label_set import FORMAT, SHARD_BYTES, LabelSet, is_set, open_set
 from alpamayo_toy.teachers.alpamayo import AlpamayoModel, Model
 from alpamayo_toy.teachers.config import SyntheticConfig
+from alpamayo_toy.teachers.road_teacher import RoadTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+from alpamayo_toy.teachers.teacher import synthetic_teacher
 
 SYNTHETIC_TRAJECTORIES = 2**19  # that are driven at once
 MODEL_CLIPS = 32  # that a large model has done before they are on disk
@@ -56,7 +58,7 @@ def generate(options: argparse.Namespace, out: Path, share: tuple[int, int]) -> 
 
 def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, share: tuple[int, int]) -> LabelSet | None:
     """Scenes of a scenario in configs/scenario, each driven so many times; what a scene is, is their context."""
-    teacher = SyntheticTeacher(scenario_named(scenario), SyntheticConfig())
+    teacher = synthetic_teacher(scenario_named(scenario), SyntheticConfig())
     size = max(1, SHARD_BYTES // (samples * HORIZON * 16))
     pieces = []
     for start in list(range(0, clips, size))[share[0] - 1 :: share[1]]:
@@ -67,7 +69,7 @@ def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, sha
     return _written(pieces, out, said)
 
 
-def _driven(teacher: SyntheticTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
+def _driven(teacher: SyntheticTeacher | RoadTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
     size = max(1, SYNTHETIC_TRAJECTORIES // samples)
     for first in range(start, end, size):
         yield teacher.labels(min(size, end - first), samples, mixed(seed, first))

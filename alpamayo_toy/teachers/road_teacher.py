@@ -48,8 +48,9 @@ class OnRoad:
 class RoadTeacher:
     """Draws roads and cars on them, and drives each on for K drivers with a human's variation.
 
-    A driver knows what its route shows, 80 m of road, and the speed limit, which is the context: nothing that decides
-    how it drives is hidden. Everything is a function of (configuration, seed); trajectories are float32.
+    A driver knows what its route shows, 80 m of road, and the speed limit, which is the context. All that decides how
+    it drives is shown, but for its last action, which a history would tell: rates of change are limited. Everything is a
+    function of (configuration, seed); trajectories are float32.
     """
 
     scenario: RoadConfig
@@ -135,7 +136,7 @@ class RoadTeacher:
             source=np.full(n, "synthetic"),
             v0_source=np.full(n, "file"),
             scenario_source="file",
-            history=cars.history,
+            history=cars.history if self.scenario.history else None,
             context=cars.roads.limit.unsqueeze(-1).clone(),
             context_names=CONTEXT,
             route=route_ahead(cars.roads.path, pose, cars.along.unsqueeze(-1))[:, 0],

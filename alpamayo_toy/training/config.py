@@ -38,6 +38,7 @@ class TrainerConfig:
     batch_size: int = 256  # clips; each brings all its samples
     val_every: int = 500  # steps between validations, each with a checkpoint
     log_every: int = 25  # steps between points of the curves
+    best: str = "ade"  # which validation is the best one: ade, or drive, the lateral error of a short closed loop
     pictures: int = 6  # how many times pictures are drawn over a run, the last one included
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
@@ -47,6 +48,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "val_every", "log_every", "threads"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
+        require(self.best in ("ade", "drive"), "trainer.best", "ade or drive", self.best)
         require(self.pictures >= 0, "trainer.pictures", ">= 0", self.pictures)
         base, _, number = self.device.partition(":")
         known = self.device in ("auto", "cpu", "cuda") or (base == "cuda" and number.isdigit())

@@ -17,12 +17,14 @@ from tqdm import tqdm
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.describe import origin
+from alpamayo_toy.evaluation.drives import SHORT_ROADS, knows_its_way, short_drive
 from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
 from alpamayo_toy.evaluation.pictures import draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.evaluation.results import write_clips
 from alpamayo_toy.files import write_json
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
+from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels, Scene
 from alpamayo_toy.processes import signals
@@ -30,6 +32,7 @@ from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.losses import loss_terms, weighted
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.files import StoredTeacher
+from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
 from alpamayo_toy.training.config import TrainConfig, to_dict
 from alpamayo_toy.training.draws import batch_indices, hide
@@ -60,6 +63,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
     clips, clips_at = _clips(teacher, labels, scene, student, device)
+    roads = _roads(config, teacher, student, device)
 
     log = Logger(output_dir, step)
     log.text("config", json.dumps(to_dict(config), indent=2))
@@ -110,9 +114,12 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 found = scores(ema, reference)
                 val_ade = found["ade"]
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
+                driven = {} if roads is None else short_drive(ema, roads)
+                log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
                 _histograms(log, ema, reference, step)
-                if val_ade < best:
-                    best = val_ade
+                value = driven["lateral_rms"] if trainer.best == "drive" else val_ade
+                if value < best:
+                    best = value
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
                 _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
@@ -205,6 +212,15 @@ def _clips(
         return whole.select(index), actions.index_select(0, index), trajectories.index_select(0, index)
 
     return len(labels), held
+
+
+def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> OnRoad | None:
+    """Cars that are driven at every validation, where the teacher has roads and the student is shown its route."""
+    if isinstance(teacher, RoadTeacher) and knows_its_way(student):
+        return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6))).to(device)
+    if config.trainer.best == "drive":
+        raise UserError("trainer.best=drive needs roads and a student that is shown its route: scenario=ROAD")
+    return None
 
 
 def _continued(

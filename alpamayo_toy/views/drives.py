@@ -16,6 +16,7 @@ from alpamayo_toy.views.figures import MEDIAN, STUDENT, TEACHER, write
 ROAD, LANE = "#e4e7ec", "#c2c8d2"
 FRAME_S = 0.2  # of the world, and of the film
 VIEW = 45.0  # m to every side of the car in a film
+BEFORE, BEYOND = 20, 160  # points of the road that are drawn before and after the drive
 PLAN_EVERY_S = 2.0  # between the plans that a picture shows
 
 
@@ -74,9 +75,9 @@ def film(path: Path, road: Tensor, states: Tensor, plans: Tensor, corridor: floa
 
 
 def _road(axis: Axes, road: Tensor, states: Tensor, corridor: float) -> None:
-    """The corridor to either side of the path, as far as the drive went and a little on."""
-    last = int((road - states[-1, :2]).square().sum(-1).argmin()) + 40
-    points = road[: last + 1].numpy()
+    """The corridor to either side of the path, from a little before the drive to what its last plan saw."""
+    first, last = (int((road - states[end, :2]).square().sum(-1).argmin()) for end in (0, -1))
+    points = road[max(0, first - BEFORE) : last + BEYOND].numpy()
     along = np.gradient(points, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], -1) / np.linalg.norm(along, axis=-1, keepdims=True)
     left, right = points + corridor * across, points - corridor * across

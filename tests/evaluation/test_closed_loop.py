@@ -39,7 +39,7 @@ def cars(n: int = 6, seed: int = 0) -> OnRoad:
 
 
 def student() -> Student:
-    labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
+    labels = RoadTeacher(RoadConfig(history=True)).labels(8, 2, 0)
     return stirred(build_student(StudentConfig(), labels, labels.scene(), "euler", 0))
 
 
@@ -127,7 +127,7 @@ def test_noise_is_a_function_of_the_seed(seed: int, noise: float) -> None:
 
 def test_a_student_is_not_shown_what_it_has_no_input_for() -> None:
     labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
-    few = replace(labels, history=None, context=None, context_names=())
+    few = replace(labels, context=None, context_names=())
     mind = stirred(build_student(StudentConfig(), few, few.scene(), "euler", 0))
     here = RoadTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1))
     found = drive(student_driver(mind), here, DriveOptions(seconds=0.5), "euler", DT)

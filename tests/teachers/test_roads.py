@@ -81,7 +81,7 @@ def test_the_tracker_keeps_its_lane_in_comfort() -> None:
 
 
 def test_scenes_begin_anywhere_beside_the_lane_and_some_stand() -> None:
-    labels = RoadTeacher(RoadConfig()).labels(600, 1, 0)
+    labels = RoadTeacher(RoadConfig(history=True)).labels(600, 1, 0)
     assert labels.route is not None
     assert labels.history is not None
     assert 0.5 < labels.route[:, 0].norm(dim=-1).square().mean().sqrt() < 0.9
@@ -118,11 +118,17 @@ def test_everything_is_a_function_of_the_seed() -> None:
 
 
 def test_the_floor_is_what_drivers_differ_by() -> None:
-    reference = build_reference(build_teacher(train_config("scenario=ROAD", "teacher.val_scenes=24")), 0)
+    reference = build_reference(
+        build_teacher(train_config("scenario=ROAD", "teacher.val_scenes=24", "teacher.scenes=64")), 0
+    )
     assert 0.3 < float(reference.floor.mean()) < 1.2
     assert reference.labels.teacher.shape == (24, 64, 64, 4)
     assert reference.labels.context_names == CONTEXT
-    assert reference.training is not None
+    assert reference.labels.history is None
+    past = train_config("scenario=ROAD", "scenario.history=true", "teacher.val_scenes=24", "teacher.scenes=64")
+    reference = build_reference(build_teacher(past), 0)
+    assert reference.labels.history is not None
+    assert reference.training is not None  # which baselines learn from
 
 
 def test_nothing_that_decides_can_be_hidden() -> None:

@@ -220,3 +220,15 @@ def test_a_loaded_student_predicts_for_a_scene_of_ones_own(finished: Path) -> No
     assert not torch.equal(student.predict(None, v0=6.0)[0], actions)
     with pytest.raises(ValueError, match="this student knows no colour; its context: final_speed_mps"):
         student.predict("LEFT", v0=6.0, colour=1.0)
+
+
+@pytest.mark.slow
+def test_a_short_drive_is_watched_and_may_choose_the_best(tmp_path: Path) -> None:
+    few = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=64", "teacher.val_scenes=8")
+    fit(train_config("scenario=ROAD", "trainer.best=drive", *few), tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert {"drive/left_corridor", "drive/lateral_rms", "drive/progress"} <= set(events.Tags()["scalars"])
+    saved = checkpoint.load(tmp_path / "run", "last")["training"]["best"]
+    assert saved == pytest.approx(min(point.value for point in events.Scalars("drive/lateral_rms")), rel=1e-6)
+    with pytest.raises(UserError, match=r"trainer\.best=drive needs roads"):
+        fit(train_config("scenario=LEFT", "trainer.best=drive", *few), tmp_path / "none")

@@ -14,13 +14,13 @@ from alpamayo_toy.views import figures
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure that is written."""
     kept: list[Figure] = []
-    write = figures._write
+    write = figures.write
 
     def keep(path: Path, figure: Figure) -> None:
         kept.append(figure)
         write(path, figure)
 
-    monkeypatch.setattr(figures, "_write", keep)
+    monkeypatch.setattr(figures, "write", keep)
     return kept
 
 
