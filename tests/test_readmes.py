@@ -96,6 +96,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(train_config("scenario=LEFT", *SMALL, *FEW_SCENES), folder / "runs" / "LEFT")
     for name in ("runs/ALL", "RUN_A", "RUN_B", "RUN_FOLDER"):
         shutil.copytree(folder / "runs" / "LEFT", folder / name)
+    fit(train_config("scenario=ROAD", *SMALL, *FEW_SCENES), folder / "runs" / "ROAD")
     splits = [f"teacher.{key}={folder / 'splits' / side}" for key, side in (("path", "train"), ("val_path", "val"))]
     fit(train_config("experiment=label_file", *splits, *SMALL), folder / "runs" / "FILE")
     run_batch(composed("batch", BatchConfig, "seeds=1", *SMALL, *FEW_SCENES), folder / "BATCH_FOLDER")
@@ -132,6 +133,8 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
     if script == "eval":
         scenes = ("teacher=synthetic", FEW_SCENES[1]) if any(word.startswith("scenario=") for word in arguments) else ()
         return [*arguments, *scenes, "plot=false"]
+    if script == "drive":
+        return [*arguments, "drive.scenes=4", "drive.seconds=1", "plot=false"]
     if script == "coverage":
         return [*arguments, "--draws", "2"]
     if script == "labels" and arguments[0] == "generate":

@@ -49,7 +49,7 @@ class RoadTeacher:
     """Draws roads and cars on them, and drives each on for K drivers with a human's variation.
 
     A driver knows what its route shows, 80 m of road, and the speed limit, which is the context. All that decides how
-    it drives is shown, but for its last action, which a history would tell: rates of change are limited. Everything is a
+    it drives is shown but its last action, which limits the next one and which a history would tell. Everything is a
     function of (configuration, seed); trajectories are float32.
     """
 
