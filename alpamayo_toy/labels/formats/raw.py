@@ -34,7 +34,8 @@ class RawClips:
     clip_id, source (N,) str; t0_us (N,) int64; teacher (N, K, T, 3) m, the last column z; rotation (N, K, T, 3, 3) or
     None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str or None, nested_text
     (N,) bool where it was a list in lists. v0 (N,) m/s only where the file states it. A clip without history has zeros
-    or NaN in every row of it. recorded: the teacher is a recorded drive, no model's rollout.
+    or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or None; route_source as in Labels. recorded: the
+    teacher is a recorded drive, no model's rollout.
     """
 
     clip_id: np.ndarray
@@ -49,6 +50,8 @@ class RawClips:
     v0: np.ndarray | None = None
     text: np.ndarray | None = None
     nested_text: np.ndarray | None = None
+    route: np.ndarray | None = None
+    route_source: str = ""
     dt: float = DT
     recorded: bool = False
 
@@ -110,6 +113,8 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
             scenario_source="future",
             ground_truth=None if truth is None else _recorded(truth, raw.ground_truth_rotation, v0, raw.dt),
             history=past,
+            route=None if raw.route is None else _tensor(raw.route),
+            route_source=raw.route_source,
             text=raw.text,
             dt=raw.dt,
         )
@@ -214,13 +219,17 @@ def check_step(path: Path, dt: float) -> None:
 
 
 def check_labels(labels: Labels, path: Path) -> None:
-    """Raise UserError for what Labels takes and no arithmetic does: absurd numbers, steps and scenarios."""
+    """Raise UserError for what Labels takes and no arithmetic does: absurd numbers, steps, scenarios and routes."""
     check_step(path, labels.dt)
-    for what in ("teacher", "v0", "ground_truth", "history", "context"):
+    for what in ("teacher", "v0", "ground_truth", "history", "context", "route"):
         values = getattr(labels, what)
         if values is not None:  # NaN stands for what is unknown, where Labels allows it
             _refuse(path, labels.clip_id, what, values.isinf().numpy(), "infinite values")
             check_size(path, labels.clip_id, what, values.numpy())
+    if labels.route is not None:
+        unknown = labels.route.isnan().any(-1)
+        back = unknown[:, :-1] & ~unknown[:, 1:]
+        _refuse(path, labels.clip_id, "route", back.numpy(), "NaN before its end; only the points beyond it may be NaN")
     outside = (labels.scenario < UNKNOWN_SCENARIO) | (labels.scenario >= len(Scenario))
     if bool(outside.any()):
         raise UserError(f"{path}: scenario must be {UNKNOWN_SCENARIO} (unknown) or 0 to {len(Scenario) - 1}")
@@ -256,6 +265,8 @@ def as_raw(labels: Labels) -> RawClips:
         history_rotation=turned(labels.history),
         v0=labels.v0.double().numpy(),
         text=labels.text,
+        route=None if labels.route is None else labels.route.double().numpy(),
+        route_source=labels.route_source,
         dt=labels.dt,
     )
 

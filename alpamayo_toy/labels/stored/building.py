@@ -30,7 +30,7 @@ from alpamayo_toy.labels.stored.label_set import (
 )
 
 SHAPE = ("samples", "horizon", "dt")
-COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "left_out")
+COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "route_source", "left_out")
 
 
 class Builder:
@@ -113,16 +113,19 @@ class Builder:
 
 
 def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
-    """What the parts of a set have together. Raises UserError for other shapes.
+    """What the parts of a set have together. Raises UserError for other shapes and for routes of several sources.
 
-    History, context and text may be lacking in some parts, whose clips then have none. Left out is ground truth that
-    not all have, and history or context of several shapes.
+    History, context, route and text may be lacking in some parts, whose clips then have none. Left out is ground
+    truth that not all have, and history or context of several shapes.
     """
     first = facts[0]
     for other in facts[1:]:
         if any(other[name] != first[name] for name in SHAPE):
             mine, theirs = ([part[name] for name in SHAPE] for part in (first, other))
             raise UserError(f"{where} has K, T, dt = {theirs}, the clips before it {mine}; a set has one of each")
+    sources = sorted({str(part.get("route_source", "")) for part in facts} - {""})
+    if len(sources) > 1:
+        raise UserError(f"{where}: routes are of several sources, {' and '.join(sources)}; a set has one of them")
     having = {name: [part for part in facts if name in part["fields"]] for name in (*DTYPES, *STRINGS)}
     poses = {part["history_poses"] for part in having["history"]}
     contexts = {tuple(part["context_names"]) for part in having["context"]}
@@ -137,6 +140,7 @@ def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
         "history_poses": max(poses) if "history" in kept else 0,
         "context_names": list(max(contexts)) if "context" in kept else [],
         "scenario_source": "future" if any(part["scenario_source"] == "future" for part in facts) else "file",
+        "route_source": "".join(sources),
         "left_out": sorted(lost),
     }
 
@@ -228,7 +232,9 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
         mine, theirs = ([one.facts[name] for name in SHAPE] for one in (sets[0], part))
         if theirs != mine:
             raise UserError(f"{part.folder} has K, T, dt = {theirs}, {sets[0].folder} {mine}; a set has one of each")
-    common = shared_facts([{name: part.facts[name] for name in COMMON} for part in sets], "one of them")
+    common = shared_facts(
+        [{name: part.facts[name] for name in COMMON if name in part.facts} for part in sets], "one of them"
+    )
     for part, again in zip(sets, repeated_rows([part.keys() for part in sets]), strict=True):
         if len(again.rows):
             names, t0_us = part.keys()

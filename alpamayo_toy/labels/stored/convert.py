@@ -265,7 +265,7 @@ def _once(
 def write_one_file(paths: list[Path], out: Path, told: str, strict: bool, workers: int) -> dict[str, Any]:
     """The sound clips of all files as one labels.npz or flat Parquet; what labels.json says of a set. Raises UserError.
 
-    Parquet holds no context.
+    Parquet holds no context and no routes.
     """
     if out.exists():
         raise UserError(f"{out} is there already; name another file")
