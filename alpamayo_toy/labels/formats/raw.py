@@ -97,7 +97,7 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
     if raw.teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {raw.teacher.shape[2]} steps; at least 4 are needed")
     check_step(path, raw.dt)
-    teacher, yaw = _tensor(raw.teacher)[..., :2], _yaw(raw.rotation)
+    teacher, yaw = _tensor(raw.teacher)[..., :2], yaw_of(raw.rotation)
     past = _history(raw)
     v0, states, sources = _driven(raw, teacher, yaw, past)
     truth = raw.ground_truth
@@ -165,7 +165,7 @@ def _driven(
 
 def _recorded(points: np.ndarray, rotation: np.ndarray | None, v0: Tensor, dt: float) -> Tensor:
     """A recorded track (N, T, 3) as trajectories (N, T, 4)."""
-    waypoints, yaw = _tensor(points)[..., :2], _yaw(rotation)
+    waypoints, yaw = _tensor(points)[..., :2], yaw_of(rotation)
     return regularised_states(waypoints, smoothed_heading(waypoints, dt) if yaw is None else yaw, v0, dt)[1]
 
 
@@ -175,7 +175,7 @@ def _history(raw: RawClips) -> Tensor | None:
     if raw.history is None or not bool(known.any()):
         return None
     points = torch.where(known[:, None, None], _tensor(raw.history)[..., :2], 0.0)
-    yaw = _yaw(raw.history_rotation)
+    yaw = yaw_of(raw.history_rotation)
     if yaw is None:
         backwards = (points - points[:, -1:]).flip(1)[:, 1:]  # from t0 on, as smoothed_heading takes them
         yaw = torch.cat([smoothed_heading(-backwards, raw.dt).flip(1), torch.zeros_like(points[:, :1, 0])], 1)
@@ -184,7 +184,7 @@ def _history(raw: RawClips) -> Tensor | None:
     return torch.where(known[:, None, None], past, torch.nan)
 
 
-def _yaw(rotation: np.ndarray | None) -> Tensor | None:
+def yaw_of(rotation: np.ndarray | None) -> Tensor | None:
     """Continuous headings (..., T) of rotations (..., T, 3, 3): atan2 of what the forward axis points at."""
     if rotation is None:
         return None
