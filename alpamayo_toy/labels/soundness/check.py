@@ -46,7 +46,7 @@ WARNINGS = {
 }
 
 ROUTES = {
-    "": "from nobody knows where",
+    "": "from a source that is not told",
     "file": "from the file",
     "recorded": "recorded: cut from what was driven, an oracle of where",
     "future": "future: cut from the clip's own future, an oracle of where and how far",
