@@ -18,6 +18,7 @@ def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
             "scenario": "FILE",
             "teacher": Path(teacher.path).name,
             "teacher_samples": teacher.samples,
+            "route_error_m": teacher.route_error_m,
             "seed": seed,
         }
     return {

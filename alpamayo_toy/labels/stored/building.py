@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -187,6 +187,13 @@ def finish(
     return open_set(out)
 
 
+def clip_digests(names: Iterable[str], t0_us: np.ndarray) -> np.ndarray:
+    """64 bits (N,) uint64 for each (clip_id, t0_us)."""
+    pairs = zip(names, t0_us.tolist(), strict=True)
+    joined = b"".join(hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest() for name, t0 in pairs)
+    return np.frombuffer(joined, dtype="<u8")
+
+
 class Repeated(NamedTuple):
     """Rows (n,) of a part whose (clip_id, t0_us) came before, and the part and row where it did."""
 
@@ -197,16 +204,7 @@ class Repeated(NamedTuple):
 
 def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[Repeated]:
     """What stands in an earlier row or part already, for each part's clip_id and t0_us."""
-    digests = [
-        np.frombuffer(
-            b"".join(
-                hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest()
-                for name, t0 in zip(names, t0_us.tolist(), strict=True)
-            ),
-            dtype="<u8",
-        )
-        for names, t0_us in keys
-    ]
+    digests = [clip_digests(names, t0_us) for names, t0_us in keys]
     starts = np.concatenate([[0], np.cumsum([len(part) for part in digests])])
     _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
     origin = first[inverse]
