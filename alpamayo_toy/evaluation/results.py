@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.evaluation.groups import Groups
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.metrics.intervals import MIN_UNITS, is_decided, over_clips, paired, units_of
 from alpamayo_toy.metrics.scores import Scores
 
@@ -86,7 +86,7 @@ def table(metrics: dict[str, Any]) -> str:
     if recovered:
         lines.append(f"v0 of {recovered} clips, which have no history, is that of the teacher's own trajectory")
     if metrics["route_source"] is not None:
-        lines.append(f"routes are {ROUTES[metrics['route_source']]}")
+        lines.append(f"routes are {routes_said(metrics)}")
     units = metrics["units"]
     few = "" if units["count"] >= MIN_UNITS else f": fewer than {MIN_UNITS}, too few for an interval"
     lines.append(f"95 % intervals over {units['count']} independent {units['kind']}{few}")
