@@ -14,6 +14,7 @@ from places import DATA
 
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.kinematics.route import straight_ahead
 from alpamayo_toy.labels.formats.labels_npz import write
 from alpamayo_toy.labels.stored import building, convert
 from alpamayo_toy.labels.stored.building import Builder, finish
@@ -36,9 +37,19 @@ def odd_clips() -> Labels:
         history=past,
         context=torch.full((24, 2), 0.5),
         context_names=("rain", "night"),
+        route=routes(24),
+        route_source="file",
         text=np.array([["", "größer", "slow down", "停"][i % 4] for i in range(24)]),
         t0_us=torch.arange(24) * 1_000_000,
     )
+
+
+def routes(n: int) -> torch.Tensor:
+    """Straight ahead, NaN for every fourth clip and beyond half of the way of every other."""
+    points = straight_ahead(torch.zeros(())).repeat(n, 1, 1)
+    points[::4] = torch.nan
+    points[1::2, 10:] = torch.nan
+    return points
 
 
 def stored(folder: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch, rows: int = 5) -> LabelSet:

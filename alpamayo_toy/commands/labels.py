@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="i/n",
         help="do the i-th of n shares (default: a SLURM array's own)",
     )
+    convert.add_argument(
+        "--routes",
+        action="store_true",
+        help="give each clip the 80 m that its recorded drive goes on, an oracle of where",
+    )
     _reading(convert)
     convert.set_defaults(job=_convert, goes_on=True)
 
@@ -173,15 +178,17 @@ def _convert(options: argparse.Namespace) -> int:
     if _is_one_file(options.out):
         if share != (1, 1):
             raise UserError(f"shares make sets that merge puts together; {options.out.name} is one file")
-        facts = write_one_file(options.paths, options.out, options.told, options.strict, options.workers)
+        reading = options.told, options.strict, options.workers, options.routes
+        facts = write_one_file(options.paths, options.out, *reading)
         _say_made(facts, options.out)
         if options.out.suffix.lower() == ".parquet":
-            lost = ["context"] if "context" in facts["fields"] else []
+            lost = [what for what in ("context", "route") if what in facts["fields"]]
             lost += ["the file's own scenarios"] if facts["scenario_source"] == "file" else []
             print(f"left out: {' and '.join(lost)}, which are not read from Parquet" if lost else "nothing left out")
         return 0
     out = _part(options.out, share)
-    made = convert(options.paths, out, options.told, options.strict, share, options.workers, options.out)
+    how = options.told, options.strict, share, options.workers, options.out, options.routes
+    made = convert(options.paths, out, *how)
     if made is None:
         print(f"share {share[0]} of {share[1]} is empty: there are fewer files than shares")
     else:
@@ -238,7 +245,8 @@ def _report(options: argparse.Namespace) -> int:
 
     labels, total = sampled(options.path, options.told, SAMPLED)
     out = options.out or Path("outputs") / "report" / options.path.stem
-    simple = {name: made for name, made in baselines(labels, None).items() if name != "ridge"}  # which has to learn
+    learning = ("ridge", "ridge_route")
+    simple = {name: made for name, made in baselines(labels, None).items() if name not in learning}
     print(summary(report(labels, simple, out, options.path.name, total)))
     print(f"look: {out / 'report.html'}")
     return 0

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.routes import bends, followed, known
 from alpamayo_toy.kinematics.action_space import MOVING
 from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
@@ -53,6 +54,12 @@ def constant_turn_rate(v0: Tensor, turn_rate: Tensor, horizon: int, dt: float) -
     return torch.stack([x, y, 2 * half, v0.unsqueeze(-1).expand_as(x)], -1)
 
 
+def along_the_route(v0: Tensor, route: Tensor, horizon: int, dt: float) -> Tensor:
+    """Along the route at the speed of now: m/s (N,), (N, 20, 2) -> (N, T, 4); v0 < 0 counts as standstill."""
+    speed = v0.clamp(min=0).unsqueeze(-1)
+    return followed(route, speed * _times(v0, horizon, dt), speed)
+
+
 def hold(v0: Tensor, last_action: Tensor, horizon: int, dt: float) -> Tensor:
     """The last action held: m/s (...), a0 and kappa0 (..., 2) -> (..., T, 4) by the trapezoid rollout.
 
@@ -90,16 +97,35 @@ def last_actions(history: Tensor, dt: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Ridge:
-    """Linear regression of x, y, yaw and v at every step on the history's speeds and heading changes, in closed form.
+class Linear:
+    """Ridge regression in closed form, inputs (N, I) to outputs (N, O).
 
-    W = (Z^T Z + 0.3 I)^-1 Z^T (Y - mean Y), Z the inputs (2H - 1) less their mean, over their standard deviation.
+    W = (Z^T Z + 0.3 I)^-1 Z^T (Y - mean Y), Z the inputs less their mean, over their standard deviation.
     """
 
-    mean: Tensor
-    std: Tensor
-    weight: Tensor  # (2H - 1, 4 T)
-    offset: Tensor  # (4 T,)
+    mean: Tensor  # (I,)
+    std: Tensor  # (I,)
+    weight: Tensor  # (I, O)
+    offset: Tensor  # (O,)
+
+    @classmethod
+    def fit(cls, inputs: Tensor, wanted: Tensor) -> Self:
+        mean, std, offset = inputs.mean(0), inputs.std(0, correction=0), wanted.mean(0)
+        std = torch.where(std > STD_FLOOR, std, 1.0)
+        z = (inputs - mean) / std
+        penalty = PENALTY * torch.eye(len(mean), dtype=z.dtype, device=z.device)
+        weight = torch.linalg.solve(z.mT @ z + penalty, z.mT @ (wanted - offset))
+        return cls(mean, std, weight, offset)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.mean) / self.std @ self.weight + self.offset
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Linear regression of x, y, yaw and v at every step on the history's speeds and heading changes."""
+
+    linear: Linear
     times: tuple[int, int, float]
 
     @classmethod
@@ -109,19 +135,43 @@ class Ridge:
         Clips without history are left out. Raises UserError where none has one.
         """
         labels = _with_history(labels)
-        inputs, wanted = _profiles(labels), labels.teacher.double().mean(1).flatten(1)
-        mean, std, offset = inputs.mean(0), inputs.std(0, correction=0), wanted.mean(0)
-        std = torch.where(std > STD_FLOOR, std, 1.0)
-        z = (inputs - mean) / std
-        penalty = PENALTY * torch.eye(len(mean), dtype=z.dtype, device=z.device)
-        weight = torch.linalg.solve(z.mT @ z + penalty, z.mT @ (wanted - offset))
-        return cls(mean, std, weight, offset, _times_of(labels))
+        return cls(Linear.fit(_profiles(labels), labels.teacher.double().mean(1).flatten(1)), _times_of(labels))
 
     def predict(self, labels: Labels) -> Tensor:
         """(N, T, 4), NaN for clips without history. Raises UserError where none has one, or steps are others."""
         _require_times(self.times, labels)
-        predicted = (_profiles(labels) - self.mean) / self.std @ self.weight + self.offset
+        predicted = self.linear.predict(_profiles(labels))
         return predicted.view(len(labels), labels.horizon, 4).to(labels.v0.dtype)
+
+
+@dataclass(frozen=True)
+class RidgeRoute:
+    """Along the route, at speeds that are linear in the history's profiles and the route's |curvature|, also times v0.
+
+    So it knows where, and learns how fast: before a bend, a fast car brakes.
+    """
+
+    linear: Linear
+    times: tuple[int, int, float]
+
+    @classmethod
+    def fit(cls, labels: Labels) -> Self:
+        """Clips without history or route are left out. Raises UserError where none has both."""
+        labels = _with_history(_with_route(labels))
+        return cls(Linear.fit(cls._inputs(labels), labels.teacher[..., 3].double().mean(1)), _times_of(labels))
+
+    def predict(self, labels: Labels) -> Tensor:
+        """(N, T, 4), NaN for clips without history or route. Raises UserError as Ridge does."""
+        _require_times(self.times, labels)
+        v = self.linear.predict(self._inputs(labels)).clamp(min=0)
+        before = torch.cat([labels.v0.double().unsqueeze(1), v[:, :-1]], 1)
+        driven = ((before + v) / 2 * labels.dt).cumsum(-1)
+        return followed(_route(labels), driven, v).to(labels.v0.dtype)
+
+    @staticmethod
+    def _inputs(labels: Labels) -> Tensor:
+        bent = bends(_route(labels).double())
+        return torch.cat([_profiles(labels), bent, bent * labels.v0.double().unsqueeze(1)], 1)
 
 
 @dataclass(frozen=True)
@@ -148,17 +198,22 @@ class Residuals:
 def baselines(labels: Labels, training: Labels | None) -> dict[str, Tensor | str]:
     """Every single-trajectory baseline by name, (N, T, 4), NaN rows for clips that lack what it needs.
 
-    Or, in one short sentence, why there is none for these labels. Only ridge learns from the training labels.
+    Or, in one short sentence, why there is none for these labels. Only ridge and ridge_route learn from the training
+    labels; the baselines of a route are there where a clip has one.
     """
     v0, horizon, dt = labels.v0, labels.horizon, labels.dt
     found: dict[str, Tensor | str] = {
         "stationary": stationary(v0, horizon, dt),
         "constant_velocity": constant_velocity(v0, horizon, dt),
     }
+    learning: dict[str, type[Ridge | RidgeRoute]] = {"ridge": Ridge}
+    if labels.route is not None and bool(known(labels.route).any()):
+        found["along_the_route"] = along_the_route(v0, labels.route, horizon, dt)
+        learning["ridge_route"] = RidgeRoute
     try:
         history = _history(labels)
     except UserError as error:
-        names = ("constant_turn_rate", "constant_acceleration", "hold_last_action", "decaying_hold", "ridge")
+        names = ("constant_turn_rate", "constant_acceleration", "hold_last_action", "decaying_hold", *learning)
         return found | dict.fromkeys(names, str(error))
     actions = last_actions(history, dt).to(v0.dtype)
     a, kappa = actions.unbind(-1)
@@ -171,8 +226,7 @@ def baselines(labels: Labels, training: Labels | None) -> dict[str, Tensor | str
     }
     for name, trajectory in from_actions.items():
         found[name] = torch.where(a.isnan()[:, None, None], torch.nan, trajectory)
-    found["ridge"] = _ridge(labels, training)
-    return found
+    return found | {name: _learnt(kind, labels, training) for name, kind in learning.items()}
 
 
 def six_residuals(labels: Labels, training: Labels | None) -> Tensor | str:
@@ -184,11 +238,11 @@ def six_residuals(labels: Labels, training: Labels | None) -> Tensor | str:
         return str(error)
 
 
-def _ridge(labels: Labels, training: Labels | None) -> Tensor | str:
+def _learnt(kind: type[Ridge | RidgeRoute], labels: Labels, training: Labels | None) -> Tensor | str:
     if training is None:
         return NO_TRAINING
     try:
-        return Ridge.fit(training).predict(labels)
+        return kind.fit(training).predict(labels)
     except UserError as error:
         return str(error)
 
@@ -229,6 +283,18 @@ def _known(history: Tensor) -> Tensor:
 def _with_history(training: Labels) -> Labels:
     """The clips that can be learnt from."""
     return training.select(_known(_history(training, "the training labels")).nonzero()[:, 0])
+
+
+def _route(labels: Labels, whose: str = "these labels") -> Tensor:
+    """(N, 20, 2) where at least one clip has it, otherwise UserError."""
+    if labels.route is None or not bool(known(labels.route).any()):
+        raise UserError(f"needs a route, which {whose} do not have")
+    return labels.route
+
+
+def _with_route(training: Labels) -> Labels:
+    """The clips that can be learnt from along their routes."""
+    return training.select(known(_route(training, "the training labels")).nonzero()[:, 0])
 
 
 def _profiles(labels: Labels) -> Tensor:

@@ -24,6 +24,7 @@ from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import FileConfig, SyntheticConfig
 from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
+from alpamayo_toy.teachers.route_errors import with_route_errors
 from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import TrainConfig
 from alpamayo_toy.views.tensorboard import Logger
@@ -72,7 +73,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
 
 def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
     """What a file holds beside the clips or drives that the student has learnt from."""
-    labels, training, split = load_labels(given.path, given.format), None, "another file"
+    labels = with_route_errors(load_labels(given.path, given.format), given.route_error_m, given.path)
+    training, split = None, "another file"
     if isinstance(trained.teacher, FileConfig):
         try:
             teacher = build_teacher(trained)

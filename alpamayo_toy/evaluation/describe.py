@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.metrics.starter import sanity_checks, starter_metrics
 from alpamayo_toy.teachers.config import FileConfig, MixtureConfig
 
@@ -18,6 +19,7 @@ def origin(scenario: Any, teacher: Any, seed: int) -> dict[str, Any]:
             "scenario": "FILE",
             "teacher": Path(teacher.path).name,
             "teacher_samples": teacher.samples,
+            "route_error_m": teacher.route_error_m,
             "seed": seed,
         }
     return {
@@ -40,6 +42,14 @@ def describe(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integra
         "summary": {name: _summary(values) for name, values in found.items()},
         "checks": sanity_checks(actions, trajectory, v0, dt, integrator),
     }
+
+
+def routes_said(metrics: dict[str, Any]) -> str | None:
+    """Where the routes that were scored with come from, in words, as metrics.json has it; None without routes."""
+    if metrics["route_source"] is None:
+        return None
+    aside = metrics.get("route_error_m")
+    return ROUTES[metrics["route_source"]] + (f"; moved aside by {aside:g} m (rms)" if aside else "")
 
 
 def _summary(values: Tensor) -> dict[str, float | int]:

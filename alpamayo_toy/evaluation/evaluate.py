@@ -97,6 +97,7 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
         "samples": labels.teacher.shape[1],
         "split": reference.split,
         "scenario_source": _scenario_source(reference),
+        "route_source": None if labels.route is None else labels.route_source,
         "v0_sources": dict(sorted(Counter(labels.v0_source.tolist()).items())),
         "action_std": {"student": student.action_space.std.tolist(), "labels": ActionSpace.fit(labels).std.tolist()},
         "student": _entry(student_errors, dt),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.metrics.comfort import LIMITS
 from alpamayo_toy.metrics.intervals import MIN_UNITS
 from alpamayo_toy.views.web_page import keyed, render
@@ -36,6 +37,7 @@ def page(metrics: dict[str, Any], pictures: dict[str, str]) -> str:
         pictures=pictures,
         min_units=MIN_UNITS,
         best={target: _best(rows) for target, rows in metrics["scores"].items()},
+        routes=routes_said(metrics),
         unavailable=_unavailable(metrics["not_available"]),
         grouped={kind: _grouped(groups) for kind, groups in metrics["breakdown"].items()},
         limits=_limits(),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.evaluation.groups import Groups
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.trajectory import Labels
@@ -84,6 +85,8 @@ def table(metrics: dict[str, Any]) -> str:
     recovered = metrics["v0_sources"].get("recovered", 0) + metrics["v0_sources"].get("smoothed", 0)
     if recovered:
         lines.append(f"v0 of {recovered} clips, which have no history, is that of the teacher's own trajectory")
+    if metrics["route_source"] is not None:
+        lines.append(f"routes are {routes_said(metrics)}")
     units = metrics["units"]
     few = "" if units["count"] >= MIN_UNITS else f": fewer than {MIN_UNITS}, too few for an interval"
     lines.append(f"95 % intervals over {units['count']} independent {units['kind']}{few}")
@@ -128,7 +131,7 @@ def _rows(target: str, rows: dict[str, Any], missing: dict[str, str]) -> list[st
 def _differences(found: dict[str, Any]) -> list[str]:
     """The student against what it must beat."""
     lines = []
-    for name in ("ridge", "decaying_hold", "constant_velocity"):
+    for name in ("ridge_route", "ridge", "decaying_hold", "constant_velocity"):
         entry = found.get(name)
         if entry and entry["mean"] is not None:
             lines.append(f"student - {name}: {entry['mean']:+.3f} {_interval(entry)}  {said_of(entry['decided'])}")

@@ -15,6 +15,7 @@ DT = 0.1  # s, Alpamayo's step
 HORIZON = 64  # steps, 6.4 s
 UNKNOWN_SCENARIO = -1
 ROUTE_POINTS = 20
+ROUTE_SOURCES = ("", "file", "recorded", "future")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Labels:
     teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
     None and context (N, E) or None, NaN where unknown, context_names; route (N, 20, 2) or None, NaN beyond its end;
     scenario (N,) int64, -1 where unknown; text (N,) str or None. v0_source (N,): history | recovered | smoothed | file.
-    scenario_source: file | future, the latter an oracle. dt in seconds.
+    scenario_source: file | future, the latter an oracle. dt in seconds. route_source: "" without routes | file |
+    recorded, cut from what was driven, an oracle of where | future, cut from the clip's own future.
     """
 
     clip_id: np.ndarray
@@ -72,6 +74,7 @@ class Labels:
     context: Tensor | None = None
     context_names: tuple[str, ...] = ()
     route: Tensor | None = None
+    route_source: str = ""
     text: np.ndarray | None = None
     dt: float = DT
 
@@ -103,6 +106,8 @@ class Labels:
                 raise ValueError(f"{name} of clip {self.clip_id[row]} holds NaN or infinite values")
         if self.scenario_source not in ("file", "future"):
             raise ValueError(f"scenario_source must be file or future (got {self.scenario_source!r})")
+        if self.route_source not in ROUTE_SOURCES:
+            raise ValueError(f"route_source must be file, recorded or future (got {self.route_source!r})")
 
     def __len__(self) -> int:
         return len(self.v0)

@@ -43,10 +43,10 @@ def _loaded(path: Path, told: str) -> Labels:
 
 
 def joined(parts: list[Labels], path: Path) -> Labels:
-    """Several label sets as one. Raises UserError for other shapes.
+    """Several label sets as one. Raises UserError for other shapes, and for routes of several sources.
 
-    Clips without history, context or text have NaN or "" there. Ground truth that not all have is left out, and so is
-    history or context of several shapes, with a warning.
+    Clips without history, context, route or text have NaN or "" there. Ground truth that not all have is left out,
+    and so is history or context of several shapes, with a warning.
     """
     first = parts[0]
     for part in parts[1:]:
@@ -58,7 +58,12 @@ def joined(parts: list[Labels], path: Path) -> Labels:
             )
     if len(parts) == 1:
         return first
-    found: dict[str, Any] = {}
+    sources = sorted({part.route_source for part in parts} - {""})
+    if len(sources) > 1:
+        raise UserError(
+            f"{path}: routes are of several sources, {' and '.join(sources)}; keep them in files of their own"
+        )
+    found: dict[str, Any] = {"route_source": "".join(sources)}
     for field in fields(Labels):
         values = [getattr(part, field.name) for part in parts]
         given = [value for value in values if isinstance(value, Tensor | np.ndarray)]

@@ -121,6 +121,7 @@ class FileConfig:
     val_path: str = ""  # labels to hold out in place of that share (labels.py split makes such)
     oracle: bool = False  # a student sees the scenario even where it was read off the future
     mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
+    route_error_m: float = 0.0  # rms of a smooth sideways error of the routes, as of a map's lane centres
     integrator: str = "trapezoid"  # Alpamayo's
 
     def __post_init__(self) -> None:
@@ -128,6 +129,7 @@ class FileConfig:
         known = ("all", "first", "medoid", "mean")
         require(self.samples in known, "teacher.samples", f"one of {', '.join(known)}", self.samples)
         require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
+        require(0 <= self.route_error_m <= 10, "teacher.route_error_m", "between 0 and 10 m", self.route_error_m)
         require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)
 
 

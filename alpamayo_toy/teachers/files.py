@@ -1,6 +1,7 @@
 """FileTeacher and StoredTeacher: somebody else's labels, in memory or on disk, and their held-out clips."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels, Scene
 from alpamayo_toy.labels.held_out import split, split_by_time, split_hash
 from alpamayo_toy.labels.loading import load_labels
+from alpamayo_toy.labels.stored.building import clip_digests
 from alpamayo_toy.labels.stored.label_set import LabelSet, is_set, open_set
 from alpamayo_toy.teachers.augment import chosen_samples, mirrored, picked, with_mirror_images
 from alpamayo_toy.teachers.config import FileConfig
+from alpamayo_toy.teachers.route_errors import displaced, with_route_errors
 
 IN_MEMORY = 512 << 20  # bytes of trajectories; a larger set on disk is read batch by batch
 STATISTICS = 32_768  # clips of such a set that means and standard deviations are taken from
@@ -64,13 +67,19 @@ class StoredTeacher:
         """Whether each clip's mirror image is trained on as well."""
         return self.config.mirror and "context" not in self.stored.facts["fields"]
 
+    @cached_property
+    def _digests(self) -> np.ndarray:
+        """What the routes' errors are drawn by, (N,) uint64 for all clips of the set."""
+        return clip_digests(*self.stored.keys())
+
     def __len__(self) -> int:
         return len(self.rows) * (2 if self.mirror else 1)
 
     def training(self, seed: int) -> Labels:
         """Clips at random, for statistics alone."""
         rows = np.random.default_rng(seed).choice(self.rows, min(len(self.rows), STATISTICS), replace=False)
-        labels = chosen_samples(self.stored.select(np.sort(rows)), self.config.samples)
+        labels = with_route_errors(self.stored.select(np.sort(rows)), self.config.route_error_m, self.config.path)
+        labels = chosen_samples(labels, self.config.samples)
         return with_mirror_images(labels) if self.mirror else labels
 
     def clip_ids(self) -> np.ndarray:
@@ -84,6 +93,8 @@ class StoredTeacher:
         rows = self.stored.numbers(self.rows[numbers % len(self.rows)])
         teacher = picked(rows["teacher"], rows["v0"], self.config.samples, self.stored.facts["dt"])
         scenario, history, route = rows["scenario"], rows.get("history"), rows.get("route")
+        if route is not None and self.config.route_error_m:
+            route = displaced(route, self._digests[self.rows[numbers % len(self.rows)]], self.config.route_error_m)
         if self.mirror:
             parts = mirrored(scenario, history, route, teacher, index >= len(self.rows))
             scenario, history, route, teacher = parts
@@ -103,7 +114,7 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
 
 
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
-    labels = load_labels(config.path, config.format)
+    labels = with_route_errors(load_labels(config.path, config.format), config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
     kind, (train, validation) = "clip", split(labels, config.val_fraction)
     if config.val_path:
@@ -134,7 +145,8 @@ def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: floa
     rows = np.flatnonzero(place >= config.val_fraction)
     if len(held) == 0 or len(rows) == 0:
         raise UserError(f"{config.path}: no clip is left to train on, or none held out; change teacher.val_fraction")
-    return StoredTeacher(stored, rows, stored.select(_lowest(place, held)), config)
+    validation = with_route_errors(stored.select(_lowest(place, held)), config.route_error_m, config.path)
+    return StoredTeacher(stored, rows, validation, config)
 
 
 def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float) -> Labels:
@@ -146,6 +158,7 @@ def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float)
         labels = stored.select(_lowest(place, np.arange(len(stored))))
     else:
         labels = load_labels(path)
+    labels = with_route_errors(labels, config.route_error_m, config.val_path)
     _check_time(config.val_path, (labels.horizon, labels.dt), (horizon, dt))
     known = np.intersect1d(labels.clip_id, training)
     if len(known):

@@ -85,7 +85,7 @@ def test_clips_without_history_are_left_out_of_the_fit() -> None:
     labels = wandering(40)
     kept = labels.select(torch.tensor([i for i in range(40) if i not in (0, 7)]))
     mixed = without(labels, [0, 7])
-    assert torch.equal(Ridge.fit(mixed).weight, Ridge.fit(kept).weight)
+    assert torch.equal(Ridge.fit(mixed).linear.weight, Ridge.fit(kept).linear.weight)
     assert torch.equal(Residuals.fit(mixed).residuals, Residuals.fit(kept).residuals)
 
 

@@ -112,6 +112,7 @@ def metrics_of(clips: int = CLIPS, units: int = CLIPS, history: bool = True, tru
         "horizon": 64,
         "dt": 0.1,
         "split": "clip",
+        "route_source": "recorded",
         "integrator": "trapezoid",
         "units": {"count": units, "kind": "30 s blocks of drives"},
         "scores": scores,

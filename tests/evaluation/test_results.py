@@ -80,6 +80,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
         "clips": 50,
         "samples": 1,
         "split": "clip",
+        "route_source": None,
         "v0_sources": {"recovered": 50},
         "units": {"count": 3, "kind": "30 s blocks of drives"},
         "scores": {"teacher": {"student": {"ade": few, "fde": few}, "ridge": {"ade": few, "fde": few}}},

@@ -16,11 +16,11 @@ from alpamayo_toy.kinematics.trajectory import DT, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
 from alpamayo_toy.labels.untrusted.arrays import integers, names, seconds
 
-NUMBERS = ("v0", "teacher", "ground_truth", "history", "context")
+NUMBERS = ("v0", "teacher", "ground_truth", "history", "context", "route")
 STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
-PER_CLIP = {"v0", "ground_truth", "history", "context", "source", "v0_source", "text", "t0_us", "scenario"}
+PER_CLIP = {"v0", "ground_truth", "history", "context", "route", "source", "v0_source", "text", "t0_us", "scenario"}
 REQUIRED = ("clip_id", "teacher")
-KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "dt", "horizon"}
+KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "route_source", "dt", "horizon"}
 
 
 def matches(names: Collection[str]) -> bool:
@@ -66,6 +66,8 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
         )
     if "scenario" in rest:
         rest["scenario_source"] = str(arrays.get("scenario_source", np.array("file")))
+    if "route" in rest:
+        rest["route_source"] = str(arrays.get("route_source", np.array("file"))) or "file"
     try:
         labels = _made(path, rest, n)
     except ValueError as error:
@@ -118,7 +120,7 @@ def _recovered(path: Path, clip_id: np.ndarray, teacher: Tensor, rest: dict[str,
         text=rest.get("text"),
         dt=rest["dt"],
     )
-    said = ("history", "context", "context_names", "scenario", "scenario_source")
+    said = ("history", "context", "context_names", "scenario", "scenario_source", "route", "route_source")
     return replace(labels_of(raw, path), **{name: rest[name] for name in said if name in rest})
 
 
@@ -127,8 +129,10 @@ def write(labels: Labels, path: Path) -> None:
     arrays: dict[str, Any] = {
         name: value.numpy() if isinstance(value, Tensor) else value.astype(str) if name == "text" else value
         for name, value in vars(labels).items()
-        if value is not None and name != "context_names"
+        if value is not None and name not in ("context_names", "route_source")
     }
+    if labels.route is not None:
+        arrays["route_source"] = np.array(labels.route_source)
     if labels.context_names:
         arrays["context_names"] = np.array(labels.context_names)
     with replacing(path) as file:

@@ -20,8 +20,8 @@ def write(batches: Iterable[Labels], path: Path) -> None:
     """Labels as flat Parquet, positions and headings in float32, z = 0.
 
     flat_parquet.clips() gives them back, v0 to the last bit. A row group for each batch, or for 1024 clips of a larger
-    one. Beside the columns that are read: v0_source and scenario by name. Speeds and context are left out. Raises
-    UserError where only some batches have ground truth.
+    one. Beside the columns that are read: v0_source and scenario by name. Speeds, context and routes are left out.
+    Raises UserError where only some batches have ground truth.
     """
     pa, pq = pyarrow(path)
     strings = [name for name, kind in _layout().items() if kind == pa.string()]

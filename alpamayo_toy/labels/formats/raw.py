@@ -34,7 +34,8 @@ class RawClips:
     clip_id, source (N,) str; t0_us (N,) int64; teacher (N, K, T, 3) m, the last column z; rotation (N, K, T, 3, 3) or
     None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str or None, nested_text
     (N,) bool where it was a list in lists. v0 (N,) m/s only where the file states it. A clip without history has zeros
-    or NaN in every row of it. recorded: the teacher is a recorded drive, no model's rollout.
+    or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or None; route_source as in Labels. recorded: the
+    teacher is a recorded drive, no model's rollout.
     """
 
     clip_id: np.ndarray
@@ -49,6 +50,8 @@ class RawClips:
     v0: np.ndarray | None = None
     text: np.ndarray | None = None
     nested_text: np.ndarray | None = None
+    route: np.ndarray | None = None
+    route_source: str = ""
     dt: float = DT
     recorded: bool = False
 
@@ -94,7 +97,7 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
     if raw.teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {raw.teacher.shape[2]} steps; at least 4 are needed")
     check_step(path, raw.dt)
-    teacher, yaw = _tensor(raw.teacher)[..., :2], _yaw(raw.rotation)
+    teacher, yaw = _tensor(raw.teacher)[..., :2], yaw_of(raw.rotation)
     past = _history(raw)
     v0, states, sources = _driven(raw, teacher, yaw, past)
     truth = raw.ground_truth
@@ -110,6 +113,8 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
             scenario_source="future",
             ground_truth=None if truth is None else _recorded(truth, raw.ground_truth_rotation, v0, raw.dt),
             history=past,
+            route=None if raw.route is None else _tensor(raw.route),
+            route_source=raw.route_source,
             text=raw.text,
             dt=raw.dt,
         )
@@ -160,7 +165,7 @@ def _driven(
 
 def _recorded(points: np.ndarray, rotation: np.ndarray | None, v0: Tensor, dt: float) -> Tensor:
     """A recorded track (N, T, 3) as trajectories (N, T, 4)."""
-    waypoints, yaw = _tensor(points)[..., :2], _yaw(rotation)
+    waypoints, yaw = _tensor(points)[..., :2], yaw_of(rotation)
     return regularised_states(waypoints, smoothed_heading(waypoints, dt) if yaw is None else yaw, v0, dt)[1]
 
 
@@ -170,7 +175,7 @@ def _history(raw: RawClips) -> Tensor | None:
     if raw.history is None or not bool(known.any()):
         return None
     points = torch.where(known[:, None, None], _tensor(raw.history)[..., :2], 0.0)
-    yaw = _yaw(raw.history_rotation)
+    yaw = yaw_of(raw.history_rotation)
     if yaw is None:
         backwards = (points - points[:, -1:]).flip(1)[:, 1:]  # from t0 on, as smoothed_heading takes them
         yaw = torch.cat([smoothed_heading(-backwards, raw.dt).flip(1), torch.zeros_like(points[:, :1, 0])], 1)
@@ -179,7 +184,7 @@ def _history(raw: RawClips) -> Tensor | None:
     return torch.where(known[:, None, None], past, torch.nan)
 
 
-def _yaw(rotation: np.ndarray | None) -> Tensor | None:
+def yaw_of(rotation: np.ndarray | None) -> Tensor | None:
     """Continuous headings (..., T) of rotations (..., T, 3, 3): atan2 of what the forward axis points at."""
     if rotation is None:
         return None
@@ -214,13 +219,17 @@ def check_step(path: Path, dt: float) -> None:
 
 
 def check_labels(labels: Labels, path: Path) -> None:
-    """Raise UserError for what Labels takes and no arithmetic does: absurd numbers, steps and scenarios."""
+    """Raise UserError for what Labels takes and no arithmetic does: absurd numbers, steps, scenarios and routes."""
     check_step(path, labels.dt)
-    for what in ("teacher", "v0", "ground_truth", "history", "context"):
+    for what in ("teacher", "v0", "ground_truth", "history", "context", "route"):
         values = getattr(labels, what)
         if values is not None:  # NaN stands for what is unknown, where Labels allows it
             _refuse(path, labels.clip_id, what, values.isinf().numpy(), "infinite values")
             check_size(path, labels.clip_id, what, values.numpy())
+    if labels.route is not None:
+        unknown = labels.route.isnan().any(-1)
+        back = unknown[:, :-1] & ~unknown[:, 1:]
+        _refuse(path, labels.clip_id, "route", back.numpy(), "NaN before its end; only the points beyond it may be NaN")
     outside = (labels.scenario < UNKNOWN_SCENARIO) | (labels.scenario >= len(Scenario))
     if bool(outside.any()):
         raise UserError(f"{path}: scenario must be {UNKNOWN_SCENARIO} (unknown) or 0 to {len(Scenario) - 1}")
@@ -256,6 +265,8 @@ def as_raw(labels: Labels) -> RawClips:
         history_rotation=turned(labels.history),
         v0=labels.v0.double().numpy(),
         text=labels.text,
+        route=None if labels.route is None else labels.route.double().numpy(),
+        route_source=labels.route_source,
         dt=labels.dt,
     )
 

@@ -37,10 +37,21 @@ WARNINGS = {
     "nested_text": "has its text in lists in lists: they were joined",
     "straight_line": "is exactly straight at constant speed in every sample: probably a dummy, not a teacher's",
     "no_history": "has no history though the file has one, perhaps a failed download: students that need it learn less",
+    "route_away": "has a route that begins more than 5 m from the car: in another frame, or meant to?",
+    "route_jumps": "has a route whose neighbouring points lie more than 6.3 m apart: resample it at 80/19 m",
+    "route_bends": "has a route that bends sharper than any car, above 0.41 1/m: noise, or a car that reversed",
     "horizon_unusual": f"has another horizon than {HORIZON} steps: students and published numbers are not comparable",
     "time_step_unusual": f"has another time step than {DT} s: students and published numbers are not comparable",
     "leakage": "is in more than one split: scores on it are not to be trusted, split by clip or drive",
 }
+
+ROUTES = {
+    "": "from a source that is not told",
+    "file": "from the file",
+    "recorded": "recorded: cut from what was driven, an oracle of where",
+    "future": "future: cut from the clip's own future, an oracle of where and how far",
+}
+"""What each route_source means."""
 
 NAMED = 20  # clips that a report names for each code
 SHOWN = 3  # and a table
@@ -60,6 +71,7 @@ class Check:
         self._sources: set[str] = set()
         self._counts: dict[str, int] = {}
         self._named: dict[str, list[str]] = {}
+        self._routes: dict[str, int] = {}
         self._fits: list[np.ndarray] = []
         self._seen: dict[tuple[str, int], bytes] = {}
 
@@ -102,6 +114,7 @@ class Check:
             "horizon": self.horizon,
             "dt": self.dt if self.dt is not None and math.isfinite(self.dt) else None,
             "sources": len(self._sources),
+            "routes": dict(sorted(self._routes.items())),
             "errors": self._said(ERRORS, self._counts),
             "warnings": self._said(WARNINGS, self._counts | self._unusual()),
             "kinematic_fit": {
@@ -146,6 +159,9 @@ class Check:
         self._kept += int(keep.sum())
         self._samples.add(raw.shape[0])
         self._sources.update(map(str, np.unique(raw.source)))
+        if raw.route is not None:
+            known = int(np.isfinite(raw.route[keep, 0]).all(-1).sum())
+            self._routes[raw.route_source] = self._routes.get(raw.route_source, 0) + known
         for code, mask in found.items():
             rows = np.flatnonzero(mask)
             if len(rows):
@@ -184,6 +200,8 @@ def table(report: dict[str, Any]) -> str:
             shown = [one_line(clip) for clip in entry["clips"][:SHOWN]]
             more = [f"and {entry['count'] - len(shown)} more"] if entry["count"] > len(shown) else []
             lines += [f"{'':20}{', '.join(shown + more)}"] if shown else []
+    for source, count in report["routes"].items():
+        lines.append(f"  routes of {count} clips, {ROUTES[source]}")
     fit = report["kinematic_fit"]
     if fit["mean"] is not None:
         lines.append(f"  as actions and back: mean {fit['mean']:.4f} m, p99 {fit['p99']:.4f} m, max {fit['max']:.4f} m")

@@ -10,6 +10,7 @@ from torch import Tensor
 from alpamayo_toy.kinematics.action_space import BOUNDS
 from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
+from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of
 from alpamayo_toy.kinematics.trajectory import HORIZON
 from alpamayo_toy.labels.formats.raw import TIME_STEPS, RawClips, labels_of
 
@@ -29,6 +30,9 @@ REVERSING = (-0.5, 0.5)  # m/s, s: real labels roll back at -0.18 m/s near stops
 FIT = 0.1  # m, real labels return to 0.04 m
 V0_APART = 1.0  # m/s, an acceleration of 4 m/s^2 explains 0.2
 MILLIMETRE = 1e-3  # m
+BESIDE = 5.0  # m, from the car to the first point of its route
+APART = 1.5 * ROUTE_SPACING  # m, between two points of a route
+BENT = 1.25 * BOUNDS[1]  # 1/m: the bound of curvature with a margin, since points 4.2 m apart cut corners
 
 Masks = dict[str, np.ndarray]
 
@@ -72,8 +76,22 @@ def warnings(raw: RawClips) -> tuple[Masks, np.ndarray]:
         "nested_text": nothing if raw.nested_text is None else raw.nested_text.astype(bool),
         "straight_line": ~still & _straight_line(points),
         "no_history": nothing if raw.history is None else ~raw.has_history,
+        **_route(raw),
     }
     return found, fit
+
+
+def _route(raw: RawClips) -> Masks:
+    """A route that begins away from the car, jumps, or bends; NaN beyond its end says nothing."""
+    if raw.route is None:
+        return {}
+    points = raw.route.astype(np.float64)
+    curvature = curvature_of(torch.from_numpy(points)).abs().numpy()
+    return {
+        "route_away": np.hypot(points[:, 0, 0], points[:, 0, 1]) > BESIDE,
+        "route_jumps": _any(_lengths(points) > APART),
+        "route_bends": _any(curvature > BENT),
+    }
 
 
 def usable_step(dt: float) -> bool:

@@ -15,6 +15,7 @@ from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.manoeuvres import STANDSTILL, WAYMO, Scenario, waymo_bucket
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.labels.soundness.report_page import ADE, PERCENTILES, QUANTITIES, VALUES, page
 from alpamayo_toy.metrics.displacement import distance, horizons, min_ade
 from alpamayo_toy.views.web_page import written
@@ -32,7 +33,7 @@ DRAWN_SAMPLES = 12
 TEXT = 200  # characters of a clip's text
 ACTIONS = "label_actions of every sample from the labels' v0 as a trapezoid rollout, in float64, not clipped"
 HISTOGRAMS = ("speed", "acceleration", "curvature_moving", "jerk")
-WITH = ("ground_truth", "history", "text")
+WITH = ("ground_truth", "history", "route", "text")
 SUMMARISED = ("v0", "speed", "acceleration", "curvature_moving", "jerk")
 
 
@@ -90,6 +91,8 @@ def summary(found: dict[str, Any]) -> str:
         f"{written(shares['clips_starting_below_0.6_mps'], '%')} of clips start there",
         "reversing": f"{written(shares['samples_reversing'], '%')} of samples",
     }
+    if found["with_route"]:
+        shown["routes"] = ROUTES[found["route_source"]]
     if spread:
         apart = [f"{written(value)} at {seconds} s" for seconds, value in spread["from_mean"].items()]
         ends = [written(spread["pairwise_end_mean"]), written(spread["pairwise_end_max"])]
@@ -120,7 +123,7 @@ def _range(entry: dict[str, Any]) -> str:
 def _contents(labels: Labels, name: str, total: int | None) -> dict[str, Any]:
     """What the set is, counted."""
     n = len(labels)
-    past, text = labels.history, labels.text
+    past, ahead, text = labels.history, labels.route, labels.text
     return {
         "format": FORMAT,
         "name": name,
@@ -134,6 +137,8 @@ def _contents(labels: Labels, name: str, total: int | None) -> dict[str, Any]:
         "distinct_sources": len(np.unique(labels.source)),
         "with_ground_truth": 0 if labels.ground_truth is None else n,
         "with_history": 0 if past is None else int(past.isfinite().flatten(1).all(1).sum()),
+        "with_route": 0 if ahead is None else int(ahead[:, 0].isfinite().all(1).sum()),
+        "route_source": labels.route_source,
         "with_text": 0 if text is None else sum(bool(str(words).strip()) for words in text),
         "scenario_source": labels.scenario_source,
         "v0_source": dict(sorted(Counter(str(source) for source in labels.v0_source).items())),

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from alpamayo_toy.labels.stored.label_set import (
 )
 
 SHAPE = ("samples", "horizon", "dt")
-COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "left_out")
+COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "route_source", "left_out")
 
 
 class Builder:
@@ -113,16 +113,19 @@ class Builder:
 
 
 def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
-    """What the parts of a set have together. Raises UserError for other shapes.
+    """What the parts of a set have together. Raises UserError for other shapes and for routes of several sources.
 
-    History, context and text may be lacking in some parts, whose clips then have none. Left out is ground truth that
-    not all have, and history or context of several shapes.
+    History, context, route and text may be lacking in some parts, whose clips then have none. Left out is ground
+    truth that not all have, and history or context of several shapes.
     """
     first = facts[0]
     for other in facts[1:]:
         if any(other[name] != first[name] for name in SHAPE):
             mine, theirs = ([part[name] for name in SHAPE] for part in (first, other))
             raise UserError(f"{where} has K, T, dt = {theirs}, the clips before it {mine}; a set has one of each")
+    sources = sorted({str(part.get("route_source", "")) for part in facts} - {""})
+    if len(sources) > 1:
+        raise UserError(f"{where}: routes are of several sources, {' and '.join(sources)}; a set has one of them")
     having = {name: [part for part in facts if name in part["fields"]] for name in (*DTYPES, *STRINGS)}
     poses = {part["history_poses"] for part in having["history"]}
     contexts = {tuple(part["context_names"]) for part in having["context"]}
@@ -137,6 +140,7 @@ def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
         "history_poses": max(poses) if "history" in kept else 0,
         "context_names": list(max(contexts)) if "context" in kept else [],
         "scenario_source": "future" if any(part["scenario_source"] == "future" for part in facts) else "file",
+        "route_source": "".join(sources),
         "left_out": sorted(lost),
     }
 
@@ -183,6 +187,13 @@ def finish(
     return open_set(out)
 
 
+def clip_digests(names: Iterable[str], t0_us: np.ndarray) -> np.ndarray:
+    """64 bits (N,) uint64 for each (clip_id, t0_us)."""
+    pairs = zip(names, t0_us.tolist(), strict=True)
+    joined = b"".join(hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest() for name, t0 in pairs)
+    return np.frombuffer(joined, dtype="<u8")
+
+
 class Repeated(NamedTuple):
     """Rows (n,) of a part whose (clip_id, t0_us) came before, and the part and row where it did."""
 
@@ -193,16 +204,7 @@ class Repeated(NamedTuple):
 
 def repeated_rows(keys: list[tuple[list[str], np.ndarray]]) -> list[Repeated]:
     """What stands in an earlier row or part already, for each part's clip_id and t0_us."""
-    digests = [
-        np.frombuffer(
-            b"".join(
-                hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest()
-                for name, t0 in zip(names, t0_us.tolist(), strict=True)
-            ),
-            dtype="<u8",
-        )
-        for names, t0_us in keys
-    ]
+    digests = [clip_digests(names, t0_us) for names, t0_us in keys]
     starts = np.concatenate([[0], np.cumsum([len(part) for part in digests])])
     _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
     origin = first[inverse]
@@ -228,7 +230,9 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
         mine, theirs = ([one.facts[name] for name in SHAPE] for one in (sets[0], part))
         if theirs != mine:
             raise UserError(f"{part.folder} has K, T, dt = {theirs}, {sets[0].folder} {mine}; a set has one of each")
-    common = shared_facts([{name: part.facts[name] for name in COMMON} for part in sets], "one of them")
+    common = shared_facts(
+        [{name: part.facts[name] for name in COMMON if name in part.facts} for part in sets], "one of them"
+    )
     for part, again in zip(sets, repeated_rows([part.keys() for part in sets]), strict=True):
         if len(again.rows):
             names, t0_us = part.keys()

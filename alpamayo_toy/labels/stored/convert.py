@@ -21,6 +21,7 @@ from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import labels_npz, parquet_out
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw, labels_of
 from alpamayo_toy.labels.formats.reading import Part, files_besides, parts_of, read, read_together
+from alpamayo_toy.labels.routes import with_routes
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
 from alpamayo_toy.labels.stored.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
@@ -42,12 +43,14 @@ class Unit:
     dt: float
     strict: bool
     alone: bool  # the command names this one file and no other
+    routes: bool  # cut from what the windows of each file have recorded
 
     @cached_property
     def key(self) -> str:
         """16 hex digits that stand for names, content, options and the version of what reads them."""
         content = [[file_digest(part) for part in read_together(file)] for file in self.files]
         said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content, self.strict]
+        said += ["routes"] if self.routes else []
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -59,16 +62,18 @@ def convert(
     share: tuple[int, int] = (1, 1),
     workers: int = 1,
     whole: Path | None = None,
+    routes: bool = False,
 ) -> LabelSet | None:
     """Write the sound clips of all files as a set, this process's share (i of n) of them; None where it has no share.
 
-    whole is the folder that all shares lie in; nothing in it, or in out, is an input.
+    whole is the folder that all shares lie in; nothing in it, or in out, is an input. With routes each clip gets
+    the one that its drive has recorded.
 
     What a killed run of the same call left is used. Clips with errors are dropped and counted in labels.json, with
     strict the first one ends it. A set of these files that is there stays whole until the new one replaces it, any
     other set is left alone. Raises UserError.
     """
-    units = _units(paths, whole or out, told, strict)[share[0] - 1 :: share[1]]
+    units = _units(paths, whole or out, told, strict, routes)[share[0] - 1 :: share[1]]
     if not units:
         return None
     _require_same_files(out, units)
@@ -95,7 +100,7 @@ def _require_same_files(out: Path, units: list[Unit]) -> None:
         raise UserError(f"{out} is a set of {others[0]} too, which is none of these files; name another folder")
 
 
-def _units(paths: list[Path], out: Path, told: str, strict: bool) -> list[Unit]:
+def _units(paths: list[Path], out: Path, told: str, strict: bool, routes: bool) -> list[Unit]:
     """The pieces of work, the same for every share; what lies in out is none of it."""
     files = files_besides(paths, out)
     samples, horizon, dt = _first_shape([file for file, _ in files], told)
@@ -109,7 +114,8 @@ def _units(paths: list[Path], out: Path, told: str, strict: bool) -> list[Unit]:
         groups[-1].append((file, name))
         size += weight
     columns = [tuple(zip(*group, strict=True)) for group in groups]
-    return [Unit(some, names, told, samples, horizon, dt, strict, len(files) == 1) for some, names in columns]
+    alone = len(files) == 1
+    return [Unit(some, names, told, samples, horizon, dt, strict, alone, routes) for some, names in columns]
 
 
 def _first_shape(files: list[Path], told: str) -> tuple[int, int, float]:
@@ -186,7 +192,8 @@ def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict
     """Put the sound clips of a file into the set; how many it has, how many were kept, why one could not be read."""
     clips, kept = 0, 0
     why: dict[str, str] = {}
-    for part in _read(file, unit.told, alone=unit.alone or unit.strict):
+    parts = _read(file, unit.told, alone=unit.alone or unit.strict)
+    for part in with_routes(parts, file) if unit.routes else parts:
         if isinstance(part, UserError):
             if unit.strict:
                 raise part
@@ -262,16 +269,18 @@ def _once(
     return found, {code: count for code, count in counts.items() if count}
 
 
-def write_one_file(paths: list[Path], out: Path, told: str, strict: bool, workers: int) -> dict[str, Any]:
+def write_one_file(
+    paths: list[Path], out: Path, told: str, strict: bool, workers: int, routes: bool = False
+) -> dict[str, Any]:
     """The sound clips of all files as one labels.npz or flat Parquet; what labels.json says of a set. Raises UserError.
 
-    Parquet holds no context.
+    Parquet holds no context and no routes.
     """
     if out.exists():
         raise UserError(f"{out} is there already; name another file")
     folder = out.with_name(f".{out.name}.set")  # one name: what a killed run leaves, the next one goes on with
     try:
-        made = convert(paths, folder, told, strict, workers=workers)
+        made = convert(paths, folder, told, strict, workers=workers, routes=routes)
         assert made is not None  # all of it is this process's share
         if out.suffix.lower() == ".npz":
             labels_npz.write(made.select(np.arange(len(made))), out)

@@ -26,7 +26,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
 from alpamayo_toy.kinematics.manoeuvres import STANDSTILL
 from alpamayo_toy.kinematics.recovery import label_actions
-from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS, Labels
 from alpamayo_toy.labels.untrusted.archive import HEADER_FAULTS
 from alpamayo_toy.labels.untrusted.arrays import names
 
@@ -44,14 +44,15 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "ground_truth": np.dtype("<f4"),
     "history": np.dtype("<f4"),
     "context": np.dtype("<f4"),
+    "route": np.dtype("<f4"),
 }
 TORCH_DTYPES = {"<f4": torch.float32, "<f8": torch.float64, "<i8": torch.int64}
 STRINGS = ("clip_id", "source", "v0_source", "text")
 NEEDED = ("clip_id", "t0_us", "v0", "teacher", "scenario", "source", "v0_source")
-FILLED = ("history", "context", "text")
+FILLED = ("history", "context", "route", "text")
 """Fields that some shards of a set may lack: their clips have NaN or an empty text there."""
 BATCH = 512  # clips that batches() reads at once: what is made of more falls out of the cache
-FILES_A_SHARD, OTHER_FILES = 15, 200  # that are open at once
+FILES_A_SHARD, OTHER_FILES = 16, 200  # that are open at once
 
 
 def is_set(path: Path) -> bool:
@@ -229,6 +230,7 @@ class LabelSet:
             return Labels(
                 **rows,
                 scenario_source=self.facts["scenario_source"],
+                route_source=self.facts.get("route_source", ""),  # which sets of earlier versions do not say
                 context_names=tuple(self.facts["context_names"]),
                 dt=self.facts["dt"],
             )
@@ -279,6 +281,7 @@ def _check_facts(facts: Any) -> None:
     wrong += [name for name in ("fields", "context_names") if not all(isinstance(text, str) for text in facts[name])]
     wrong += ["dt"] if type(facts["dt"]) not in (int, float) else []
     wrong += ["scenario_source"] if not isinstance(facts["scenario_source"], str) else []
+    wrong += ["route_source"] if not isinstance(facts.get("route_source", ""), str) else []
     wrong += [name for name in ("sources", "dropped") if not isinstance(facts[name], list | dict)]
     wrong += [name for name in NEEDED if name not in facts["fields"]]
     if wrong:
@@ -294,6 +297,7 @@ def shapes_of(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         "ground_truth": (horizon, 4),
         "history": (facts["history_poses"], 4),
         "context": (len(facts["context_names"]),),
+        "route": (ROUTE_POINTS, 2),
     }
 
 
@@ -308,6 +312,7 @@ def facts_of(labels: Labels) -> dict[str, Any]:
         "history_poses": 0 if labels.history is None else labels.history.shape[1],
         "context_names": list(labels.context_names),
         "scenario_source": labels.scenario_source,
+        "route_source": labels.route_source,
         "left_out": [],
     }
 

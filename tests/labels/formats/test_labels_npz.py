@@ -35,6 +35,32 @@ def test_ten_lines_of_numpy_are_a_label_file(tmp_path: Path) -> None:
     assert set(labels.v0_source) == {"recovered"}
 
 
+def lost(point: int) -> np.ndarray:
+    """Routes (3, 20, 2), a point of the last one unknown."""
+    points = np.zeros((3, 20, 2))
+    points[2, point, 1] = np.nan
+    return points
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_a_route_is_kept_with_its_unknown_end_and_where_it_comes_from(tmp_path: Path, columns: int) -> None:
+    ahead = np.tile(np.arange(20.0)[:, None] * [80 / 19, 0], (3, 1, 1))
+    ahead[1, 12:], ahead[2] = np.nan, np.nan
+    teacher = np.array([clip["pred_xyz"] for clip in clips()])[..., :2]
+    arrays: dict[str, Any] = {"clip_id": np.array(["a", "b", "c"]), "teacher": teacher, "route": ahead}
+    if columns == 4:
+        arrays |= {"teacher": np.pad(teacher, [(0, 0)] * 3 + [(0, 2)]), "v0": np.zeros(3)}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    np.savez(tmp_path / "driven.npz", **arrays, route_source=np.array("recorded"))
+    for name, source in (("mine.npz", "file"), ("driven.npz", "recorded")):
+        labels = load_labels(tmp_path / name)
+        assert labels.route is not None
+        assert np.array_equal(labels.route.numpy(), ahead, equal_nan=True)
+        assert labels.route_source == source
+    write(labels, tmp_path / "again.npz")
+    assert load_labels(tmp_path / "again.npz").route_source == "recorded"
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return (exec, ("raise SystemExit('executed')",))
@@ -58,6 +84,14 @@ class Evil:
         ({"scenario": np.array([0.5, 1, 2])}, "scenario must hold integers"),
         ({"scenario": np.array([0, 1, 99])}, "scenario must be -1"),
         ({"history": np.zeros((3, 16, 3))}, "history must have shape"),
+        ({"route": np.zeros((3, 19, 2))}, r"route must have shape \(3, 20, 2\)"),
+        ({"route": np.zeros((2, 20, 2))}, r"route must have one row for each of 3 clips \(got \(2, 20, 2\)\)"),
+        ({"route": np.full((3, 20, 2), np.inf)}, "route of clip a holds infinite values"),
+        ({"route": lost(7)}, "route of clip c holds NaN before its end"),
+        (
+            {"route": np.zeros((3, 20, 2)), "route_source": np.array("map")},
+            "route_source must be file, recorded or future",
+        ),
         (
             {"text": np.array(["a", "b", Evil()], dtype=object)},
             "text holds a pickle that wants to call builtins.exec; it was not opened",

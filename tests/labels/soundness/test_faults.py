@@ -168,6 +168,21 @@ def no_history() -> RawClips:
     return replace(clip, history=np.zeros((1, 16, 3)), history_rotation=np.zeros((1, 16, 3, 3)))
 
 
+def bent(radius: float) -> np.ndarray:
+    """A route (20, 2) that turns back to the left on a circle and goes straight on."""
+    s = np.arange(20) * 80 / 19
+    on = np.minimum(s, radius * math.pi)
+    x = radius * np.sin(on / radius) + (s - on) * np.cos(on / radius)
+    y = radius * (1 - np.cos(on / radius)) + (s - on) * np.sin(on / radius)
+    return np.stack([x, y], -1)
+
+
+def routed(radius: float = 1e6, move: tuple[float, float] = (0, 0), stretch: float = 1.0, end: int = 20) -> RawClips:
+    points = bent(radius) * [stretch, 1] + np.array(move)
+    points[end:] = np.nan
+    return replace(sound(1), route=points[None], route_source="recorded")
+
+
 FAULTS = {
     "non_finite": [non_finite, half_a_history],
     "horizon": [other_horizon],
@@ -188,6 +203,9 @@ FAULTS = {
     "nested_text": [lambda: replace(sound(1), nested_text=np.array([True]))],
     "straight_line": [straight_line],
     "no_history": [no_history],
+    "route_away": [lambda: routed(move=(3, 4.1)), lambda: routed(move=(-5.1, 0), end=1)],
+    "route_jumps": [lambda: routed(stretch=1.51)],
+    "route_bends": [lambda: routed(2.0)],
 }
 EVERY_FAULT = [
     pytest.param(code, make, id=f"{code}-{i}") for code, made in FAULTS.items() for i, make in enumerate(made)
@@ -313,3 +331,13 @@ def test_reversing_is_told_from_rolling_back() -> None:
 
 def test_a_broken_clip_leaves_its_place_to_a_sound_one() -> None:
     assert codes(judged(replace(non_finite(), clip_id=np.array(["clip-0"])), sound(1))) == {"non_finite": 1}
+
+
+@pytest.mark.parametrize(
+    "clip", [routed(), routed(4.0), routed(move=(2.9, -4)), routed(stretch=1.49), routed(end=9), routed(2.0, end=0)]
+)
+def test_a_route_that_a_car_could_follow_is_sound(clip: RawClips) -> None:
+    report = judged(clip)
+    assert report["verdict"] == "sound"
+    assert report["routes"] == {"recorded": int(bool(np.isfinite(clip.route).any()))}
+    assert "recorded: cut from what was driven, an oracle of where" in table(report)

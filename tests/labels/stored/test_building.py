@@ -1,9 +1,12 @@
 """Sets put together: shares become the whole, other shapes do not, one process writes."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from label_sets import pieces, stored
+import torch
+from label_sets import odd_clips, pieces, stored
 
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
@@ -44,3 +47,32 @@ def test_two_processes_do_not_write_one_set(tmp_path: Path, labels: Labels) -> N
     with claimed(tmp_path / "set"), pytest.raises(UserError, match="is being written by another process"):
         convert([tmp_path / "in.npz"], tmp_path / "set")
     assert convert([tmp_path / "in.npz"], tmp_path / "set") is not None
+
+
+def test_routes_of_some_clips_are_kept_and_of_several_sources_refused(tmp_path: Path) -> None:
+    first, second, third = (odd_clips().select(torch.arange(start, start + 8)) for start in (0, 8, 16))
+    without, driven = replace(second, route=None, route_source=""), replace(third, route_source="recorded")
+    (tmp_path / "mixed").mkdir()
+    for name, part in (("with", first), ("without", without), ("driven", driven)):
+        write(part, tmp_path / f"{name}.npz")
+        convert([tmp_path / f"{name}.npz"], tmp_path / name)
+        if name != "without":
+            write(part, tmp_path / "mixed" / f"{name}.npz")
+    index = tmp_path / "without" / "labels.json"
+    facts = json.loads(index.read_text())
+    assert facts.pop("route_source") == ""
+    index.write_text(json.dumps(facts))  # as versions wrote it that knew no routes
+    assert load_labels(tmp_path / "without").route is None
+    assert merge([tmp_path / "with", tmp_path / "without"], tmp_path / "both").facts["route_source"] == "file"
+    found = load_labels(tmp_path / "both")
+    assert found.route is not None
+    assert first.route is not None
+    assert torch.equal(found.route[:8].nan_to_num(7e7), first.route.nan_to_num(7e7))
+    assert bool(found.route[8:].isnan().all())
+    several = "routes are of several sources, file and recorded"
+    with pytest.raises(UserError, match=several):
+        merge([tmp_path / "with", tmp_path / "driven"], tmp_path / "all")
+    with pytest.raises(UserError, match=several):
+        load_labels(tmp_path / "mixed")
+    with pytest.raises(UserError, match=several):
+        convert([tmp_path / "mixed"], tmp_path / "all")
