@@ -22,7 +22,7 @@ SHOWN = 8  # cars whose plans are all kept, for pictures
 
 @dataclass(frozen=True)
 class Situation:
-    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action (N, 2)."""
+    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action asked for (N, 2)."""
 
     roads: Roads
     state: Tensor
@@ -86,7 +86,7 @@ def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, 
             measured.append(torch.stack([place, beside, moment[:, 2] - heading], -1))
             along = place
         past = torch.cat([past, driven], 1)[:, -past.shape[1] :]
-        now = Situation(cars.roads, driven[:, -1], along, taken[:, -1])
+        now = Situation(cars.roads, driven[:, -1], along, actions[:, count - 1])
         applied.append(taken)
         states.append(driven)
     along, beside, heading = torch.stack(measured, 1).unbind(-1)

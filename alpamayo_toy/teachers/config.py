@@ -58,8 +58,8 @@ class RoadConfig:
     turn_deg: Any = field(default_factory=lambda: [20.0, 110.0])  # to either side
     straight_m: Any = field(default_factory=lambda: [5.0, 65.0])  # before each bend
     speed_limit_mps: Any = field(default_factory=lambda: [6.0, 14.0])
-    start_offset_m: float = 0.9  # standard deviation, beside the lane, 1.5 s before t0
-    start_heading_rad: float = 0.08  # standard deviation, there
+    start_offset_m: float = 0.7  # standard deviation, beside the lane, 1.5 s before t0
+    start_heading_rad: float = 0.06  # standard deviation, there
     from_rest: float = 0.15  # share of scenes
     history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
 

@@ -140,5 +140,6 @@ class RoadTeacher:
             context=cars.roads.limit.unsqueeze(-1).clone(),
             context_names=CONTEXT,
             route=route_ahead(cars.roads.path, pose, cars.along.unsqueeze(-1))[:, 0],
+            route_source="file",
             dt=self.dt,
         )
