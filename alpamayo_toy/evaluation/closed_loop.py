@@ -22,7 +22,7 @@ SHOWN = 8  # cars whose plans are all kept, for pictures
 
 @dataclass(frozen=True)
 class Situation:
-    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action asked for (N, 2)."""
+    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action asked for."""
 
     roads: Roads
     state: Tensor

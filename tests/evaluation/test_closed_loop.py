@@ -43,6 +43,7 @@ def student() -> Student:
     return stirred(build_student(StudentConfig(), labels, labels.scene(), "euler", 0))
 
 
+@pytest.mark.slow
 def test_the_tracker_drives_what_the_teacher_drives() -> None:
     here = cars()
     found = drive(tracker_driver(4, DT), here, DriveOptions(seconds=8.0), "euler", DT)
@@ -115,7 +116,8 @@ def test_a_straight_driver_goes_straight_and_a_steady_one_keeps_its_speed() -> N
     assert steady.beside[:, -1].abs().max() < 1.0
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([0.05, 0.3]))
 def test_noise_is_a_function_of_the_seed(seed: int, noise: float) -> None:
     options = DriveOptions(seconds=1.0, noise=noise)

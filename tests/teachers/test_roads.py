@@ -68,6 +68,7 @@ def test_what_is_seen_is_the_road_itself_and_then_straight_on() -> None:
     torch.testing.assert_close(seen.read(seen.speed, near), roads.read(roads.speed, near), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_tracker_keeps_its_lane_in_comfort() -> None:
     cars = RoadTeacher(RoadConfig()).cars(60, generator())
     state = torch.cat([torch.zeros(60, 3), cars.v0[:, None]], -1)[:, None]
@@ -80,6 +81,7 @@ def test_the_tracker_keeps_its_lane_in_comfort() -> None:
     assert bool((along[:, 0, -1] > along[:, 0, 0] + 20).all())
 
 
+@pytest.mark.slow
 def test_scenes_begin_anywhere_beside_the_lane_and_some_stand() -> None:
     labels = RoadTeacher(RoadConfig(history=True)).labels(600, 1, 0)
     assert labels.route is not None
@@ -117,6 +119,7 @@ def test_everything_is_a_function_of_the_seed() -> None:
     assert not torch.equal(first.teacher, teacher.training(4).teacher)
 
 
+@pytest.mark.slow
 def test_the_floor_is_what_drivers_differ_by() -> None:
     reference = build_reference(
         build_teacher(train_config("scenario=ROAD", "teacher.val_scenes=24", "teacher.scenes=64")), 0
