@@ -63,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument(
         "--routes",
-        action="store_true",
-        help="give each clip the 80 m that its recorded drive goes on, an oracle of where",
+        nargs="?",
+        const="recorded",
+        default="",
+        choices=("recorded", "future"),
+        help="give each clip the 80 m that its recorded drive goes on, an oracle of where; or its own future alone",
     )
     _reading(convert)
     convert.set_defaults(job=_convert, goes_on=True)
