@@ -91,7 +91,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthetic("ALL", fewer(2_000_000), 1, 0, folder / "two_million", (1, 1))
     drive = np.array([f"kitti/{i % 8:02d}" for i in range(16)])
     np.savez(folder / "drives.npz", **recorded(16), source=drive, t0_s=np.arange(16.0) // 8)
-    convert([folder / "drives.npz"], folder / "routed", routes=True)
+    convert([folder / "drives.npz"], folder / "routed", routes="recorded")
     for name, sides in (("drives.npz", "kitti"), ("routed", "sides")):
         split_set(folder / name, folder / sides, "auto", ByPattern(("*/05",), ("*/06", "*/07")))
 

@@ -63,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument(
         "--routes",
-        action="store_true",
-        help="give each clip the 80 m that its recorded drive goes on, an oracle of where",
+        nargs="?",
+        const="recorded",
+        default="",
+        choices=("recorded", "future"),
+        help="give each clip the 80 m that its recorded drive goes on, an oracle of where; or its own future alone",
     )
     _reading(convert)
     convert.set_defaults(job=_convert, goes_on=True)
@@ -182,7 +185,7 @@ def _convert(options: argparse.Namespace) -> int:
         facts = write_one_file(options.paths, options.out, *reading)
         _say_made(facts, options.out)
         if options.out.suffix.lower() == ".parquet":
-            lost = [what for what in ("context", "route") if what in facts["fields"]]
+            lost = [words for what, words in (("context", "context"), ("route", "routes")) if what in facts["fields"]]
             lost += ["the file's own scenarios"] if facts["scenario_source"] == "file" else []
             print(f"left out: {' and '.join(lost)}, which are not read from Parquet" if lost else "nothing left out")
         return 0

@@ -1,6 +1,7 @@
 """Routes of recorded drives: what lies beyond a window's own future is the future of the windows that follow it.
 
-Such a route is an oracle of where, not of when: route_source "recorded".
+Such a route is an oracle of where, not of when: route_source "recorded". One of the clip's own future alone, "future",
+gives away how far the clip goes as well.
 """
 
 import math
@@ -21,7 +22,6 @@ from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw, yaw_of
 from alpamayo_toy.labels.formats.reading import Part
 
-SOURCE = "recorded"
 STEP = 0.5  # m: nearer to the last point of a path a car stands, and its noise is no road
 LENGTH = (ROUTE_POINTS - 1) * ROUTE_SPACING + STEP  # m, of path that a route is cut from
 SAME_TIME = 1e-3  # s
@@ -41,50 +41,54 @@ class Window:
         return np.array([np.interp(time, self.times, column) for column in self.poses.T])
 
 
-def with_routes(parts: Iterable[Part], path: Path) -> Iterator[Part]:
-    """The parts of a file, each clip with the 80 m that were driven from its t0 on, NaN where the drive ends before.
+def with_routes(parts: Iterable[Part], path: Path, source: str) -> Iterator[Part]:
+    """The parts of a file, each clip with a route of that source, NaN beyond its end. All of a file is held in memory.
 
-    A drive is the windows of one clip id and source, by their t0; all of a file is held in memory. Raises UserError for
-    clips that have routes already, and where there is nothing recorded or nothing to chain.
+    recorded: the 80 m that were driven from t0 on, by the windows of one clip id and source, until the drive ends.
+    future: no further than the clip's own future goes, the recorded one or else the teacher's first sample.
+    Raises UserError for clips that have routes already, and where nothing is recorded or nothing can be chained.
     """
     held = list(parts)
-    futures = [None if isinstance(part, UserError) else _futures(part, path) for part in held]
-    drives: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
-    for k, (part, poses) in enumerate(zip(held, futures, strict=True)):
-        if isinstance(part, UserError) or poses is None:
-            continue
-        for row in np.flatnonzero(np.isfinite(poses).all((1, 2))).tolist():
-            key = str(part.clip_id[row]), str(part.source[row])
-            drives.setdefault(key, []).append((int(part.t0_us[row]), k, row))
-    if not any(poses is not None for poses in futures):
+    futures = [None if isinstance(part, UserError) else _futures(part, path, source) for part in held]
+    if all(poses is None for poses in futures):
         raise UserError(f"{path} holds no recorded future that routes could be cut from, only a teacher's samples")
     routes = [None if poses is None else np.full((len(poses), ROUTE_POINTS, 2), np.nan) for poses in futures]
     chained = False
-    for found in drives.values():
-        found.sort()
-        first = found[0][0]
-        windows = []
-        for t0_us, k, row in found:
-            part, poses = held[k], futures[k]
-            assert poses is not None
-            assert not isinstance(part, UserError)
-            t0 = (t0_us - first) / 1e6
-            windows.append(Window(t0, poses[row], t0 + part.dt * np.arange(poses.shape[1])))
-        chained |= any(0 < b.t0 - a.t0 <= a.times[-1] - a.t0 for a, b in pairwise(windows))
-        for (_, k, row), route in zip(found, drive_routes(windows), strict=True):
+    for drive in _drives(held, futures, alone=source == "future").values():
+        drive.sort(key=lambda entry: entry[0].t0)
+        windows = [window for window, _, _ in drive]
+        chained |= any(a.t0 < b.t0 <= a.times[-1] for a, b in pairwise(windows))
+        for (_, k, row), route in zip(drive, drive_routes(windows), strict=True):
             target = routes[k]
             assert target is not None
             target[row] = route
-    if not chained:
+    if source == "recorded" and not chained:
         raise UserError(f"{path}: no window begins within another's future, by clip id and t0; name whole drives")
     for part, ahead in zip(held, routes, strict=True):
-        if isinstance(part, RawClips):
-            yield replace(part, route=ahead, route_source="" if ahead is None else SOURCE)
-        elif isinstance(part, Labels):
-            tensor = None if ahead is None else torch.from_numpy(ahead).to(part.teacher.dtype)
-            yield replace(part, route=tensor, route_source="" if ahead is None else SOURCE)
-        else:
+        if ahead is None or isinstance(part, UserError):
             yield part
+        elif isinstance(part, RawClips):
+            yield replace(part, route=ahead, route_source=source)
+        else:
+            yield replace(part, route=torch.from_numpy(ahead).to(part.teacher.dtype), route_source=source)
+
+
+def _drives(
+    parts: list[Part], futures: list[np.ndarray | None], alone: bool
+) -> dict[tuple[object, ...], list[tuple[Window, int, int]]]:
+    """The windows of each drive with the part and row that they stand in; alone: each window is a drive of its own."""
+    found: dict[tuple[object, ...], list[tuple[Window, int, int]]] = {}
+    first: dict[tuple[object, ...], int] = {}
+    for k, (part, poses) in enumerate(zip(parts, futures, strict=True)):
+        if isinstance(part, UserError) or poses is None:
+            continue
+        for row in np.flatnonzero(np.isfinite(poses).all((1, 2))).tolist():
+            key = (k, row) if alone else (str(part.clip_id[row]), str(part.source[row]))
+            t0_us = int(part.t0_us[row])
+            t0 = (t0_us - first.setdefault(key, t0_us)) / 1e6
+            window = Window(t0, poses[row], t0 + part.dt * np.arange(poses.shape[1]))
+            found.setdefault(key, []).append((window, k, row))
+    return found
 
 
 def drive_routes(windows: list[Window]) -> np.ndarray:
@@ -135,13 +139,13 @@ def _moved(poses: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return np.stack(turned, -1)
 
 
-def _futures(part: RawClips | Labels, path: Path) -> np.ndarray | None:
-    """Poses (N, T + 1, 3) from t0 on of what was recorded, or None where a file has only what a teacher would drive."""
+def _futures(part: RawClips | Labels, path: Path, source: str) -> np.ndarray | None:
+    """Poses (N, T + 1, 3) from t0 on of what was recorded; without, for future what a teacher would drive, or None."""
     if part.route is not None:
         raise UserError(f"{path}: clip {part.clip_id[0]} has a route already; convert it without --routes")
     raw = as_raw(part) if isinstance(part, Labels) else part
     points, rotation = raw.ground_truth, raw.ground_truth_rotation
-    if raw.recorded:
+    if raw.recorded or (points is None and source == "future"):
         points, rotation = raw.teacher[:, 0], None if raw.rotation is None else raw.rotation[:, 0]
     if points is None:
         return None

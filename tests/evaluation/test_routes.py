@@ -177,7 +177,7 @@ def test_an_evaluation_says_that_a_recorded_route_is_an_oracle(students: dict[st
 @pytest.mark.skipif(not KITTI.exists(), reason="the recorded drives are not on this machine")
 def test_kitti_with_the_recorded_route(tmp_path: Path) -> None:
     """00 to 04 to fit, 06 and 07 to score."""
-    convert([KITTI], tmp_path / "kitti", routes=True)
+    convert([KITTI], tmp_path / "kitti", routes="recorded")
     labels = load_labels(tmp_path / "kitti")
     drive = np.array([str(clip)[-2:] for clip in labels.clip_id])
     training, test = (labels.select(torch.from_numpy(np.flatnonzero(side))) for side in (drive < "05", drive > "05"))

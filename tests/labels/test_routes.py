@@ -47,7 +47,7 @@ def windows(poses: np.ndarray, every: int = 10, name: str = "drive") -> dict[str
 def routed(folder: Path, *drives: dict[str, np.ndarray]) -> Labels:
     """The drives in one file, converted with routes."""
     np.savez(folder / "drives.npz", **{name: np.concatenate([drive[name] for drive in drives]) for name in drives[0]})
-    convert([folder / "drives.npz"], folder / "set", routes=True)
+    convert([folder / "drives.npz"], folder / "set", routes="recorded")
     labels = load_labels(folder / "set")
     assert labels.route_source == "recorded"
     return labels
@@ -124,6 +124,21 @@ def test_windows_of_other_roads_under_one_name_are_not_chained(tmp_path: Path) -
     assert route_of(routed(tmp_path, mixed)).isfinite().all(-1).sum(-1).tolist() == [8] * len(mixed["t0_s"])
 
 
+def test_a_future_alone_goes_as_far_as_the_clip(tmp_path: Path) -> None:
+    np.savez(tmp_path / "drives.npz", **windows(circle(np.arange(300) * 0.5, 40.0)))
+    made = convert([tmp_path / "drives.npz"], tmp_path / "driven", routes="future")
+    samples = load_labels(tmp_path / "drives.npz")
+    write(samples, tmp_path / "samples.npz")  # a teacher's, for all that this file says
+    other = convert([tmp_path / "samples.npz"], tmp_path / "taught", routes="future")
+    expected = torch.from_numpy(circle(STEPS.numpy(), 40.0)[:, :2]).float()
+    for stored in (made, other):
+        assert stored is not None
+        assert stored.facts["route_source"] == "future"
+        route = route_of(load_labels(stored.folder))
+        assert route.isfinite().all(-1).sum(-1).tolist() == [8] * len(route)  # of 32 m
+        assert (route - expected)[:, :7].abs().max() < 0.02
+
+
 @pytest.mark.slow
 def test_the_command_says_what_it_made_and_what_it_cannot(tmp_path: Path, command: Command) -> None:
     drive = windows(circle(np.arange(300) * 0.5, 50.0))
@@ -153,7 +168,7 @@ def test_the_command_says_what_it_made_and_what_it_cannot(tmp_path: Path, comman
 
 @pytest.mark.skipif(not KITTI.exists(), reason="the recorded drives are not on this machine")
 def test_kitti_windows_get_their_80_metres(tmp_path: Path) -> None:
-    made = convert([KITTI], tmp_path / "kitti", routes=True)
+    made = convert([KITTI], tmp_path / "kitti", routes="recorded")
     assert made is not None
     labels = load_labels(tmp_path / "kitti")
     route = route_of(labels)

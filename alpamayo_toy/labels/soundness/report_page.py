@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.views.web_page import keyed, render
 
 PERCENTILES = (1, 5, 50, 95, 99)
@@ -33,5 +34,11 @@ def page(found: dict[str, Any], pictures: dict[str, str]) -> str:
     """The page as one HTML text; data-key and data-value of a cell repeat a number of report.json."""
     columns = ["count", "mean", "std", "min", *(f"p{p}" for p in PERCENTILES), "max"]
     return render(
-        "labels.html", found=keyed(found), pictures=pictures, columns=columns, quantities=QUANTITIES, values=VALUES
+        "labels.html",
+        found=keyed(found),
+        pictures=pictures,
+        columns=columns,
+        quantities=QUANTITIES,
+        values=VALUES,
+        routes=ROUTES[found["route_source"]] if found["with_route"] else None,
     )

@@ -43,14 +43,14 @@ class Unit:
     dt: float
     strict: bool
     alone: bool  # the command names this one file and no other
-    routes: bool  # cut from what the windows of each file have recorded
+    routes: str  # what they are cut from: recorded, future, or empty for none
 
     @cached_property
     def key(self) -> str:
         """16 hex digits that stand for names, content, options and the version of what reads them."""
         content = [[file_digest(part) for part in read_together(file)] for file in self.files]
         said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content, self.strict]
-        said += ["routes"] if self.routes else []
+        said += [self.routes] if self.routes else []
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -62,12 +62,12 @@ def convert(
     share: tuple[int, int] = (1, 1),
     workers: int = 1,
     whole: Path | None = None,
-    routes: bool = False,
+    routes: str = "",
 ) -> LabelSet | None:
     """Write the sound clips of all files as a set, this process's share (i of n) of them; None where it has no share.
 
-    whole is the folder that all shares lie in; nothing in it, or in out, is an input. With routes each clip gets
-    the one that its drive has recorded.
+    whole is the folder that all shares lie in; nothing in it, or in out, is an input. routes is the
+    source of the routes that clips get, if any.
 
     What a killed run of the same call left is used. Clips with errors are dropped and counted in labels.json, with
     strict the first one ends it. A set of these files that is there stays whole until the new one replaces it, any
@@ -100,7 +100,7 @@ def _require_same_files(out: Path, units: list[Unit]) -> None:
         raise UserError(f"{out} is a set of {others[0]} too, which is none of these files; name another folder")
 
 
-def _units(paths: list[Path], out: Path, told: str, strict: bool, routes: bool) -> list[Unit]:
+def _units(paths: list[Path], out: Path, told: str, strict: bool, routes: str) -> list[Unit]:
     """The pieces of work, the same for every share; what lies in out is none of it."""
     files = files_besides(paths, out)
     samples, horizon, dt = _first_shape([file for file, _ in files], told)
@@ -193,7 +193,7 @@ def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict
     clips, kept = 0, 0
     why: dict[str, str] = {}
     parts = _read(file, unit.told, alone=unit.alone or unit.strict)
-    for part in with_routes(parts, file) if unit.routes else parts:
+    for part in with_routes(parts, file, unit.routes) if unit.routes else parts:
         if isinstance(part, UserError):
             if unit.strict:
                 raise part
@@ -270,7 +270,7 @@ def _once(
 
 
 def write_one_file(
-    paths: list[Path], out: Path, told: str, strict: bool, workers: int, routes: bool = False
+    paths: list[Path], out: Path, told: str, strict: bool, workers: int, routes: str = ""
 ) -> dict[str, Any]:
     """The sound clips of all files as one labels.npz or flat Parquet; what labels.json says of a set. Raises UserError.
 
