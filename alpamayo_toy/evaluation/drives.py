@@ -26,7 +26,7 @@ from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.metrics.comfort import from_actions, passes
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.driving import CORRIDOR, along_a_path, pulls_away
-from alpamayo_toy.metrics.intervals import MIN_UNITS, over_clips
+from alpamayo_toy.metrics.intervals import MIN_UNITS, of_share, over_clips
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import MISSING, RoadConfig
@@ -91,7 +91,10 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
         "hidden": config.hide,
         "drive": {**asdict(options), "integrator": integrator, "dt": dt, "corridor_m": CORRIDOR},
         "summary": {
-            who: {name: over_clips(values.cpu(), units).as_dict() for name, values in row.items()}
+            who: {
+                name: (of_share(values.cpu()) if name in SHARES else over_clips(values.cpu(), units)).as_dict()
+                for name, values in row.items()
+            }
             for who, row in rows.items()
         },
     }

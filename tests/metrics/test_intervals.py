@@ -319,3 +319,20 @@ def test_the_table_on_the_command_line(command: Command, tmp_path: Path) -> None
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
     assert missing.stderr.startswith("error: ")
     assert "none.json" in missing.stderr
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 300), (3, 300), (150, 300), (299, 300), (20, 20)])
+def test_a_share_is_as_sure_as_the_binomial_distribution(k: int, n: int) -> None:
+    found = intervals.of_share(torch.tensor([1.0] * k + [0.0] * (n - k) + [math.nan] * 5))
+    assert (found.mean, found.count) == (k / n, n)
+    assert found.low is not None
+    assert found.high is not None
+
+    def at_most(most: int, p: float) -> float:
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(most + 1))
+
+    assert found.high == 1 if k == n else at_most(k, found.high) == pytest.approx(0.025)
+    assert found.low == 0 if k == 0 else 1 - at_most(k - 1, found.low) == pytest.approx(0.025)
+    few = intervals.of_share(torch.ones(MIN_UNITS - 1))
+    assert (few.low, few.high, few.mean) == (None, None, 1.0)
+    assert math.isnan(intervals.of_share(torch.full((3,), math.nan)).mean)
