@@ -29,7 +29,7 @@ from alpamayo_toy.metrics.driving import CORRIDOR, along_a_path, pulls_away
 from alpamayo_toy.metrics.intervals import MIN_UNITS, of_share, over_clips
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
-from alpamayo_toy.teachers.config import MISSING, RoadConfig
+from alpamayo_toy.teachers.config import FileConfig, RoadConfig
 from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
 from alpamayo_toy.views.tensorboard import Logger
 
@@ -55,9 +55,8 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
             f"{config.checkpoint} knows no route: asked again it cannot tell where it is, and will not drive;"
             " train one with scenario=ROAD"
         )
-    scenario = config.scenario or trained.scenario
-    if scenario == MISSING:  # trained on a label file
-        scenario = RoadConfig()
+    from_file = isinstance(trained.teacher, FileConfig)
+    scenario = config.scenario or (RoadConfig() if from_file else trained.scenario)
     if not isinstance(scenario, RoadConfig):
         raise UserError(f"scenario={getattr(scenario, 'name', 'ALL')} has no road to drive on; give scenario=ROAD")
     seed = trained.seed if config.seed is None else config.seed

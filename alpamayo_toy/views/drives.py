@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alpamayo_toy.files import replacing
-from alpamayo_toy.views.figures import MEDIAN, STUDENT, TEACHER, write
+from alpamayo_toy.views.figures import MEDIAN, STUDENT, TEACHER, write_panels
 
 ROAD, LANE = "#e4e7ec", "#c2c8d2"
 FRAME_S = 0.2  # of the world, and of the film
@@ -40,13 +40,7 @@ def from_above(
         axis.set_aspect("equal", adjustable="datalim")
         axis.grid(alpha=0.25)
         axis.tick_params(labelsize=8)
-    for axis in axes[-columns:]:
-        axis.set_xlabel("x [m]", fontsize=9)
-    for axis in axes[::columns]:
-        axis.set_ylabel("y [m]", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
-    write(path, figure)
+    write_panels(path, figure, axes, columns, "x [m]", "y [m]")
 
 
 def film(path: Path, road: Tensor, states: Tensor, plans: Tensor, corridor: float, dt: float, every: int) -> None:

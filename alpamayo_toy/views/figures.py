@@ -55,13 +55,7 @@ def birds_eye(
         axis.xaxis.set_major_formatter(lambda value, _: f"{-value:g}" if value else "0")
         axis.grid(alpha=0.25)
         axis.tick_params(labelsize=8)
-    for axis in axes[-columns:]:
-        axis.set_xlabel("y, left [m]", fontsize=9)
-    for axis in axes[::columns]:
-        axis.set_ylabel("x, forward [m]", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
-    write(path, figure)
+    write_panels(path, figure, axes, columns, "y, left [m]", "x, forward [m]")
 
 
 def profiles(
@@ -173,6 +167,17 @@ def histograms(path: Path, values: dict[str, Tensor]) -> None:
 def _path(axis: Axes, points: Tensor, **style: object) -> None:
     whole = np.concatenate([np.zeros((1, 2)), points[:, :2].numpy()])
     axis.plot(-whole[:, 1], whole[:, 0], **style)  # type: ignore[arg-type]
+
+
+def write_panels(path: Path, figure: Figure, axes: list[Axes], columns: int, across: str, up: str) -> None:
+    """A grid of panels with its outer axes named, and one legend below for all of them."""
+    for axis in axes[-columns:]:
+        axis.set_xlabel(across, fontsize=9)
+    for axis in axes[::columns]:
+        axis.set_ylabel(up, fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    write(path, figure)
 
 
 def write(path: Path, figure: Figure) -> None:
