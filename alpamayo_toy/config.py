@@ -3,6 +3,7 @@
 Hydra is imported where it is registered and read, so that importing a config needs none.
 """
 
+import re
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -48,6 +49,17 @@ def _eval_folder(
     return str(run / "eval" / (name if seed is None else f"{name}_seed{seed}"))
 
 
+def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
+    """<run>/eval/drive, and in its name what differs from the defaults, so that a fault does not overwrite another."""
+    apart = ("checkpoint", "output", "device", "plot")
+    words = sorted(
+        re.sub(r"[^\w.=,-]", "", word.removeprefix("drive."))
+        for word in overrides
+        if word.partition("=")[0] not in apart
+    )
+    return _eval_folder(checkpoint, "_".join(["drive", *words]), None, None, output)
+
+
 def register() -> None:
     """Make the schemas known to Hydra, under schema/..., where they do not show up as choices."""
     from hydra.core.config_store import ConfigStore
@@ -58,6 +70,7 @@ def register() -> None:
         "hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True
     )
     OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
+    OmegaConf.register_new_resolver("drive_folder", _drive_folder, replace=True)
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         group, _, leaf = f"schema/{name}".rpartition("/")
@@ -119,6 +132,11 @@ def one_line(error: Exception) -> str:
         key = text.split("'")[1]
         if key in training.TAKEN_OUT:
             return training.TAKEN_OUT[key]
+        if key in _options():
+            group = key.partition(".")[0]
+            return (
+                f"there is no option {key} where {group} is not chosen, or is another one; name {group}=... beside it"
+            )
         close = get_close_matches(key, _options(), n=1)
         return f"there is no option {key}" + (f"; did you mean {close[0]}?" if close else "")
     if text.startswith("Error merging override ") and error.__cause__ is not None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alpamayo_toy.errors import require
-from alpamayo_toy.students.config import INPUTS
 from alpamayo_toy.teachers.config import MISSING, FileConfig, check_time
+
+HIDDEN = ("history", "context", "route")  # what drive.py can keep from a student
 
 
 @dataclass
@@ -70,8 +71,8 @@ class DriveOptions:
         require(self.integrator in known, "drive.integrator", "euler or trapezoid", self.integrator)
 
     def steps(self, dt: float) -> int:
-        """Of a drive, at least one."""
-        return max(1, round(self.seconds / dt))
+        """Of a drive, at least the two that a jerk takes."""
+        return max(2, round(self.seconds / dt))
 
 
 @dataclass
@@ -89,7 +90,8 @@ class DriveConfig:
 
     def __post_init__(self) -> None:
         require(self.checkpoint != "", "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
-        require(set(self.hide) <= set(INPUTS), "hide", f"among {', '.join(INPUTS)}", self.hide)
+        require(set(self.hide) <= set(HIDDEN), "hide", f"among {', '.join(HIDDEN)}", self.hide)
+        require(self.seed is None or 0 <= self.seed < 2**31, "seed", "between 0 and 2^31 - 1", self.seed)
 
 
 SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig, "drive": DriveConfig, "drive/default": DriveOptions}

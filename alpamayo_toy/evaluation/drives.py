@@ -12,6 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.closed_loop import (
     Driver,
     Drives,
+    Situation,
     drive,
     steady_driver,
     straight_driver,
@@ -23,6 +24,7 @@ from alpamayo_toy.evaluation.results import write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.kinematics.draws import mixed
+from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.metrics.comfort import from_actions, passes
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.driving import CORRIDOR, along_a_path, pulls_away
@@ -36,7 +38,7 @@ from alpamayo_toy.views.tensorboard import Logger
 FORMAT = 1  # of drive.json
 ROADS = 5  # of the numbers that seeds are mixed with: roads that no training or validation draws
 EVENTS = ".drive"  # how event files of a drive end
-SHORT_ROADS = 64  # of the drives during training
+SHORT_ROADS, SHORT_SECONDS = 64, 10.0  # of the drives during training
 SHARES = ("left_corridor", "pulls_away", "comfort")
 
 
@@ -53,7 +55,7 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     if not knows_its_way(student):
         raise UserError(
             f"{config.checkpoint} knows no route: asked again it cannot tell where it is, and will not drive;"
-            " train one with scenario=ROAD"
+            " train one with scenario=ROAD and route among student.inputs"
         )
     from_file = isinstance(trained.teacher, FileConfig)
     scenario = config.scenario or (RoadConfig() if from_file else trained.scenario)
@@ -64,7 +66,7 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     if options.every > student.horizon:
         raise UserError(f"drive.every must be at most {student.horizon}, the steps of a plan (got {options.every})")
     teacher = RoadTeacher(scenario, horizon=student.horizon, dt=dt)
-    cars = teacher.cars(options.scenes, torch.Generator().manual_seed(mixed(seed, ROADS))).to(device)
+    cars = teacher.cars(options.scenes, torch.Generator().manual_seed(mixed(seed, ROADS)), options.seconds).to(device)
     integrator = options.integrator or student.rollout.integrator
     drivers: dict[str, Driver] = {
         "student": hidden_from(student_driver(student), config.hide),
@@ -113,8 +115,8 @@ def knows_its_way(student: Student) -> bool:
 def short_drive(student: Student, cars: OnRoad) -> dict[str, float]:
     """What is watched during training: 10 s on these roads, asked every second step to be cheap."""
     dt, integrator = student.rollout.dt, student.rollout.integrator
-    driven = drive(student_driver(student), cars, DriveOptions(seconds=10.0, every=2), integrator, dt)
-    found = along_a_path(driven.along, driven.beside, driven.heading_error)
+    driven = drive(student_driver(student), cars, DriveOptions(seconds=SHORT_SECONDS, every=2), integrator, dt)
+    found = along_a_path(cars.along, driven.along, driven.beside, driven.heading_error)
     return {name: float(found[name].mean()) for name in ("left_corridor", "lateral_rms", "progress")}
 
 
@@ -122,10 +124,9 @@ def hidden_from(driver: Driver, inputs: list[str]) -> Driver:
     """The same driver, who is not shown these inputs: NaN, which a student knows as 'missing'."""
     if not inputs:
         return driver
-    names = [name for name in inputs if name not in ("scenario", "v0")]
 
-    def act(scene: Any, now: Any) -> Tensor:
-        nothing = {name: torch.full_like(getattr(scene, name), torch.nan) for name in names}
+    def act(scene: Scene, now: Situation) -> Tensor:
+        nothing: dict[str, Any] = {name: torch.full_like(getattr(scene, name), torch.nan) for name in inputs}
         return driver(replace(scene, **nothing), now)
 
     return act
@@ -135,7 +136,7 @@ def _judged(drives: Drives, cars: OnRoad, integrator: str, dt: float) -> dict[st
     """Every number of these drives, by name (N,) each."""
     passed = passes(from_actions(drives.actions, drives.states, cars.v0, dt, integrator))["all"]
     return {
-        **along_a_path(drives.along, drives.beside, drives.heading_error),
+        **along_a_path(cars.along, drives.along, drives.beside, drives.heading_error),
         "pulls_away": pulls_away(cars.v0, drives.states[..., 3], dt),
         "comfort": passed.to(cars.v0.dtype),
     }
@@ -201,8 +202,9 @@ def _pictures(
     roads, student = cars.roads.path.points[:few].cpu(), found["student"]
     states, plans, tracker = student.states[:few].cpu(), student.plans.cpu(), found["tracker"].states[:few].cpu()
     titles = [f"{float(limit):.0f} m/s at most" for limit in cars.roads.limit[:few]]
-    drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, CORRIDOR)
-    drives.film(pictures["film"], roads[0], states[0], plans[0], CORRIDOR, dt, content["drive"]["every"])
+    every = content["drive"]["every"]
+    drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, CORRIDOR, every * dt)
+    drives.film(pictures["film"], roads[0], states[0], plans[0], CORRIDOR, dt, every)
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
     page = render("drive.html", found=keyed(content), pictures=encoded, shares=SHARES)
     with replacing(output_dir / "drive.html") as file:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, curvature_of
+from alpamayo_toy.kinematics.route import ROUTE_SPACING, TINY, Path, curvature_of
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
 
 RETURN = 6.0  # m: an offset e becomes e (1 + s / 6) e^(-s / 6), a seventh after 20 m
@@ -44,8 +44,12 @@ def _continued(route: Tensor) -> Path:
     end = last - _row(route, count - 2)
     first = route[:, 1] - route[:, 0]
     ahead = torch.tensor([1.0, 0.0], dtype=route.dtype, device=route.device)
-    end, first = (torch.where((count > 1)[:, None], step, ahead) for step in (end, first))
-    end, first = (step / step.square().sum(-1, keepdim=True).sqrt() for step in (end, first))
+    lengths = [step.square().sum(-1, keepdim=True).sqrt() for step in (end, first)]
+    stands = [(length < TINY) | (count < 2)[:, None] for length in lengths]  # a point that is repeated has no direction
+    end, first = (
+        torch.where(still, ahead, step / length.clamp(min=TINY))
+        for step, length, still in zip((end, first), lengths, stands, strict=True)
+    )
     beyond = torch.arange(ROUTE_POINTS, device=route.device) - (count - 1)[:, None]
     straight = last[:, None] + beyond.unsqueeze(-1) * ROUTE_SPACING * end[:, None]
     points = torch.where((beyond > 0).unsqueeze(-1), straight, route)

@@ -35,7 +35,7 @@ class Path:
         step = points.diff(dim=-2)
         length = step.square().sum(-1).clamp(min=TINY**2).sqrt()
         direction = torch.atan2(step[..., 1], step[..., 0])
-        turn = torch.remainder(direction.diff(dim=-1) + torch.pi, 2 * torch.pi) - torch.pi
+        turn = wrapped(direction.diff(dim=-1))
         known = turn.nan_to_num(0.0)
         first = direction[..., :1]
         behind = torch.cat([first, first, first + known.cumsum(-1)], -1)  # of the segment that ends at each point
@@ -113,6 +113,11 @@ class Path:
 def _between(column: Tensor, left: Tensor, share: Tensor) -> Tensor:
     low, high = (Path._taken(column, left + k) for k in (0, 1))
     return low + share * (high - low)
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """The same angle (...) in radians within -pi .. pi."""
+    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
 def in_frame(points: Tensor, pose: Tensor) -> Tensor:

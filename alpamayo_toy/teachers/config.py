@@ -69,8 +69,9 @@ class RoadConfig:
         for name in ("radius_m", "turn_deg", "straight_m", "speed_limit_mps"):
             low, high = self.range(name)
             require(0 < low <= high, f"scenario.{name}", "> 0, a range [low, high] with low <= high", [low, high])
-        low, high = self.range("radius_m")
-        require(low >= 4, "scenario.radius_m", ">= 4 m, what a car can turn", low)
+        tightest, fastest = self.range("radius_m")[0], self.range("speed_limit_mps")[1]
+        require(tightest >= 4, "scenario.radius_m", ">= 4 m, what a car can turn", tightest)
+        require(fastest <= 16, "scenario.speed_limit_mps", "<= 16, beyond which the tracker weaves", fastest)
         for name in ("start_offset_m", "start_heading_rad"):
             require(0 <= getattr(self, name) <= 2, f"scenario.{name}", "between 0 and 2", getattr(self, name))
         require(0 <= self.from_rest <= 1, "scenario.from_rest", "between 0 and 1", self.from_rest)

@@ -12,13 +12,14 @@ from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.route import in_frame, route_ahead
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON, UNKNOWN_SCENARIO, Labels
 from alpamayo_toy.teachers.config import RoadConfig, SyntheticConfig
-from alpamayo_toy.teachers.roads import Roads, draw_roads
+from alpamayo_toy.teachers.roads import BEHIND, SIGHT, Roads, draw_roads
 from alpamayo_toy.teachers.scenarios import DRIVER
 from alpamayo_toy.teachers.synthetic import DRIVER_LIMIT
 from alpamayo_toy.teachers.tracker import track
 
 HISTORY = 16  # poses, t0 included
 START_WITHIN = 120.0  # m of a road's beginning
+FASTER = 1.3  # times the limit: no car is expected to be
 CONTEXT = ("speed_limit_mps",)
 CHUNK = 512  # scenes driven at once, so that intermediate tensors stay in the cache
 
@@ -76,16 +77,21 @@ class RoadTeacher:
         labels = self._labels(cars, self._driven(cars, samples, generator), mixed(seed, 2))
         return labels, self._driven(cars, samples, torch.Generator().manual_seed(mixed(seed, 3)))
 
-    def cars(self, n: int, generator: torch.Generator) -> OnRoad:
-        """n cars, each on its own road: set down somewhere near it, they have driven for 1.5 s."""
-        made = [self._cars(len(rows), generator) for rows in torch.arange(n).split(CHUNK)]
+    def cars(self, n: int, generator: torch.Generator, seconds: float = 0.0) -> OnRoad:
+        """n cars, each on its own road, which goes on for so many seconds and the sight beyond, whatever the speed.
+
+        Set down somewhere near it, they have driven for 1.5 s.
+        """
+        driven = self.scenario.range("speed_limit_mps")[1] * FASTER * (HISTORY * self.dt + seconds)
+        length = START_WITHIN + driven + SIGHT + BEHIND
+        made = [self._cars(len(rows), length, generator) for rows in torch.arange(n).split(CHUNK)]
         roads = [cars.roads for cars in made]
         joined = [torch.cat([getattr(cars, name) for cars in made]) for name in ("along", "v0", "last", "history")]
         return OnRoad(Roads.joined(roads), *joined)
 
-    def _cars(self, n: int, generator: torch.Generator) -> OnRoad:
+    def _cars(self, n: int, length: float, generator: torch.Generator) -> OnRoad:
         config = self.scenario
-        roads = draw_roads(config, n, generator)
+        roads = draw_roads(config, n, length, generator)
         along = START_WITHIN * torch.rand(n, 1, generator=generator)
         normal = torch.randn(2, n, 1, generator=generator)
         offset, turned = config.start_offset_m * normal[0], config.start_heading_rad * normal[1]

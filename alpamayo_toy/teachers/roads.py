@@ -11,7 +11,6 @@ from alpamayo_toy.kinematics.route import Path, in_frame
 from alpamayo_toy.teachers.config import RoadConfig
 
 SPACING = 0.5  # m, between points of a road
-LENGTH = 480.0  # m, twenty seconds at 14 m/s and the sight beyond, on top of where a car may start
 SIGHT = 80.0  # m, what is known of a road ahead: what a route shows
 BEHIND = 6.0  # m of road that is kept behind a car
 SIDEWAYS = 2.0  # m/s^2, lateral acceleration that a bend is driven with at most
@@ -62,13 +61,13 @@ class Roads:
 
     def seen(self, along: Tensor) -> Self:
         """What a driver at `along` (N,) knows of them: SIGHT ahead, and straight on at the limit beyond."""
-        first = ((along - BEHIND) / SPACING).long().clamp(0, self.kappa.shape[1] - 2)
         count = round((SIGHT + BEHIND) / SPACING) + 1
-        index = (first.unsqueeze(-1) + torch.arange(count, device=along.device)).clamp(max=self.kappa.shape[1] - 1)
-        index = index - (index[:, -1:] - first.unsqueeze(-1) - (count - 1))  # a window at the end is moved back
+        first = ((along - BEHIND) / SPACING).long().clamp(0, self.kappa.shape[1] - count)
+        index = first.unsqueeze(-1) + torch.arange(count, device=along.device)
         columns = (*self.path.points.unbind(-1), self.path.distance, self.path.heading, self.kappa)
         x, y, distance, heading, kappa = (column.gather(-1, index) for column in columns)
         path = Path(torch.stack([x, y], -1), distance, heading)
+        kappa[:, -1] = 0
         return type(self)(path, kappa, allowed_speed(kappa, self.limit), self.limit)
 
     def moved(self, pose: Tensor) -> Self:
@@ -99,8 +98,8 @@ def allowed_speed(kappa: Tensor, limit: Tensor) -> Tensor:
     return (least - ramp).clamp(min=0).sqrt()
 
 
-def draw_roads(config: RoadConfig, n: int, generator: torch.Generator) -> Roads:
-    """n roads by a config's odds, each with its own speed limit; after the last bend they go straight on."""
+def draw_roads(config: RoadConfig, n: int, length: float, generator: torch.Generator) -> Roads:
+    """n roads of so many metres by a config's odds, each with its own speed limit; straight on after the last bend."""
     limit = _uniform(config.range("speed_limit_mps"), (n,), generator)
     shape = (n, config.bends)
     radius, angle, straight = (
@@ -112,14 +111,14 @@ def draw_roads(config: RoadConfig, n: int, generator: torch.Generator) -> Roads:
     held = torch.deg2rad(angle) / peak
     rate = torch.minimum(speed.new_tensor(WINDING / LATITUDE), SWAY / speed.square())
     ramp = torch.minimum(peak * speed / rate, held)
-    length = held + ramp
-    start = (straight + length).cumsum(-1) - length
-    s = torch.arange(round(LENGTH / SPACING) + 1) * SPACING
+    whole = held + ramp
+    start = (straight + whole).cumsum(-1) - whole
+    s = torch.arange(round(length / SPACING) + 1) * SPACING
     kappa = torch.zeros(n, len(s))
     for bend in range(config.bends):
-        first, whole, wound, bent = (t[:, bend, None] for t in (start, length, ramp, side * peak))
+        first, extent, wound, bent = (t[:, bend, None] for t in (start, whole, ramp, side * peak))
         u = s - first
-        kappa += bent * (torch.minimum(u, whole - u) / wound).clamp(0, 1)
+        kappa += bent * (torch.minimum(u, extent - u) / wound).clamp(0, 1)
     return Roads.of(kappa, limit)
 
 

@@ -29,5 +29,6 @@ def synthetic_teacher(
         require(
             config.reveal == "all", "teacher.reveal", "all with scenario=ROAD: its route shows the road", config.reveal
         )
+        require(dt <= 0.2, "dt", "<= 0.2 s with scenario=ROAD: the tracker must see where it comes", dt)
         return RoadTeacher(scenario, config, horizon, dt)
     return SyntheticTeacher(scenario, config, horizon, dt)

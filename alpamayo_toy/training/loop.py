@@ -17,7 +17,7 @@ from tqdm import tqdm
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.describe import origin
-from alpamayo_toy.evaluation.drives import SHORT_ROADS, knows_its_way, short_drive
+from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, knows_its_way, short_drive
 from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
 from alpamayo_toy.evaluation.pictures import draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
@@ -217,7 +217,7 @@ def _clips(
 def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> OnRoad | None:
     """Cars that are driven at every validation, where the teacher has roads and the student is shown its route."""
     if isinstance(teacher, RoadTeacher) and knows_its_way(student):
-        return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6))).to(device)
+        return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6)), SHORT_SECONDS).to(device)
     if config.trainer.best == "drive":
         raise UserError("trainer.best=drive needs roads and a student that is shown its route: scenario=ROAD")
     return None
@@ -226,7 +226,7 @@ def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torc
 def _continued(
     config: TrainConfig, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
-    """Load the state of config.trainer.resume; its step and best validation ADE."""
+    """Load the state of config.trainer.resume; its step and the best validation so far."""
     content = checkpoint.load(config.trainer.resume or "", "last")
     state = content["training"]
     student.load_state_dict(state["student"])

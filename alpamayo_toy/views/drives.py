@@ -21,16 +21,25 @@ PLAN_EVERY_S = 2.0  # between the plans that a picture shows
 
 
 def from_above(
-    path: Path, titles: list[str], roads: Tensor, student: Tensor, tracker: Tensor, plans: Tensor, corridor: float
+    path: Path,
+    titles: list[str],
+    roads: Tensor,
+    student: Tensor,
+    tracker: Tensor,
+    plans: Tensor,
+    corridor: float,
+    asked_s: float,
 ) -> None:
-    """One panel a drive: roads (N, P, 2), states (N, S, 4) of the student and its teacher, plans (N, A, T, 2)."""
+    """One panel a drive: roads (N, P, 2), states (N, S, 4) of the student and its teacher, plans (N, A, T, 2) every so
+    many seconds.
+    """
     columns = min(4, len(titles))
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.6 * rows + 0.5), layout="constrained", dpi=110)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
     for i, (axis, title) in enumerate(zip(axes, titles, strict=True)):
         _road(axis, roads[i], student[i], corridor)
-        every = max(1, round(plans.shape[1] * PLAN_EVERY_S / 20.0))
+        every = max(1, round(PLAN_EVERY_S / asked_s))
         for j, plan in enumerate(plans[i, ::every]):
             axis.plot(*plan.T, color=STUDENT, linewidth=0.9, alpha=0.45, label="its plans" if j == 0 else None)
         axis.plot(*tracker[i, :, :2].T, color=TEACHER, linewidth=2.6, label="the tracker that taught it")
@@ -51,27 +60,28 @@ def film(path: Path, road: Tensor, states: Tensor, plans: Tensor, corridor: floa
     canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     frames = []
-    for step in range(0, len(states), max(1, round(FRAME_S / dt))):
+    frame = max(1, round(FRAME_S / dt))
+    for step in range(0, len(states), frame):
         axis.clear()
         _road(axis, road, states, corridor)
         x, y, yaw, v = states[step].tolist()
         axis.plot(*states[: step + 1, :2].T, color=MEDIAN, linewidth=1.4)
         axis.plot(*plans[step // every].T, color=STUDENT, linewidth=2.4)
         axis.plot([x, x + 4 * np.cos(yaw)], [y, y + 4 * np.sin(yaw)], color="black", linewidth=5, solid_capstyle="butt")
-        axis.text(0.03, 0.94, f"{step * dt:4.1f} s   {v:4.1f} m/s", transform=axis.transAxes, family="monospace")
+        axis.text(0.03, 0.94, f"{(step + 1) * dt:4.1f} s   {v:4.1f} m/s", transform=axis.transAxes, family="monospace")
         axis.set(xlim=(x - VIEW, x + VIEW), ylim=(y - VIEW, y + VIEW), aspect="equal", xticks=[], yticks=[])
         canvas.draw()
         frames.append(
             Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=32)
         )
     with replacing(path) as file:
-        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 * FRAME_S), loop=0)
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 * frame * dt), loop=0)
 
 
 def _road(axis: Axes, road: Tensor, states: Tensor, corridor: float) -> None:
     """The corridor to either side of the path, from a little before the drive to what its last plan saw."""
     first, last = (int((road - states[end, :2]).square().sum(-1).argmin()) for end in (0, -1))
-    points = road[max(0, first - BEFORE) : last + BEYOND].numpy()
+    points = road[max(0, min(first, last) - BEFORE) : last + BEYOND].numpy()
     along = np.gradient(points, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], -1) / np.linalg.norm(along, axis=-1, keepdims=True)
     left, right = points + corridor * across, points - corridor * across

@@ -23,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_drive_ends_with_its_numbers_and_pictures(trained: Path, command: Command) -> None:
     result = command("drive", f"checkpoint={trained}", *FEW)
     assert result.returncode == 0, result.stderr
-    folder = trained / "eval" / "drive"
+    folder = trained / "eval" / "drive_scenes=24_seconds=3"
     assert f"look: {folder / 'drive.html'}" in result.stdout
     found = json.loads((folder / "drive.json").read_text())
     assert list(found["summary"]) == ["student", "tracker", "along_the_route", "straight_on"]
@@ -64,8 +64,14 @@ def test_mistakes_are_one_line(trained: Path, command: Command, tmp_path: Path) 
     assert "checkpoint must be a run's folder" in wrong(command, "drive")
     assert "scenario=LEFT has no road to drive on; give scenario=ROAD" in wrong(command, "drive", here, "scenario=LEFT")
     assert "drive.every must be at most 64" in wrong(command, "drive", here, "drive.every=65")
+    assert "seed must be between 0 and 2^31 - 1" in wrong(command, "drive", here, "seed=-1")
+    line = wrong(command, "drive", here, "scenario.bends=0")
+    assert "there is no option scenario.bends where scenario is not chosen" in line
+    fast = wrong(command, "drive", here, "scenario=ROAD", "scenario.speed_limit_mps=[10,25]")
+    assert "scenario.speed_limit_mps must be <= 16" in fast
+    assert "dt must be <= 0.2 s with scenario=ROAD" in wrong(command, "train", "scenario=ROAD", "dt=0.5")
     assert "drive.scenes must be >= 1" in wrong(command, "drive", here, "drive.scenes=0")
-    assert "hide must be among" in wrong(command, "drive", here, "hide=[rout]")
+    assert "hide must be among history, context, route" in wrong(command, "drive", here, "hide=[v0]")
     assert "did you mean drive.delay" in wrong(command, "drive", here, "drive.dely=1")
     run = tmp_path / "left"
     run_script("train", ("scenario=LEFT", *SMOKE, f"hydra.run.dir={run}"), tmp_path).check_returncode()

@@ -34,7 +34,7 @@ DT = 0.1
 
 def cars(n: int = 6, seed: int = 0) -> OnRoad:
     """Set down in float32, driven in float64."""
-    made = RoadTeacher(RoadConfig()).cars(n, torch.Generator().manual_seed(seed)).to(torch.float64)
+    made = RoadTeacher(RoadConfig()).cars(n, torch.Generator().manual_seed(seed), 12.0).to(torch.float64)
     return replace(made, roads=replace(made.roads, speed=allowed_speed(made.roads.kappa, made.roads.limit)))
 
 
@@ -55,7 +55,7 @@ def test_the_tracker_drives_what_the_teacher_drives() -> None:
 
 
 def test_asked_once_it_is_the_plan_to_the_bit() -> None:
-    here = RoadTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1))
+    here = RoadTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1), 12.0)
     mind = student()
     with torch.no_grad():
         state = torch.cat([torch.zeros(6, 3), here.v0[:, None]], -1)
@@ -131,7 +131,7 @@ def test_a_student_is_not_shown_what_it_has_no_input_for() -> None:
     labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
     few = replace(labels, context=None, context_names=())
     mind = stirred(build_student(StudentConfig(), few, few.scene(), "euler", 0))
-    here = RoadTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1))
+    here = RoadTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1), 12.0)
     found = drive(student_driver(mind), here, DriveOptions(seconds=0.5), "euler", DT)
     assert bool(found.states.isfinite().all())
 
@@ -143,12 +143,17 @@ def test_a_plan_that_is_too_short_is_refused() -> None:
 
 def test_what_a_drive_is_judged_by() -> None:
     beside = torch.tensor([[0.5, -2.1, 0.0, 0.3], [1.0, 1.0, -1.0, 1.0]])
-    found = along_a_path(torch.tensor([[1.0, 2, 3, 4], [0.0, 0, 5, 9]]), beside, torch.tensor([[0.0, 0, 0, -0.2]] * 2))
+    found = along_a_path(
+        torch.tensor([0.5, 0.0]),
+        torch.tensor([[1.0, 2, 3, 4], [0.0, 0, 5, 9]]),
+        beside,
+        torch.tensor([[0.0, 0, 0, -0.2]] * 2),
+    )
     assert found["left_corridor"].tolist() == [1.0, 0.0]
     assert found["lateral_rms"][1] == 1.0
     assert found["lateral_end"].tolist() == pytest.approx([0.3, 1.0])
     assert found["heading_end"].tolist() == pytest.approx([0.2, 0.2])
-    assert found["progress"].tolist() == [3.0, 9.0]
+    assert found["progress"].tolist() == [3.5, 9.0]
     line = torch.stack([torch.arange(8.0), torch.zeros(8)], -1)
     assert float(plan_jump(line, line + torch.tensor([2.0, 0.5]), 2)) == pytest.approx(0.5)
     assert bool(plan_jump(line, line, 8).isnan())

@@ -189,3 +189,12 @@ def test_kitti_with_the_recorded_route(tmp_path: Path) -> None:
     assert errors["along_the_route"] == pytest.approx(4.34, abs=0.03)
     assert errors["ridge_route"] == pytest.approx(2.66, abs=0.03)
     assert errors["ridge"] == pytest.approx(4.03, abs=0.03)
+
+
+def test_a_point_that_is_repeated_is_an_end() -> None:
+    route = torch.stack([torch.arange(20.0) * ROUTE_SPACING, torch.zeros(20)], -1).repeat(2, 1, 1)
+    route[0, 10:] = route[0, 9]
+    route[1] = 0
+    found = along_the_route(torch.full((2,), 14.0), route, 64, 0.1)
+    assert bool(found.isfinite().all())
+    torch.testing.assert_close(found[..., 1], torch.zeros(2, 64), rtol=0, atol=1e-4)

@@ -35,7 +35,7 @@ def test_constant_curvature_is_a_circle() -> None:
 
 def test_bends_turn_as_far_and_as_sharply_as_they_are_drawn() -> None:
     one = RoadConfig(bends=1, turn_deg=90.0, radius_m=20.0, straight_m=[10.0, 40.0])
-    roads = draw_roads(one, 200, generator())
+    roads = draw_roads(one, 200, 480.0, generator())
     turned = roads.path.heading[:, -1].abs()
     torch.testing.assert_close(turned, torch.full((200,), math.pi / 2), rtol=0, atol=2e-3)
     torch.testing.assert_close(roads.kappa.abs().amax(-1), torch.full((200,), 1 / 20))
@@ -47,7 +47,7 @@ def test_bends_turn_as_far_and_as_sharply_as_they_are_drawn() -> None:
 
 
 def test_the_speed_is_that_of_a_slow_loop() -> None:
-    roads = draw_roads(RoadConfig(), 20, generator())
+    roads = draw_roads(RoadConfig(), 20, 480.0, generator())
     for i in range(3):
         v = [min(float(roads.limit[i]), math.sqrt(SIDEWAYS / max(abs(float(k)), 1e-6))) for k in roads.kappa[i]]
         for j in reversed(range(len(v) - 1)):
@@ -56,7 +56,7 @@ def test_the_speed_is_that_of_a_slow_loop() -> None:
 
 
 def test_what_is_seen_is_the_road_itself_and_then_straight_on() -> None:
-    roads = draw_roads(RoadConfig(), 50, generator())
+    roads = draw_roads(RoadConfig(), 50, 480.0, generator())
     along = torch.linspace(0, 390, 50)
     seen = roads.seen(along)
     ahead = along[:, None] + torch.tensor([0.0, 10.0, SIGHT - 2 * SPACING])
@@ -68,9 +68,21 @@ def test_what_is_seen_is_the_road_itself_and_then_straight_on() -> None:
     torch.testing.assert_close(seen.read(seen.speed, near), roads.read(roads.speed, near), rtol=0, atol=1e-3)
 
 
+def test_at_a_roads_end_the_last_of_it_is_seen() -> None:
+    roads = draw_roads(RoadConfig(), 4, 300.0, generator())
+    seen = roads.seen(torch.full((4,), 290.0))
+    assert torch.equal(seen.path.points[:, -1], roads.path.points[:, -1])
+    assert float(seen.kappa[:, -1].abs().max()) == 0
+
+
+def test_roads_are_long_enough_for_the_drive() -> None:
+    cars = RoadTeacher(RoadConfig(bends=0, speed_limit_mps=16.0)).cars(40, generator(), 60.0)
+    assert bool((cars.roads.path.distance[:, -1] - cars.along > 16 * 60 + SIGHT).all())
+
+
 @pytest.mark.slow
 def test_the_tracker_keeps_its_lane_in_comfort() -> None:
-    cars = RoadTeacher(RoadConfig()).cars(60, generator())
+    cars = RoadTeacher(RoadConfig()).cars(60, generator(), 20.0)
     state = torch.cat([torch.zeros(60, 3), cars.v0[:, None]], -1)[:, None]
     actions, states, along = track(cars.roads, state, cars.along[:, None], cars.last[:, None], None, 200, 0.1)
     rolled = UnicycleRollout(0.1, "euler")(actions[:, 0], cars.v0)
@@ -96,7 +108,7 @@ def test_scenes_begin_anywhere_beside_the_lane_and_some_stand() -> None:
 
 
 def test_the_mirrored_road_is_driven_by_mirrored_actions() -> None:
-    cars = RoadTeacher(RoadConfig()).cars(20, generator()).to(torch.float64)
+    cars = RoadTeacher(RoadConfig()).cars(20, generator(), 5.0).to(torch.float64)
     roads = cars.roads
     speed = allowed_speed(roads.kappa, roads.limit)
     flip = torch.tensor([1.0, -1.0], dtype=torch.float64)
