@@ -51,7 +51,7 @@ def test_the_page_shows_the_curves(page: str, tmp_path: Path) -> None:
     assert CHROMIUM is not None
     expected = ["loss/position", "val/ade", "RunSmoothedValueStepRelativeLEFT"]
     text = ""
-    for attempt in range(3):  # the page is asked for before its scripts are done on a busy machine
+    for attempt in range(6):  # the page is asked for before its scripts are done on a busy machine
         profile = f"--user-data-dir={tmp_path / f'profile-{attempt}'}"
         address = page + "?tagFilter=loss%2Fposition%7Cval%2Fade%24#timeseries"
         command = [CHROMIUM, *QUIET.split(), profile, "--dump-dom", address]
