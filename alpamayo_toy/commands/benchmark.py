@@ -145,12 +145,12 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     return "\n".join(report)
 
 
-def grown(which: str) -> float:
-    """MiB by which an inverse of 8192 tracks lifts the peak memory of this process, which is its own, on Linux."""
+def grown(which: str, count: int) -> float:
+    """MiB by which an inverse of so many tracks lifts the peak memory of this process, which is its own, on Linux."""
     inverse = dense_oracle if which == "dense" else partial(trajectory_to_actions, guard="none")
     torch.set_num_threads(1)
     inverse(*_tracks(64, torch.device("cpu")))
-    tracks = _tracks(8192, torch.device("cpu"))
+    tracks = _tracks(count, torch.device("cpu"))
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (proc(5))
     before = _status("VmRSS")
     inverse(*tracks)
@@ -269,12 +269,12 @@ def _floor(device: torch.device, rounds: int) -> list[str]:
     ]
 
 
-def _memory(device: torch.device) -> str:
-    """Peak memory of the inverse and of the dense oracle, each alone."""
+def _memory(device: torch.device, count: int = 8192) -> str:
+    """Peak memory of the inverse of so many tracks and of the dense oracle, each alone."""
     if device.type == "cuda":
         found = []
         for inverse in (partial(trajectory_to_actions, guard="none"), dense_oracle):
-            tracks = _tracks(8192, device)
+            tracks = _tracks(count, device)
             torch.cuda.reset_peak_memory_stats(device)
             before = torch.cuda.memory_allocated(device)
             inverse(*tracks)
@@ -282,7 +282,7 @@ def _memory(device: torch.device) -> str:
     elif not Path("/proc/self/clear_refs").exists():
         return "measured on Linux and CUDA only"
     else:
-        code = f"import sys; from {__name__} import grown; print(grown(sys.argv[1]))"
+        code = f"import sys; from {__name__} import grown; print(grown(sys.argv[1], {count}))"
         runs = [[sys.executable, "-c", code, which] for which in ("ours", "dense")]
         found = [float(subprocess.run(r, capture_output=True, text=True, check=True).stdout) for r in runs]
     return f"{found[0]:.0f} MiB, dense {found[1]:.0f} MiB ({found[1] / max(found[0], 1):.0f} times)"
