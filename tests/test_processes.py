@@ -18,7 +18,7 @@ from alpamayo_toy import processes
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.processes import Killed, in_processes
 
-pytestmark = pytest.mark.usefixtures("server")
+pytestmark = [pytest.mark.usefixtures("server"), pytest.mark.slow]
 
 
 def is_alive(process: int) -> bool:
@@ -64,7 +64,6 @@ def test_a_process_that_dies_costs_its_own_job() -> None:
     assert str(found[3]) == "process ended with exit code 3"
 
 
-@pytest.mark.slow
 def test_a_process_that_cannot_be_started_costs_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any) -> Any:
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -81,7 +80,6 @@ def test_jobs_tell_how_far_they_are() -> None:
     assert sorted(told) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_every_running_job_save_itself_and_begins_no_other(kind: signal.Signals, tmp_path: Path) -> None:
     running: list[int] = []
@@ -100,7 +98,6 @@ def test_a_signal_lets_every_running_job_save_itself_and_begins_no_other(kind: s
     assert signal.getsignal(kind) is before
 
 
-@pytest.mark.slow
 def test_a_second_signal_does_not_wait() -> None:
     running: list[int] = []
 
@@ -117,7 +114,6 @@ def test_a_second_signal_does_not_wait() -> None:
     assert not any(map(is_alive, running))
 
 
-@pytest.mark.slow
 def test_whoever_wants_no_more_results_leaves_no_process_behind(tmp_path: Path) -> None:
     before = active_children()
     running: list[int] = []
@@ -137,7 +133,6 @@ list(in_processes(act, [("save", sys.argv[1])] * 2, 2, lambda _, process: print(
 """
 
 
-@pytest.mark.slow
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     run = [sys.executable, "-c", PARENT, str(tmp_path)]

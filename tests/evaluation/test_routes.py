@@ -174,6 +174,7 @@ def test_an_evaluation_says_that_a_recorded_route_is_an_oracle(students: dict[st
     assert "student - ridge_route" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KITTI.exists(), reason="the recorded drives are not on this machine")
 def test_kitti_with_the_recorded_route(tmp_path: Path) -> None:
     """00 to 04 to fit, 06 and 07 to score."""

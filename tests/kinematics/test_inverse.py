@@ -241,6 +241,7 @@ def test_what_is_kept_from_inference_mode_can_be_differentiated_through() -> Non
         assert slope.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_vmap_and_jacrev_see_the_same_function() -> None:
     waypoints, yaw, v0, _ = tracks(3, 8)
     whole = trajectory_to_actions(waypoints, yaw, v0)

@@ -166,6 +166,7 @@ def test_the_command_says_what_it_made_and_what_it_cannot(tmp_path: Path, comman
         assert wrong.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KITTI.exists(), reason="the recorded drives are not on this machine")
 def test_kitti_windows_get_their_80_metres(tmp_path: Path) -> None:
     made = convert([KITTI], tmp_path / "kitti", routes="recorded")

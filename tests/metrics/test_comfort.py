@@ -43,6 +43,7 @@ def numbers(extremes: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(value) for name, value in extremes.items()}
 
 
+@pytest.mark.slow
 def test_straight_on_at_constant_speed_is_comfortable() -> None:
     for extremes in both(constant(0.0, 0.0, 15.0)):
         assert numbers(extremes) == pytest.approx(dict.fromkeys(LIMITS, 0.0), abs=1e-9)

@@ -125,6 +125,7 @@ def test_the_standard_error_of_a_ratio_by_hand() -> None:
     assert error * math.sqrt(copies * (groups - 1) / groups * 3 / 2) == pytest.approx(math.sqrt(1 / 3))
 
 
+@pytest.mark.slow
 def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
     """Every resample written out row by row, from its definition."""
     values, units = lognormal(60), (torch.arange(60) * 7) % 23

@@ -107,6 +107,7 @@ def test_errors_alone() -> None:
     assert (found.per_clip["fde_1.0"][0], found.per_clip["fde"][0]) == (10, 64)
 
 
+@pytest.mark.slow
 def test_quality_tells_a_wild_driver_from_a_calm_one() -> None:
     actions = torch.zeros(2, 64, 2, dtype=torch.float64)
     actions[1, :, 1] = 0.12  # at 10 m/s: 12 m/s^2 sideways

@@ -181,6 +181,7 @@ def test_bf16_autocast_trains_and_rolls_out_in_float32(tmp_path: Path) -> None:
     assert metrics["checks"]["finite"]
 
 
+@pytest.mark.slow
 def test_history_is_an_input_and_may_be_missing() -> None:
     from composed import scenario_config
 

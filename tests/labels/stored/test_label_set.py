@@ -105,6 +105,7 @@ def test_beyond_the_hard_limit_of_open_files_there_is_one_line(tmp_path: Path, l
     assert said == f"{tmp_path / 'set'} has more files than this process may open; raise the limit: ulimit -n"
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_there_and_another_process(
     tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
