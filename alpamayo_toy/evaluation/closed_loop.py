@@ -9,7 +9,7 @@ from torch import Tensor
 
 from alpamayo_toy.evaluation.config import DriveOptions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
-from alpamayo_toy.kinematics.route import in_frame, route_ahead
+from alpamayo_toy.kinematics.route import route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
 from alpamayo_toy.metrics.driving import plan_jump
 from alpamayo_toy.students.student import Student
@@ -73,7 +73,7 @@ def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, 
         actions = driver(scene_of(now, past), now)
         if actions.shape[1] < every:
             raise ValueError(f"a plan of {actions.shape[1]} steps cannot be driven for {every}")
-        plans.append(in_world(UnicycleRollout(dt, world.integrator)(actions, now.state[:, 3]), now.state)[..., :2])
+        plans.append(in_world(world(actions, now.state[:, 3]), now.state)[..., :2])
         waiting = torch.cat([waiting, actions[:, :every]], 1)
         count = min(every, steps - first)
         taken, waiting = waiting[:, :count], waiting[:, every:]
@@ -107,11 +107,10 @@ def in_world(trajectory: Tensor, state: Tensor) -> Tensor:
 def scene_of(now: Situation, past: Tensor) -> Scene:
     """What a student may know: the route from beside the car, the history (N, H, 4) from its frame, the limit."""
     pose = now.state[:, None, :3]
-    history = torch.cat([in_frame(past[..., :2], now.state), past[..., 2:3] - pose[..., 2:], past[..., 3:]], -1)
     return Scene(
         torch.full(now.along.shape, UNKNOWN_SCENARIO, device=now.along.device),
         now.state[:, 3],
-        history,
+        states_in_frame(past, now.state),
         now.roads.limit.unsqueeze(-1),
         route_ahead(now.roads.path, pose, now.along.unsqueeze(-1))[:, 0],
     )

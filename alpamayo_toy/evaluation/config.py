@@ -1,10 +1,10 @@
-"""Options of scripts/eval.py and scripts/rollout.py."""
+"""Options of scripts/eval.py, scripts/rollout.py and scripts/drive.py."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from alpamayo_toy.errors import require
-from alpamayo_toy.teachers.config import MISSING, FileConfig, check_time
+from alpamayo_toy.teachers.config import MISSING, FileConfig, check_seed, check_time
 
 HIDDEN = ("history", "context", "route")  # what drive.py can keep from a student
 
@@ -23,6 +23,8 @@ class EvalConfig:
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
 
     def __post_init__(self) -> None:
+        if self.seed is not None:
+            check_seed(self.seed)
         require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
         for name in ("checkpoint", "scenario", "teacher", "seed") if self.compare else ():
             value = getattr(self, name)
@@ -91,7 +93,8 @@ class DriveConfig:
     def __post_init__(self) -> None:
         require(self.checkpoint != "", "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
         require(set(self.hide) <= set(HIDDEN), "hide", f"among {', '.join(HIDDEN)}", self.hide)
-        require(self.seed is None or 0 <= self.seed < 2**31, "seed", "between 0 and 2^31 - 1", self.seed)
+        if self.seed is not None:
+            check_seed(self.seed)
 
 
 SCHEMAS = {"eval": EvalConfig, "rollout": RolloutConfig, "drive": DriveConfig, "drive/default": DriveOptions}

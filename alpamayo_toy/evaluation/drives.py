@@ -33,6 +33,7 @@ from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig
 from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
+from alpamayo_toy.teachers.scenarios import DRIVER
 from alpamayo_toy.views.tensorboard import Logger
 
 FORMAT = 1  # of drive.json
@@ -76,8 +77,7 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     }
     found = {name: drive(driver, cars, options, integrator, dt, seed) for name, driver in drivers.items()}
     rows = {name: _judged(made, cars, integrator, dt) for name, made in found.items()}
-    own = tracker_driver(student.horizon, dt)
-    planned = drive(own, cars, replace(options, seconds=dt, every=1, delay=0, noise=0.0), integrator, dt).plan
+    planned = teacher.plans(cars, cars.history.new_zeros(options.scenes, 1, len(DRIVER)))[:, 0]
     rows["student"] |= {
         "plan_ade": distance(found["student"].plan, planned).mean(-1),
         "plan_jump": found["student"].jump,

@@ -127,6 +127,12 @@ def in_frame(points: Tensor, pose: Tensor) -> Tensor:
     return torch.stack([cos * x + sin * y, cos * y - sin * x], -1)
 
 
+def states_in_frame(states: Tensor, pose: Tensor) -> Tensor:
+    """States (..., H, 4) = x, y, yaw, v in the frame of a pose (..., 3 or more)."""
+    turned = states[..., 2:3] - pose[..., None, 2:3]
+    return torch.cat([in_frame(states[..., :2], pose), turned, states[..., 3:]], -1)
+
+
 def route_ahead(path: Path, pose: Tensor, along: Tensor) -> Tensor:
     """Routes (..., Q, 20, 2) in the frames of poses (..., Q, 3 or more) that are beside the path at along (..., Q)."""
     steps = torch.arange(ROUTE_POINTS, dtype=along.dtype, device=along.device) * ROUTE_SPACING

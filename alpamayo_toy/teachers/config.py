@@ -137,6 +137,10 @@ class FileConfig:
 def check_time(horizon: int, dt: float, seed: int) -> None:
     require(horizon >= 4, "horizon", ">= 4 steps", horizon)
     require(dt > 0 and isfinite(dt), "dt", "> 0 s", dt)
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
     require(0 <= seed < 2**31, "seed", "between 0 and 2^31 - 1", seed)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
-from alpamayo_toy.kinematics.route import in_frame, route_ahead
+from alpamayo_toy.kinematics.route import route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON, UNKNOWN_SCENARIO, Labels
 from alpamayo_toy.teachers.config import RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.roads import BEHIND, SIGHT, Roads, draw_roads
@@ -106,10 +106,9 @@ class RoadTeacher:
         actions, states, places = track(until_t0, first, along, last, None, HISTORY - 1, self.dt)
         past = torch.cat([first.unsqueeze(-2), states], -2)[:, 0]
         now = past[:, -1]
-        history = torch.cat([in_frame(past[..., :2], now), past[..., 2:3] - now[:, None, 2:3], past[..., 3:]], -1)
         roads = roads.moved(now)
         here = roads.path.locate(torch.zeros(n, 1, 2), places[..., -1])[0]
-        return OnRoad(roads, here[:, 0], now[:, 3], actions[:, 0, -1], history)
+        return OnRoad(roads, here[:, 0], now[:, 3], actions[:, 0, -1], states_in_frame(past, now))
 
     def _driven(self, cars: OnRoad, samples: int, generator: torch.Generator) -> Tensor:
         """samples drivers for each car: (N, K, T, 4)."""
@@ -117,18 +116,19 @@ class RoadTeacher:
         driver = torch.randn(n, samples, len(DRIVER), generator=generator).clamp(-DRIVER_LIMIT, DRIVER_LIMIT)
         made = torch.empty(n, samples, self.horizon, 4)
         for rows in torch.arange(n).split(max(1, CHUNK * 6 // samples)):
-            made[rows] = self.plans(cars.select(rows), driver[rows])[1]
+            made[rows] = self.plans(cars.select(rows), driver[rows])
         return made
 
-    def plans(self, cars: OnRoad, driver: Tensor) -> tuple[Tensor, Tensor]:
-        """What drivers (N, K, 4) do next: actions (N, K, T, 2) and the trajectories (N, K, T, 4) in the car's frame."""
+    def plans(self, cars: OnRoad, driver: Tensor) -> Tensor:
+        """Where drivers (N, K, 4) go next, zeros being the mean one: trajectories (N, K, T, 4) in the car's frame."""
         seen = cars.roads.seen(cars.along)
         many = driver.shape[1]
         state = torch.zeros(len(driver), many, 4, dtype=driver.dtype, device=driver.device)
         state[..., 3] = cars.v0.unsqueeze(-1)
         along, last = cars.along.unsqueeze(-1).expand(-1, many), cars.last.unsqueeze(1).expand(-1, many, -1)
         actions, _, _ = track(seen, state, along, last, driver, self.horizon, self.dt)
-        return actions, UnicycleRollout(self.dt, "euler")(actions, state[..., 3])
+        trajectory: Tensor = UnicycleRollout(self.dt, "euler")(actions, state[..., 3])
+        return trajectory
 
     def _labels(self, cars: OnRoad, teacher: Tensor, seed: int) -> Labels:
         n = len(cars.v0)

@@ -54,6 +54,7 @@ def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Co
 def test_eval_names_what_does_not_fit(trained: Path, command: Command, tmp_path: Path) -> None:
     assert "checkpoint must be a run's folder" in wrong(command, "eval")
     assert "there is no nowhere" in wrong(command, "eval", "checkpoint=nowhere")
+    assert "seed must be between 0 and 2^31 - 1" in wrong(command, "eval", f"checkpoint={trained}", "seed=-1")
     content = checkpoint.load(trained)
     content["shape"]["horizon"] = 32
     torch.save(content, tmp_path / "other.pt")
