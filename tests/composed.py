@@ -1,5 +1,6 @@
 """Configurations as the commands compose them from configs/."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def train_config(*overrides: str) -> TrainConfig:
     return config
 
 
+@cache
 def scenario_config(name: str) -> ScenarioConfig | MixtureConfig:
+    """Composed once and shared: not to be changed."""
     config: ScenarioConfig | MixtureConfig = composed("rollout", RolloutConfig, f"scenario={name}").scenario
     return config

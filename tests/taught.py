@@ -16,13 +16,13 @@ FEW = SyntheticConfig(val_scenes=32)
 
 
 @cache
-def made(name: str, n: int = 1000) -> Labels:
-    """Made once and shared: not to be changed."""
-    return SyntheticTeacher(scenario_config(name)).labels(n, 6, 0)
+def made(name: str, n: int = 400, reveal: str = "scene") -> Labels:
+    """Scenes at their very beginning, or with reveal="all" anywhere. Made once and shared: not to be changed."""
+    return SyntheticTeacher(scenario_config(name), SyntheticConfig(reveal=reveal)).labels(n, 6, 0)
 
 
-def left(n: int = 32) -> Labels:
-    return SyntheticTeacher(scenario_config("LEFT")).labels(n, 3, 0)
+def left(n: int = 32, reveal: str = "all") -> Labels:
+    return SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(reveal=reveal)).labels(n, 3, 0)
 
 
 def built(config: StudentConfig | None = None, labels: Labels | None = None) -> Student:

@@ -71,10 +71,18 @@ def test_checks_hold_without_hydra() -> None:
         LossConfig(position=0, action=0)
     with pytest.raises(UserError, match=r"scenario\.parts must be at least one scenario"):
         MixtureConfig({})
-    with pytest.raises(UserError, match=r"teacher\.reveal must be all or none"):
+    with pytest.raises(UserError, match=r"teacher\.reveal must be all, scene or none"):
         SyntheticConfig(reveal="some")
     with pytest.raises(UserError, match="a number or a range"):
         ScenarioConfig("LEFT", speed_mps=[1, 2, 3])
+    with pytest.raises(UserError, match=r"scenario\.turn_angle_deg must be <= 720"):
+        ScenarioConfig("LEFT", turn_angle_deg=1e39)
+    with pytest.raises(UserError, match=r"scenario\.speed_change_s must be >= 0\.1"):
+        ScenarioConfig("LEFT", speed_change_s=1e-46)
+    with pytest.raises(
+        UserError, match=r"speed_change_s must be long enough for 4 m/s\^2 at most \(got '15\.0 m/s\^2'\)"
+    ):
+        ScenarioConfig("STOP", speed_mps=10, speed_change_s=1)
 
 
 def test_no_choice_leads_to_code() -> None:

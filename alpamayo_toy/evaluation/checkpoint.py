@@ -22,7 +22,7 @@ from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
-from alpamayo_toy.teachers.config import FileConfig, SyntheticConfig
+from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
 from alpamayo_toy.teachers.route_errors import with_route_errors
 from alpamayo_toy.teachers.teacher import build_teacher
@@ -43,10 +43,10 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     student.to(choose_device(config.device))
     torch.set_num_threads(trained.trainer.threads)
     seed = trained.seed if config.seed is None else config.seed
-    labels_from = config.teacher or (trained.teacher if config.scenario is None else SyntheticConfig())
-    if isinstance(labels_from, SyntheticConfig):
-        labels_from = replace(labels_from, reveal="all" if student.context_names else "none")
-    source = replace(trained, scenario=config.scenario or trained.scenario, teacher=labels_from, seed=seed)
+    scenario, labels_from = config.scenario or trained.scenario, config.teacher or trained.teacher
+    if config.scenario is not None:
+        labels_from = _synthetic(student, trained.teacher, scenario)
+    source = replace(trained, scenario=scenario, teacher=labels_from, seed=seed)
     if isinstance(config.teacher, FileConfig):
         reference = _other_file(config, config.teacher, trained)
     else:
@@ -57,7 +57,7 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
         raise UserError(
             f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {theirs[0]} of {theirs[1]} s"
         )
-    reference = replace(reference, scene=student.known_of(reference.scene, labels))
+    reference = replace(reference, scene=student.known_of(reference.scene, labels.context_names))
     found = evaluate(student, reference)
     metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **found.metrics}
     metrics.pop("teacher_samples", None)
@@ -69,6 +69,15 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     pictures = _report(output_dir, metrics, student, reference, found.trajectory) if config.plot else {}
     _log(output_dir, metrics, pictures)
     return metrics
+
+
+def _synthetic(student: Student, taught: SyntheticConfig | FileConfig, scenario: Any) -> SyntheticConfig:
+    """A synthetic teacher that reveals of another scenario what the student was shown, or has inputs for."""
+    reveal = taught.reveal if isinstance(taught, SyntheticConfig) else "all" if student.route_points else "none"
+    if isinstance(scenario, RoadConfig):
+        reveal = "all"  # what a student has no input for is not shown to it
+    own = taught if isinstance(taught, SyntheticConfig) else SyntheticConfig(history=student.history_steps > 0)
+    return replace(own, reveal=reveal)
 
 
 def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:

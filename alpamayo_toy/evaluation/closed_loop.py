@@ -9,12 +9,11 @@ from torch import Tensor
 
 from alpamayo_toy.evaluation.config import DriveOptions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
-from alpamayo_toy.kinematics.route import route_ahead, states_in_frame
-from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
+from alpamayo_toy.kinematics.route import states_in_frame
+from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.metrics.driving import plan_jump
 from alpamayo_toy.students.student import Student
-from alpamayo_toy.teachers.road_teacher import CONTEXT, OnRoad
-from alpamayo_toy.teachers.roads import Roads
+from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.tracker import track
 
 SHOWN = 8  # cars whose plans are all kept, for pictures
@@ -22,12 +21,16 @@ SHOWN = 8  # cars whose plans are all kept, for pictures
 
 @dataclass(frozen=True)
 class Situation:
-    """What the world knows of N cars: roads, state (N, 4) and distance along (N,) there, the last action asked for."""
+    """Where N cars have come to: state (N, 4) and distance along (N,) on their roads, the last action asked for.
 
-    roads: Roads
+    wait (N,) s for which those that stand are still to stay.
+    """
+
+    cars: Cars
     state: Tensor
     along: Tensor
     last: Tensor
+    wait: Tensor
 
 
 Driver = Callable[[Scene, Situation], Tensor]
@@ -54,7 +57,7 @@ class Drives:
 
 
 @torch.no_grad()
-def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, dt: float, seed: int = 0) -> Drives:
+def drive(driver: Driver, cars: Cars, options: DriveOptions, integrator: str, dt: float, seed: int = 0) -> Drives:
     """Ask every options.every steps, apply the actions of these steps, look again; on the device of the cars.
 
     Faults: actions arrive options.delay steps late, the last one before the start being held till then, and are off
@@ -65,7 +68,7 @@ def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, 
     world = UnicycleRollout(dt, integrator)
     n, path = len(cars.v0), cars.roads.path
     state = torch.cat([torch.zeros_like(cars.history[:, -1, :3]), cars.v0.unsqueeze(-1)], -1)
-    now = Situation(cars.roads, state, cars.along, cars.last)
+    now = Situation(cars, state, cars.along, cars.last, cars.wait)
     past = cars.history
     waiting = cars.last.unsqueeze(1).expand(n, options.delay, 2)  # actions that are on their way
     applied, states, measured, plans = [], [], [], []
@@ -86,7 +89,8 @@ def drive(driver: Driver, cars: OnRoad, options: DriveOptions, integrator: str, 
             measured.append(torch.stack([place, beside, moment[:, 2] - heading], -1))
             along = place
         past = torch.cat([past, driven], 1)[:, -past.shape[1] :]
-        now = Situation(cars.roads, driven[:, -1], along, actions[:, count - 1])
+        wait = (now.wait - count * dt).clamp(min=0)
+        now = Situation(cars, driven[:, -1], along, actions[:, count - 1], wait)
         applied.append(taken)
         states.append(driven)
     along, beside, heading = torch.stack(measured, 1).unbind(-1)
@@ -105,40 +109,23 @@ def in_world(trajectory: Tensor, state: Tensor) -> Tensor:
 
 
 def scene_of(now: Situation, past: Tensor) -> Scene:
-    """What a student may know: the route from beside the car, the history (N, H, 4) from its frame, the limit."""
-    pose = now.state[:, None, :3]
-    return Scene(
-        torch.full(now.along.shape, UNKNOWN_SCENARIO, device=now.along.device),
-        now.state[:, 3],
-        states_in_frame(past, now.state),
-        now.roads.limit.unsqueeze(-1),
-        route_ahead(now.roads.path, pose, now.along.unsqueeze(-1))[:, 0],
-    )
+    """What a student may know: route, speed, what is left to do, the history (N, H, 4) from its frame."""
+    return now.cars.scene(now.state, now.along, now.wait, states_in_frame(past, now.state))
 
 
 def student_driver(student: Student) -> Driver:
     """A student, asked with what it has inputs for."""
-
-    def act(scene: Scene, now: Situation) -> Tensor:
-        known = tuple(student.context_names) == CONTEXT
-        past = scene.history
-        seen = replace(
-            scene,
-            history=past if past is not None and past.shape[1] == student.history_steps else None,
-            context=scene.context if known else None,
-        )
-        return student.act(seen)[:, 0]
-
-    return act
+    return lambda scene, now: student.act(student.known_of(scene, now.cars.context_names))[:, 0]
 
 
 def tracker_driver(horizon: int, dt: float) -> Driver:
     """The one who taught it: the mean driver, who sees the road itself as far as a route shows it."""
 
     def act(scene: Scene, now: Situation) -> Tensor:
-        seen = now.roads.seen(now.along)
-        state, along, last = now.state.unsqueeze(1), now.along.unsqueeze(-1), now.last.unsqueeze(1)
-        return track(seen, state, along, last, None, horizon, dt)[0][:, 0]
+        seen = now.cars.roads.seen(now.along)
+        state, last = now.state.unsqueeze(1), now.last.unsqueeze(1)
+        along, wait = now.along.unsqueeze(-1), now.wait.unsqueeze(-1)
+        return track(seen, state, along, last, wait, None, horizon, dt)[0][:, 0]
 
     return act
 
@@ -152,10 +139,10 @@ def steady_driver(horizon: int, dt: float) -> Driver:
     """Along the route at the speed of now: the tracker's steering and no acceleration."""
 
     def act(scene: Scene, now: Situation) -> Tensor:
-        held = now.state[:, 3:].expand_as(now.roads.speed)
-        roads = replace(now.roads, speed=held)
+        held = now.state[:, 3:].expand_as(now.cars.roads.speed)
+        roads = replace(now.cars.roads, speed=held)
         state, along, last = now.state.unsqueeze(1), now.along.unsqueeze(-1), now.last.unsqueeze(1)
         still = torch.stack([torch.zeros_like(last[..., 0]), last[..., 1]], -1)
-        return track(roads, state, along, still, None, horizon, dt)[0][:, 0]
+        return track(roads, state, along, still, torch.zeros_like(along), None, horizon, dt)[0][:, 0]
 
     return act

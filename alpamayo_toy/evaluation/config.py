@@ -61,6 +61,7 @@ class DriveOptions:
     every: int = 1  # steps between askings
     delay: int = 0  # steps that actions arrive late
     noise: float = 0.0  # standard deviation of actions, as a share of themselves
+    offset_m: float = 0.0  # so far to the left of where it would, each car begins
     integrator: str | None = None  # the world's; default: the student's own
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ class DriveOptions:
         require(self.every >= 1, "drive.every", ">= 1 step", self.every)
         require(0 <= self.delay <= 10, "drive.delay", "between 0 and 10 steps", self.delay)
         require(0 <= self.noise <= 1, "drive.noise", "between 0 and 1", self.noise)
+        require(-5 <= self.offset_m <= 5, "drive.offset_m", "between -5 and 5 m", self.offset_m)
         known = (None, "euler", "trapezoid")
         require(self.integrator in known, "drive.integrator", "euler or trapezoid", self.integrator)
 
@@ -82,9 +84,10 @@ class DriveConfig:
     """python scripts/drive.py"""
 
     checkpoint: str = ""  # a run's folder or a checkpoint file
-    scenario: Any = None  # roads other than it was trained on
+    scenario: Any = None  # other than it was trained on
     drive: DriveOptions = field(default_factory=DriveOptions)
     hide: list[str] = field(default_factory=list)  # inputs that the student is not shown
+    blind: bool = False  # drive a student that knows no route all the same
     output: str | None = None  # where drive.json goes; default: beside the checkpoint's run
     device: str = "auto"
     plot: bool = True

@@ -24,50 +24,52 @@ from alpamayo_toy.evaluation.results import write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.kinematics.draws import mixed
-from alpamayo_toy.kinematics.trajectory import Scene
+from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
 from alpamayo_toy.metrics.comfort import from_actions, passes
 from alpamayo_toy.metrics.displacement import distance
-from alpamayo_toy.metrics.driving import CORRIDOR, along_a_path, pulls_away
+from alpamayo_toy.metrics.driving import CORRIDOR, PATIENCE, along_a_path, from_rest, stopping
 from alpamayo_toy.metrics.intervals import MIN_UNITS, of_share, over_clips
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
-from alpamayo_toy.teachers.config import FileConfig, RoadConfig
-from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
-from alpamayo_toy.teachers.scenarios import DRIVER
+from alpamayo_toy.teachers.cars import Cars
+from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
+from alpamayo_toy.teachers.teacher import synthetic_teacher
+from alpamayo_toy.teachers.tracker import DRIVER
 from alpamayo_toy.views.tensorboard import Logger
 
 FORMAT = 1  # of drive.json
 ROADS = 5  # of the numbers that seeds are mixed with: roads that no training or validation draws
 EVENTS = ".drive"  # how event files of a drive end
 SHORT_ROADS, SHORT_SECONDS = 64, 10.0  # of the drives during training
-SHARES = ("left_corridor", "pulls_away", "comfort")
+LATER = 6.0  # s, when it is looked whether a car that began beside its lane is back on it
+SHARES = ("left_corridor", "on_heading", "pulls_away", "under_way", "stops", "stops_as_tracker", "comfort")
 
 
 def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
-    """Drive a student on random roads, beside its teacher, 'along the route' and 'straight on'.
+    """Drive a student on roads of a scenario, beside its teacher, 'along the route' and 'straight on'.
 
     Writes drive.json, drives.csv, TensorBoard's events and, with plot, a picture, a film and drive.html. Raises
-    UserError for a student that was trained without a route, and for scenarios that are no roads.
+    UserError for a student that was trained without a route, unless it is to drive blind.
     """
     device = choose_device(config.device)
     student, trained = load_student(config.checkpoint)
     student.to(device)
     torch.set_num_threads(trained.trainer.threads)
-    if not knows_its_way(student):
+    if not knows_its_way(student) and not config.blind:
         raise UserError(
             f"{config.checkpoint} knows no route: asked again it cannot tell where it is, and will not drive;"
-            " train one with scenario=ROAD and route among student.inputs"
+            " train one with route among student.inputs (blind=true drives it all the same)"
         )
     from_file = isinstance(trained.teacher, FileConfig)
     scenario = config.scenario or (RoadConfig() if from_file else trained.scenario)
-    if not isinstance(scenario, RoadConfig):
-        raise UserError(f"scenario={getattr(scenario, 'name', 'ALL')} has no road to drive on; give scenario=ROAD")
     seed = trained.seed if config.seed is None else config.seed
     dt, options = student.rollout.dt, config.drive
     if options.every > student.horizon:
         raise UserError(f"drive.every must be at most {student.horizon}, the steps of a plan (got {options.every})")
-    teacher = RoadTeacher(scenario, horizon=student.horizon, dt=dt)
-    cars = teacher.cars(options.scenes, torch.Generator().manual_seed(mixed(seed, ROADS)), options.seconds).to(device)
+    teacher = synthetic_teacher(scenario, SyntheticConfig(), student.horizon, dt)
+    generator = torch.Generator().manual_seed(mixed(seed, ROADS))
+    cars = teacher.cars(options.scenes, generator, options.seconds, first=True).beside(options.offset_m).to(device)
     integrator = options.integrator or student.rollout.integrator
     drivers: dict[str, Driver] = {
         "student": hidden_from(student_driver(student), config.hide),
@@ -76,7 +78,8 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
         "straight_on": straight_driver(options.every),
     }
     found = {name: drive(driver, cars, options, integrator, dt, seed) for name, driver in drivers.items()}
-    rows = {name: _judged(made, cars, integrator, dt) for name, made in found.items()}
+    end = found["tracker"].along[:, -1]
+    rows = {name: _judged(made, cars, end, integrator, dt) for name, made in found.items()}
     planned = teacher.plans(cars, cars.history.new_zeros(options.scenes, 1, len(DRIVER)))[:, 0]
     rows["student"] |= {
         "plan_ade": distance(found["student"].plan, planned).mean(-1),
@@ -87,7 +90,7 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
         "command": "drive",
         "format": FORMAT,
         "checkpoint": config.checkpoint,
-        "scenario": scenario.name,
+        "scenario": getattr(scenario, "name", "ALL"),
         "seed": seed,
         "hidden": config.hide,
         "drive": {**asdict(options), "integrator": integrator, "dt": dt, "corridor_m": CORRIDOR},
@@ -112,7 +115,7 @@ def knows_its_way(student: Student) -> bool:
     return student.route_points > 0 and "route" in student.encoder.inputs
 
 
-def short_drive(student: Student, cars: OnRoad) -> dict[str, float]:
+def short_drive(student: Student, cars: Cars) -> dict[str, float]:
     """What is watched during training: 10 s on these roads, asked every second step to be cheap."""
     dt, integrator = student.rollout.dt, student.rollout.integrator
     driven = drive(student_driver(student), cars, DriveOptions(seconds=SHORT_SECONDS, every=2), integrator, dt)
@@ -132,12 +135,21 @@ def hidden_from(driver: Driver, inputs: list[str]) -> Driver:
     return act
 
 
-def _judged(drives: Drives, cars: OnRoad, integrator: str, dt: float) -> dict[str, Tensor]:
-    """Every number of these drives, by name (N,) each."""
+def _judged(drives: Drives, cars: Cars, tracker_end: Tensor, integrator: str, dt: float) -> dict[str, Tensor]:
+    """Every number of these drives, by name (N,) each; tracker_end (N,) m along is where the tracker came to."""
     passed = passes(from_actions(drives.actions, drives.states, cars.v0, dt, integrator))["all"]
+    speed, line = drives.states[..., 3], cars.stop_line()
+    if cars.plan is not None:  # a drive that ends before one has had time to stop says nothing of it
+        line = torch.where(cars.plan.done + PATIENCE <= speed.shape[1] * dt, line, torch.nan)
+    as_tracker = stopping(torch.where(line.isnan(), torch.nan, tracker_end), drives.along, speed)
+    later = round(LATER / dt)
+    after = drives.beside[:, later - 1].abs() if drives.beside.shape[1] >= later else torch.full_like(line, torch.nan)
     return {
         **along_a_path(cars.along, drives.along, drives.beside, drives.heading_error),
-        "pulls_away": pulls_away(cars.v0, drives.states[..., 3], dt),
+        "lateral_6s": after,
+        **from_rest(cars.v0, speed, dt),
+        **stopping(line, drives.along, speed),
+        "stops_as_tracker": as_tracker["stops"],
         "comfort": passed.to(cars.v0.dtype),
     }
 
@@ -146,36 +158,51 @@ HEADS = {
     "left_corridor": "left lane",
     "lateral_rms": "rms [m]",
     "lateral_p95": "p95 [m]",
+    "lateral_6s": "6 s [m]",
     "heading_end": "heading",
     "progress": "way [m]",
     "pulls_away": "from rest",
+    "under_way": "2 m/s",
+    "stops": "stops",
+    "overshoot": "over [m]",
     "comfort": "comfort",
 }
-"""What the terminal shows of each driver."""
+"""What the terminal shows of each driver, where there is something to show."""
 
 
 def table(content: dict[str, Any]) -> str:
     """drive.json as aligned lines for a terminal."""
     options, summary = content["drive"], content["summary"]
     scenes = options["scenes"]
+    heads = {
+        name: head for name, head in HEADS.items() if any(row[name]["mean"] is not None for row in summary.values())
+    }
     lines = [
-        f"{scenes} roads of {options['seconds']:g} s, asked every {options['every']} steps, delay {options['delay']},"
-        f" noise {options['noise']:g}, {options['integrator']}"
+        f"{content['scenario']}: {scenes} roads of {options['seconds']:g} s, asked every {options['every']} steps,"
+        f" delay {options['delay']}, noise {options['noise']:g}, {options['integrator']}"
         + (f", hidden: {', '.join(content['hidden'])}" if content["hidden"] else ""),
         "95 % intervals over roads" if scenes >= MIN_UNITS else f"fewer than {MIN_UNITS} roads: no intervals",
         "",
-        f"{'driver':<18}" + "".join(f"{head:>11}" for head in HEADS.values()),
+        f"{'driver':<18}" + "".join(f"{head:>11}" for head in heads.values()),
     ]
     for who, row in summary.items():
-        lines.append(f"{who:<18}" + "".join(f"{_shown(name, row[name]['mean']):>11}" for name in HEADS))
+        lines.append(f"{who:<18}" + "".join(f"{_shown(name, row[name]['mean']):>11}" for name in heads))
     student = summary["student"]
-    left, rms = student["left_corridor"], student["lateral_rms"]
-    lines += ["", f"left the corridor of {options['corridor_m']:g} m: {_interval('left_corridor', left)}"]
-    lines.append(f"lateral rms [m]: {_interval('lateral_rms', rms)}")
-    lines.append(f"ADE of its first plan from the tracker's [m]: {_interval('plan_ade', student['plan_ade'])}")
-    if student["plan_jump"]["mean"] is not None:
-        lines.append(f"from plan to plan [m]: {_interval('plan_jump', student['plan_jump'])}")
-    return "\n".join(lines)
+    said = {
+        "left_corridor": f"left the corridor of {options['corridor_m']:g} m",
+        "lateral_rms": "lateral rms [m]",
+        "on_heading": "within 10 degrees of the road's heading at the end",
+        "stops_as_tracker": "stands within 1 m of where the tracker does",
+        "under_way": "from rest, above 2 m/s after 5 s",
+        "plan_ade": "ADE of its first plan from the tracker's [m]",
+        "plan_jump": "from plan to plan [m]",
+    }
+    known = [
+        f"{words}: {_interval(name, student[name])}"
+        for name, words in said.items()
+        if student[name]["mean"] is not None
+    ]
+    return "\n".join([*lines, "", *known])
 
 
 def _shown(name: str, value: float | None) -> str:
@@ -190,7 +217,7 @@ def _interval(name: str, entry: dict[str, Any]) -> str:
 
 
 def _pictures(
-    output_dir: Path, content: dict[str, Any], found: dict[str, Drives], cars: OnRoad, dt: float
+    output_dir: Path, content: dict[str, Any], found: dict[str, Drives], cars: Cars, dt: float
 ) -> dict[str, Path]:
     """Roads from above with the drives on them, a film of one, and the page that shows both beside the numbers."""
     from alpamayo_toy.views import drives
@@ -201,7 +228,11 @@ def _pictures(
     few = len(found["student"].plans)
     roads, student = cars.roads.path.points[:few].cpu(), found["student"]
     states, plans, tracker = student.states[:few].cpu(), student.plans.cpu(), found["tracker"].states[:few].cpu()
-    titles = [f"{float(limit):.0f} m/s at most" for limit in cars.roads.limit[:few]]
+    limits, scenarios = cars.roads.limit[:few].tolist(), cars.scenario[:few].tolist()
+    titles = [
+        f"{limit:.0f} m/s at most" if number == UNKNOWN_SCENARIO else f"{Scenario(number).name}, {v0:.0f} m/s"
+        for limit, number, v0 in zip(limits, scenarios, cars.v0[:few].tolist(), strict=True)
+    ]
     every = content["drive"]["every"]
     drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, CORRIDOR, every * dt)
     drives.film(pictures["film"], roads[0], states[0], plans[0], CORRIDOR, dt, every)

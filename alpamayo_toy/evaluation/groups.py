@@ -1,4 +1,4 @@
-"""Groups of clips, by scenario, by Waymo's trajectory bucket and by initial speed, and what is scored in each."""
+"""Groups of clips, by scenario and its phase, Waymo's trajectory bucket and initial speed; what is scored in each."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,8 +9,13 @@ from torch import Tensor
 
 from alpamayo_toy.kinematics.manoeuvres import WAYMO, Scenario, waymo_bucket
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.metrics.driving import STANDS
 from alpamayo_toy.metrics.scores import Scores
+from alpamayo_toy.teachers.scenarios import CONTEXT
 
+PHASES = ("before", "in", "after")
+NEAR = 2.0  # m to a stop
+NOTHING = 1e-3  # of a turn in degrees, of a shift in metres, of a time in seconds
 SPEEDS = (0.6, 5.0, 10.0, 15.0)  # m/s, where the groups by initial speed part
 
 
@@ -41,16 +46,29 @@ class Groups:
 
 
 def groups_of(labels: Labels, truth: Tensor, v0: Tensor) -> dict[str, Groups]:
-    """scenario, waymo (of what was driven, (N, T, 4)) and v0 (N,), each with all its groups."""
+    """scenario, waymo (of what was driven, (N, T, 4)), v0 (N,), and phase where what is left of a scenario is told."""
     scenarios = tuple(scenario.name for scenario in Scenario)
     scenario = torch.where(labels.scenario < 0, len(scenarios), labels.scenario)
     between = (f"{low:g} to {high:g} m/s" for low, high in pairwise(SPEEDS))
     speeds = (f"below {SPEEDS[0]:g} m/s", *between, f"{SPEEDS[-1]:g} m/s and more")
+    phases = {"phase": Groups(PHASES, phase_of(labels.context, v0))} if labels.context_names == CONTEXT else {}
     return {
         "scenario": Groups((*scenarios, "UNKNOWN"), scenario),
         "waymo": Groups(WAYMO, waymo_bucket(truth, v0)),
         "v0": Groups(speeds, torch.bucketize(v0, v0.new_tensor(SPEEDS), right=True)),
+        **phases,
     }
+
+
+def phase_of(context: Tensor | None, v0: Tensor) -> Tensor:
+    """Which of PHASES (N,) scenes are in, by what is left of them, CONTEXT (N, 9); who stands at its stop is done."""
+    assert context is not None
+    left = dict(zip(CONTEXT, context.unbind(-1), strict=True))
+    steers = (left["turn_angle_deg"].abs() > NOTHING) | (left["lane_offset_m"].abs() > NOTHING)
+    before = (left["speed_onset_s"] > 0) & (~steers | (left["steer_onset_s"] > 0))
+    stood = (v0 < STANDS) & (left["stop_m"] < NEAR)
+    after = ((left["speed_change_s"] < NOTHING) | stood) & ~steers
+    return torch.where(before, 0, torch.where(after, 2, 1))
 
 
 def mean_of(values: Tensor) -> dict[str, float | int | None]:

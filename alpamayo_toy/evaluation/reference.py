@@ -8,7 +8,6 @@ from torch import Tensor
 from alpamayo_toy.kinematics.trajectory import Labels, Scene
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.distribution import geometric_median
-from alpamayo_toy.teachers.road_teacher import RoadTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher
 
@@ -37,12 +36,12 @@ class Reference:
 
 def build_reference(teacher: Teacher, seed: int) -> Reference:
     """The held-out clips of either teacher."""
-    if isinstance(teacher, SyntheticTeacher | RoadTeacher):
+    if isinstance(teacher, SyntheticTeacher):
         return _synthetic_reference(teacher, seed)
     return file_reference(teacher.validation, teacher.oracle, teacher.split, teacher.training(seed))
 
 
-def _synthetic_reference(teacher: SyntheticTeacher | RoadTeacher, seed: int) -> Reference:
+def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
     """Scenes never trained on; the median of 64 fresh drivers is scored on 64 others, and so is the student."""
     labels, others = teacher.held_out(FLOOR_SAMPLES, seed)
     center = torch.cat([geometric_median(part) for part in others.split(CHUNK)])

@@ -5,6 +5,7 @@ beyond the path's end. AlpaSim hands its drivers such a route. It says where, no
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -66,7 +67,7 @@ class Path:
         else:
             first, end = (self._segment(near + off)[0] for off in (-reach[0], reach[1]))
             width = int((end - first).max()) + 1
-        final = (self._segments() - 1).unsqueeze(-1)
+        final = (self._segments - 1).unsqueeze(-1)
         window = first.unsqueeze(-1) + torch.arange(width, device=position.device)
         index = torch.minimum(window, final.unsqueeze(-1)).flatten(-2)
         x0, y0, x1, y1 = (
@@ -94,12 +95,17 @@ class Path:
 
     def _segment(self, distance: Tensor) -> tuple[Tensor, Tensor]:
         """The segment (..., Q) that distances (..., Q) fall into, and the share of it that lies behind them."""
-        along = self.distance.detach().nan_to_num(torch.inf)
-        right = torch.searchsorted(along, distance.detach().contiguous(), right=True)
-        left = torch.minimum((right - 1).clamp(min=0), self._segments().unsqueeze(-1) - 1)
+        right = torch.searchsorted(self._sorted, distance.detach().contiguous(), right=True)
+        left = torch.minimum((right - 1).clamp(min=0), self._segments.unsqueeze(-1) - 1)
         low, high = self._taken(self.distance, left), self._taken(self.distance, left + 1)
         return left, (distance - low) / (high - low).clamp(min=TINY)
 
+    @cached_property
+    def _sorted(self) -> Tensor:
+        """The distances (..., P), padding beyond all of them."""
+        return self.distance.detach().nan_to_num(torch.inf).contiguous()
+
+    @cached_property
     def _segments(self) -> Tensor:
         """How many segments each path has, padding not counted."""
         return (self.distance.isfinite().sum(-1) - 1).clamp(min=1)

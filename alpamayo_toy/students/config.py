@@ -30,7 +30,7 @@ class LossConfig:
     """Weights of the loss terms; a term of weight 0 is not computed."""
 
     position: float = 1.0  # mean distance in metres
-    action: float = 0.1  # smooth L1 on normalised actions
+    action: float = 1.0  # smooth L1 on normalised actions
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -53,14 +53,22 @@ class Student(nn.Module):
         scale = torch.stack([torch.ones_like(bend), bend], -1)
         return self.action_space.squash(raw * scale[:, None, None])
 
-    def known_of(self, scene: Scene, labels: Labels) -> Scene:
-        """The scene of other labels without what this student has no inputs for; those are unknown to it."""
+    def known_of(self, scene: Scene, context_names: tuple[str, ...]) -> Scene:
+        """A scene without what this student has no inputs for; its context by name, NaN where one is not there."""
         same_history = scene.history is not None and scene.history.shape[1] == self.history_steps
-        same_context = labels.context_names == self.context_names
+        context = scene.context
+        if context is not None and context_names != self.context_names:
+            nothing = torch.full_like(scene.v0, torch.nan)
+            told = dict(zip(context_names, context.unbind(-1), strict=True))
+            context = (
+                torch.stack([told.get(name, nothing) for name in self.context_names], -1)
+                if self.context_names
+                else None
+            )
         return replace(
             scene,
             history=scene.history if same_history else None,
-            context=scene.context if same_context else None,
+            context=context if self.context_names else None,
             route=scene.route if self.route_points else None,
         )
 

@@ -1,6 +1,6 @@
 """Options of the teachers: scenario= and teacher=."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -8,6 +8,19 @@ from alpamayo_toy.errors import require
 
 MISSING = "???"  # OmegaConf's mark of a value that must be given
 SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
+
+
+WITHIN = {
+    "speed_mps": (0, 60),
+    "final_speed_mps": (0, 60),
+    "speed_onset_s": (0, 60),
+    "speed_change_s": (0.1, 60),
+    "turn_angle_deg": (-720, 720),
+    "lane_offset_m": (-50, 50),
+    "steer_onset_s": (0, 60),
+    "steer_s": (0.1, 60),
+}
+"""What a line of a scenario may be."""
 
 
 def drawn_between(name: str, value: Any) -> tuple[float, float]:
@@ -36,16 +49,23 @@ class ScenarioConfig:
     def __post_init__(self) -> None:
         require(self.name in SCENARIOS, "scenario.name", f"one of {', '.join(SCENARIOS)}", self.name)
         require(self.weight > 0, "scenario.weight", "> 0", self.weight)
-        for f in fields(self)[2:]:
-            low, high = self.range(f.name)
-            positive = f.name in ("speed_change_s", "steer_s")
-            if f.name not in ("turn_angle_deg", "lane_offset_m"):
-                require(low > 0 if positive else low >= 0, f"scenario.{f.name}", "> 0" if positive else ">= 0", low)
-            require(low <= high, f"scenario.{f.name}", "a range [low, high] with low <= high", [low, high])
+        for name, (least, most) in WITHIN.items():
+            low, high = self.range(name)
+            require(low <= high, f"scenario.{name}", "a range [low, high] with low <= high", [low, high])
+            require(low >= least, f"scenario.{name}", f">= {least:g}", low)
+            require(high <= most, f"scenario.{name}", f"<= {most:g}", high)
+        v0, v1 = self.range("speed_mps"), self.range("final_speed_mps")
+        hardest = 1.5 * max(v0[1] - v1[0], v1[1] - v0[0]) / self.range("speed_change_s")[0]  # m/s^2, when it begins
+        require(hardest <= 4, "scenario.speed_change_s", "long enough for 4 m/s^2 at most", f"{hardest:.1f} m/s^2")
 
     def range(self, name: str) -> tuple[float, float]:
         """(low, high) of a parameter; a single number is both."""
         return drawn_between(f"scenario.{name}", getattr(self, name))
+
+    @property
+    def fastest(self) -> float:
+        """m/s that any of its scenes is planned with."""
+        return max(self.range("speed_mps")[1], self.range("final_speed_mps")[1])
 
 
 @dataclass
@@ -58,10 +78,7 @@ class RoadConfig:
     turn_deg: Any = field(default_factory=lambda: [20.0, 110.0])  # to either side
     straight_m: Any = field(default_factory=lambda: [5.0, 65.0])  # before each bend
     speed_limit_mps: Any = field(default_factory=lambda: [6.0, 14.0])
-    start_offset_m: float = 0.7  # standard deviation, beside the lane, 1.5 s before t0
-    start_heading_rad: float = 0.06  # standard deviation, there
     from_rest: float = 0.15  # share of scenes
-    history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
 
     def __post_init__(self) -> None:
         require(self.name == "ROAD", "scenario.name", "ROAD", self.name)
@@ -69,16 +86,18 @@ class RoadConfig:
         for name in ("radius_m", "turn_deg", "straight_m", "speed_limit_mps"):
             low, high = self.range(name)
             require(0 < low <= high, f"scenario.{name}", "> 0, a range [low, high] with low <= high", [low, high])
-        tightest, fastest = self.range("radius_m")[0], self.range("speed_limit_mps")[1]
+        tightest = self.range("radius_m")[0]
         require(tightest >= 4, "scenario.radius_m", ">= 4 m, what a car can turn", tightest)
-        require(fastest <= 16, "scenario.speed_limit_mps", "<= 16, beyond which the tracker weaves", fastest)
-        for name in ("start_offset_m", "start_heading_rad"):
-            require(0 <= getattr(self, name) <= 2, f"scenario.{name}", "between 0 and 2", getattr(self, name))
         require(0 <= self.from_rest <= 1, "scenario.from_rest", "between 0 and 1", self.from_rest)
 
     def range(self, name: str) -> tuple[float, float]:
         """(low, high) of a parameter; a single number is both."""
         return drawn_between(f"scenario.{name}", getattr(self, name))
+
+    @property
+    def fastest(self) -> float:
+        """m/s that is allowed on any of its roads."""
+        return self.range("speed_limit_mps")[1]
 
 
 @dataclass
@@ -90,6 +109,11 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         require(len(self.parts) > 0, "scenario.parts", "at least one scenario", self.parts)
 
+    @property
+    def fastest(self) -> float:
+        """m/s that any of its scenes is planned with."""
+        return max(part.fastest for part in self.parts.values())
+
 
 @dataclass
 class SyntheticConfig:
@@ -98,14 +122,19 @@ class SyntheticConfig:
     scenes: int = 8192  # to train on
     samples: int = 6  # drivers per scene
     val_scenes: int = 512
-    reveal: str = "all"  # all: a student sees the scene's drawn parameters; none: only scenario and v0
+    reveal: str = "all"  # all: route and what is left to do, anywhere; scene: the parameters, at its beginning; none
+    start_offset_m: float = 0.7  # standard deviation, beside the lane, 1.5 s before t0
+    start_heading_rad: float = 0.06  # standard deviation, there
+    history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
     integrator: str = "euler"
 
     def __post_init__(self) -> None:
         require(self.scenes >= 1, "teacher.scenes", ">= 1", self.scenes)
         require(self.samples >= 1, "teacher.samples", ">= 1", self.samples)
         require(self.val_scenes >= 1, "teacher.val_scenes", ">= 1", self.val_scenes)
-        require(self.reveal in ("all", "none"), "teacher.reveal", "all or none", self.reveal)
+        require(self.reveal in ("all", "scene", "none"), "teacher.reveal", "all, scene or none", self.reveal)
+        for name in ("start_offset_m", "start_heading_rad"):
+            require(0 <= getattr(self, name) <= 2, f"teacher.{name}", "between 0 and 2", getattr(self, name))
         require(
             self.integrator == "euler", "teacher.integrator", "euler: the scenarios are made with it", self.integrator
         )

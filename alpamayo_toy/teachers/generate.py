@@ -23,10 +23,10 @@ from alpamayo_toy.labels.stored.building import Builder, claimed, finish, shared
 from alpamayo_toy.labels.stored.label_set import FORMAT, SHARD_BYTES, LabelSet, is_set, open_set
 from alpamayo_toy.teachers.alpamayo import AlpamayoModel, Model
 from alpamayo_toy.teachers.config import SyntheticConfig
-from alpamayo_toy.teachers.road_teacher import RoadTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import synthetic_teacher
 
+DRIVEN = 2  # how the synthetic teacher drives; a set that an earlier one began is not gone on with
 SYNTHETIC_TRAJECTORIES = 2**19  # that are driven at once
 MODEL_CLIPS = 32  # that a large model has done before they are on disk
 MAX_SAMPLES = 4096  # a clip
@@ -63,13 +63,18 @@ def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, sha
     pieces = []
     for start in list(range(0, clips, size))[share[0] - 1 :: share[1]]:
         end = min(start + size, clips)
-        key = _key("synthetic", repr(teacher.scenario), seed, start, end, samples)
+        key = _key("synthetic", DRIVEN, repr(teacher.scenario), seed, start, end, samples)
         pieces.append(Piece(key, end - start, partial(_driven, teacher, samples, seed, start, end)))
-    said = {"name": f"synthetic {scenario}", "seed": seed, "samples": samples, "list": _key(repr(teacher.scenario))}
+    said = {
+        "name": f"synthetic {scenario}",
+        "seed": seed,
+        "samples": samples,
+        "list": _key(DRIVEN, repr(teacher.scenario)),
+    }
     return _written(pieces, out, said)
 
 
-def _driven(teacher: SyntheticTeacher | RoadTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
+def _driven(teacher: SyntheticTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
     size = max(1, SYNTHETIC_TRAJECTORIES // samples)
     for first in range(start, end, size):
         yield teacher.labels(min(size, end - first), samples, mixed(seed, first))

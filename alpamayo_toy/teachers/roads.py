@@ -22,16 +22,19 @@ SWAY = 4.0  # m/s^3, lateral jerk on a ramp
 
 @dataclass(frozen=True)
 class Roads:
-    """N roads: path of points (N, P, 2); kappa (N, P) 1/m; speed (N, P) m/s, what limit and bends ahead allow."""
+    """N roads: path of points (N, P, 2); kappa (N, P) 1/m; speed (N, P) m/s, what limit and bends ahead allow.
+
+    limit (N,) m/s; NaN where the speed is a plan's, which no bend changes.
+    """
 
     path: Path
     kappa: Tensor
     speed: Tensor
-    limit: Tensor  # (N,) m/s
+    limit: Tensor
 
     @classmethod
-    def of(cls, kappa: Tensor, limit: Tensor) -> Self:
-        """Roads from the origin along x with curvatures (N, P) at points SPACING apart, speed limits (N,)."""
+    def of(cls, kappa: Tensor, speed: Tensor, limit: Tensor) -> Self:
+        """Roads from the origin along x with curvatures and speeds (N, P) at points SPACING apart."""
         turn = (kappa[:, :-1] + kappa[:, 1:]) / 2 * SPACING
         zero = torch.zeros_like(kappa[:, :1])
         heading = torch.cat([zero, turn.cumsum(-1)], -1)
@@ -40,7 +43,7 @@ class Roads:
         x, y = (torch.cat([zero, (chord * side(middle)).cumsum(-1)], -1) for side in (torch.cos, torch.sin))
         distance = (torch.arange(kappa.shape[1], dtype=kappa.dtype) * SPACING).expand_as(kappa).contiguous()
         path = Path(torch.stack([x, y], -1), distance, heading)
-        return cls(path, kappa, allowed_speed(kappa, limit), limit)
+        return cls(path, kappa, speed, limit)
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -60,15 +63,16 @@ class Roads:
         return self._of(tuple(column.index_select(0, index) for column in self._columns()))
 
     def seen(self, along: Tensor) -> Self:
-        """What a driver at `along` (N,) knows of them: SIGHT ahead, and straight on at the limit beyond."""
+        """What a driver at `along` (N,) knows of them: SIGHT ahead, straight on beyond, at the limit or last speed."""
         count = round((SIGHT + BEHIND) / SPACING) + 1
         first = ((along - BEHIND) / SPACING).long().clamp(0, self.kappa.shape[1] - count)
         index = first.unsqueeze(-1) + torch.arange(count, device=along.device)
-        columns = (*self.path.points.unbind(-1), self.path.distance, self.path.heading, self.kappa)
-        x, y, distance, heading, kappa = (column.gather(-1, index) for column in columns)
+        columns = (*self.path.points.unbind(-1), self.path.distance, self.path.heading, self.kappa, self.speed)
+        x, y, distance, heading, kappa, speed = (column.gather(-1, index) for column in columns)
         path = Path(torch.stack([x, y], -1), distance, heading)
         kappa[:, -1] = 0
-        return type(self)(path, kappa, allowed_speed(kappa, self.limit), self.limit)
+        speed = torch.where(self.limit.isnan().unsqueeze(-1), speed, allowed_speed(kappa, self.limit))
+        return type(self)(path, kappa, speed, self.limit)
 
     def moved(self, pose: Tensor) -> Self:
         """The same roads in the frames of poses (N, 3 or more)."""
@@ -78,6 +82,12 @@ class Roads:
     def to(self, *args: Any) -> Self:
         """To a device and/or dtype, as Tensor.to."""
         return self._of(tuple(column.to(*args) for column in self._columns()))
+
+    def slope(self) -> Tensor:
+        """The acceleration (N, P) in m/s^2 that keeps the speed, d(v^2) / 2 ds; a limit asks for none to be reached."""
+        rise = self.speed.square().diff(dim=-1) / (2 * SPACING)
+        rise = torch.cat([rise, torch.zeros_like(rise[:, :1])], -1)
+        return torch.where(self.limit.isnan().unsqueeze(-1), rise, rise.clamp(max=0))
 
     def read(self, column: Tensor, along: Tensor) -> Tensor:
         """A column (N, P) at distances along (N, Q), linearly, held beyond the ends."""
@@ -119,7 +129,7 @@ def draw_roads(config: RoadConfig, n: int, length: float, generator: torch.Gener
         first, extent, wound, bent = (t[:, bend, None] for t in (start, whole, ramp, side * peak))
         u = s - first
         kappa += bent * (torch.minimum(u, extent - u) / wound).clamp(0, 1)
-    return Roads.of(kappa, limit)
+    return Roads.of(kappa, allowed_speed(kappa, limit), limit)
 
 
 def _uniform(between: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

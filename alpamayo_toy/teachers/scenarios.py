@@ -1,18 +1,21 @@
-"""How a scenario is driven: what a scene draws, and the (a, kappa) profile of a driver in it."""
+"""A scenario as a road with a speed profile: what a scene draws, and what of it is still to come further along."""
 
 import math
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.trajectory import DT, HORIZON
+from alpamayo_toy.teachers.roads import SPACING, Roads
+from alpamayo_toy.teachers.tracker import CREEPING, MAX_CURVATURE, MAX_CURVATURE_RATE
 
-MAX_CURVATURE = 0.33  # 1/m, Alpamayo's bound
-MAX_CURVATURE_RATE = 0.15  # 1/m/s, how fast a driver turns the wheel
 RAMP = 0.3  # share of a turn's length spent winding the curvature up, and again down
+SOFT = 1.5  # a change of speed ends softly: what is left of it falls with this power of the time left
+TABLE = 65  # moments of a change of speed between which time is read linearly from distance
 
 PARAMETERS = (
-    "speed_mps",  # at t0
+    "speed_mps",  # before the change
     "final_speed_mps",
     "speed_onset_s",  # when the speed begins to change
     "speed_change_s",  # how long it takes
@@ -23,64 +26,150 @@ PARAMETERS = (
 )
 """What a scene draws, in the order of its vector (..., 8)."""
 
-DRIVER = ("pace", "timing", "aim", "drift")
-"""What a driver varies, in the order of the standard normal vector (..., 4) that drive() takes."""
-
-# Standard deviations of the driver's variation, tuned to the spread of six Alpamayo-1.5 samples (README.md).
-PACE = 0.028  # 1/s, share of the planned speed by which a driver grows faster or slower, per second
-TIMING = 0.06  # share by which a change of speed takes longer
-AIM = 0.04  # share by which a turn or lane change goes further
-DRIFT = 0.03  # m/s^2, lateral acceleration of a constant bend at the plan's highest speed
+CONTEXT = (*PARAMETERS, "stop_m")
+"""What a student is told: the parameters of what is left of the scene, and metres to where it stops, NaN if nowhere."""
 
 
-def drive(scene: Tensor, driver: Tensor, horizon: int = HORIZON, dt: float = DT) -> Tensor:
-    """What a driver does in a scene: scene (..., 8), driver (..., 4) -> actions (..., T, 2), to be rolled out by euler.
+@dataclass(frozen=True)
+class Plan:
+    """N scenes (N, 8), as driven by a clock from where they begin: speed, distance, curvature in closed form.
 
-    Speed follows v0 + (v1 - v0) S(u), u the share of the change that has passed, S(u) = 3u^2 - 2u^3, times the
-    driver's pace. Steering is a road, curvature as a function of the distance s driven: a turn winds up, holds and
-    unwinds (a trapezoid), a lane change is one period of a sine, so that kappa needs no division by speed. All drivers
-    of a scene see the same road. |d kappa / d t| <= 0.15 1/m/s and |kappa| <= 0.33 1/m hold for every sample.
+    v(t) = v1 + (v0 - v1) (1 - u)^1.5, u the share of the change that has passed: what is left of such a change is one
+    of the same kind. begin (N,): metres along the road where t is 0.
     """
-    v0, v1, onset, change, angle, offset, steer_onset, steer = scene.unbind(-1)
-    pace, timing, aim, drift = driver.unbind(-1)
-    t = torch.arange(horizon + 1, dtype=scene.dtype, device=scene.device) * dt
-    top = torch.maximum(v0, v1).clamp(min=1.0)
 
-    plan = _speed(t, v0, v1, onset, change)
-    s_plan = _distance(plan, dt)
-    start, end = (_at(s_plan, moment, dt) for moment in (steer_onset, steer_onset + steer))
-    length = (end - start).clamp(min=1.0)
+    scene: Tensor
+    begin: Tensor
 
-    v = _speed(t, v0, v1, onset, change * (1 + TIMING * timing))
-    v = v * (1 + t * (PACE * pace).unsqueeze(-1))
-    a = v.diff(dim=-1) / dt
-    s = _distance(v, dt)
-    u = (((s[..., :-1] + s[..., 1:]) / 2 - start.unsqueeze(-1)) / length.unsqueeze(-1)).clamp(0, 1)
-    turn = torch.minimum(u, 1 - u).div(RAMP).clamp(max=1) / (1 - RAMP)  # mean 1 over u in [0, 1]
-    swing = torch.sin(2 * math.pi * u) * (2 * math.pi)  # twice integrated over [0, 1]: 1
-    aimed = 1 + AIM * aim
-    kappa = (torch.deg2rad(angle) * aimed / length).unsqueeze(-1) * turn
-    kappa = kappa + (offset * aimed / length**2).unsqueeze(-1) * swing
-    kappa = kappa + (DRIFT * drift / top**2).unsqueeze(-1)
-    rate = kappa.diff(dim=-1).abs().amax(-1, keepdim=True) / (dt * MAX_CURVATURE_RATE)
-    sharp = kappa.abs().amax(-1, keepdim=True) / MAX_CURVATURE
-    kappa = kappa / torch.maximum(rate, sharp).clamp(min=1)
-    return torch.stack([a, kappa], -1)
+    @classmethod
+    def of(cls, scene: Tensor, before: float) -> Self:
+        """Scenes that begin about `before` metres along, so that one that stops does so at a point of its road.
+
+        Turn and lane change go less far where they would break |kappa| <= 0.33 1/m or |d kappa / d t| <= 0.15 1/m/s.
+        """
+        plan = cls(scene, torch.zeros_like(scene[:, 0]))
+        angle, offset, length = torch.deg2rad(scene[:, 4]).abs(), scene[:, 5].abs(), plan._length()
+        bend, swing = angle / length / (1 - RAMP), 2 * math.pi * offset / length**2
+        winding = (bend / RAMP + 2 * math.pi * swing) / length * scene[:, :2].amax(-1)
+        over = torch.maximum((bend + swing) / MAX_CURVATURE, winding / MAX_CURVATURE_RATE)
+        less = scene[:, 4:6] / over.clamp(min=1).unsqueeze(-1)
+        stop = plan.distance(plan.done)
+        return cls(torch.cat([scene[:, :4], less, scene[:, 6:]], -1), before + (-stop).remainder(SPACING))
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """One after the other."""
+        return cls(torch.cat([part.scene for part in parts]), torch.cat([part.begin for part in parts]))
+
+    def select(self, index: Tensor) -> Self:
+        """The plans at index, in its order."""
+        return type(self)(self.scene.index_select(0, index), self.begin.index_select(0, index))
+
+    def to(self, *args: Any) -> Self:
+        """To a device and/or dtype, as Tensor.to."""
+        return type(self)(self.scene.to(*args), self.begin.to(*args))
+
+    @property
+    def done(self) -> Tensor:
+        """(N,) s: when its speed has changed."""
+        return self.scene[:, 2] + self.scene[:, 3]
+
+    @property
+    def end(self) -> Tensor:
+        """(N,) s: when everything has been done."""
+        _, _, _, _, angle, offset, steer_onset, steer = self.scene.unbind(-1)
+        return torch.where((angle != 0) | (offset != 0), torch.maximum(self.done, steer_onset + steer), self.done)
+
+    def speed(self, t: Tensor) -> Tensor:
+        """m/s at moments (N, ...) in s."""
+        v0, v1 = (_like(self.scene[:, k], t) for k in (0, 1))
+        return v1 + (v0 - v1) * (1 - self._share(t)) ** SOFT
+
+    def distance(self, t: Tensor) -> Tensor:
+        """m since t = 0, by moments (N, ...) in s."""
+        v0, v1, onset, change = (_like(self.scene[:, k], t) for k in range(4))
+        gained = (1 - (1 - self._share(t)) ** (SOFT + 1)) * change / (SOFT + 1)
+        return v0 * torch.minimum(t, onset) + v1 * (t - onset).clamp(min=0) + (v0 - v1) * gained
+
+    def time_at(self, distance: Tensor) -> Tensor:
+        """The moment (N, Q) in s at distances (N, Q) in m; where a plan stands, the last one before it moves on."""
+        v0, v1, onset, change = (column.unsqueeze(-1) for column in self.scene[:, :4].unbind(-1))
+        times = onset + change * torch.linspace(0, 1, TABLE, dtype=v0.dtype, device=v0.device)
+        places = self.distance(times)
+        first, last = places[:, :1], places[:, -1:]
+        right = torch.searchsorted(places, distance.contiguous()).clamp(1, TABLE - 1)
+        (low, high), (before, after) = (
+            (column.gather(-1, right - 1), column.gather(-1, right)) for column in (places, times)
+        )
+        within = before + (after - before) * ((distance - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+        moving = onset - (first - distance).clamp(min=0) / v0.clamp(min=1e-6)
+        beyond = times[:, -1:] + (distance - last).clamp(min=0) / v1.clamp(min=1e-6)
+        early = torch.where(v0 > 0, moving, onset)
+        late = torch.where(v1 > 0, beyond, times[:, -1:])
+        return torch.where(distance < first, early, torch.where(distance > last, late, within))
+
+    def left(self, along: Tensor, wait: Tensor) -> Tensor:
+        """CONTEXT (N, 9) of cars that are (N,) metres along their roads and stand for (N,) s more."""
+        v0, v1, onset, change, angle, offset, steer_onset, steer = self.scene.unbind(-1)
+        s = along - self.begin
+        t = self.time_at(s.unsqueeze(-1)).squeeze(-1)
+        now = torch.where((v0 == 0) & (t <= onset), onset - wait, t)  # who waits is told so by the clock alone
+        u = self._steered(s.unsqueeze(-1)).squeeze(-1)
+        stop = torch.where(v1 < CREEPING, self.distance(self.done) - s, torch.nan)
+        left = (
+            self.speed(t),
+            v1,
+            (onset - now).clamp(min=0),
+            torch.minimum(change, self.done - t).clamp(min=0),
+            angle * (1 - _turned(u)),
+            offset * (1 - u + torch.sin(2 * math.pi * u) / (2 * math.pi)),
+            (steer_onset - now).clamp(min=0),
+            torch.minimum(steer, steer_onset + steer - now).clamp(min=0),
+            stop,
+        )
+        return torch.stack(left, -1)
+
+    def roads(self, length: float) -> Roads:
+        """Its roads, of so many metres: curvature as a function of the distance driven, and the plan's speed there.
+
+        A turn winds up, holds and unwinds (a trapezoid); a lane change is one period of a sine.
+        """
+        scene = self.scene
+        s = torch.arange(round(length / SPACING) + 1, dtype=scene.dtype) * SPACING - self.begin.unsqueeze(-1)
+        speed = self.speed(self.time_at(s))
+        return Roads.of(self.curvature(s), speed, scene.new_full(scene.shape[:1], torch.nan))
+
+    def curvature(self, distance: Tensor) -> Tensor:
+        """1/m at distances (N, Q) in m."""
+        angle, offset = self.scene[:, 4:6].unsqueeze(-1).unbind(1)
+        length, u = self._length().unsqueeze(-1), self._steered(distance)
+        turn = torch.minimum(u, 1 - u).div(RAMP).clamp(max=1) / (1 - RAMP)  # mean 1 over u in [0, 1]
+        swing = torch.sin(2 * math.pi * u) * (2 * math.pi)  # twice integrated over [0, 1]: 1
+        return torch.deg2rad(angle) / length * turn + offset / length**2 * swing
+
+    def _share(self, t: Tensor) -> Tensor:
+        onset, change = (_like(self.scene[:, k], t) for k in (2, 3))
+        return ((t - onset) / change).clamp(0, 1)
+
+    def _length(self) -> Tensor:
+        """(N,) m that turn or lane change take."""
+        onset, steer = self.scene[:, 6:8].unbind(-1)
+        return (self.distance(onset + steer) - self.distance(onset)).clamp(min=1.0)
+
+    def _steered(self, distance: Tensor) -> Tensor:
+        """The share (N, Q) of turn or lane change that lies behind, by distances (N, Q)."""
+        start = self.distance(self.scene[:, 6]).unsqueeze(-1)
+        return ((distance - start) / self._length().unsqueeze(-1)).clamp(0, 1)
 
 
-def _speed(t: Tensor, v0: Tensor, v1: Tensor, onset: Tensor, change: Tensor) -> Tensor:
-    u = ((t - onset.unsqueeze(-1)) / change.unsqueeze(-1)).clamp(0, 1)
-    return v0.unsqueeze(-1) + (v1 - v0).unsqueeze(-1) * (u * u * (3 - 2 * u))
+def _turned(u: Tensor) -> Tensor:
+    """The share of a turn's angle that a share u of its length has brought."""
+    near = torch.minimum(u, 1 - u)
+    ramp = near.clamp(max=RAMP)
+    brought = (ramp * ramp / (2 * RAMP) + (near - ramp)) / (1 - RAMP)
+    return torch.where(u <= 0.5, brought, 1 - brought)
 
 
-def _distance(v: Tensor, dt: float) -> Tensor:
-    """Driven by t = 0..T at speeds v (..., T+1), as euler integrates it."""
-    return torch.cat([torch.zeros_like(v[..., :1]), (v[..., :-1] * dt).cumsum(-1)], -1)
-
-
-def _at(values: Tensor, moment: Tensor, dt: float) -> Tensor:
-    """values (..., T+1) at t = 0, dt, .. linearly read at moment (...), which is clamped to the horizon."""
-    position = (moment / dt).clamp(0, values.shape[-1] - 1)
-    left = position.floor().clamp(max=values.shape[-1] - 2).long()
-    low, high = (values.gather(-1, (left + k).unsqueeze(-1)).squeeze(-1) for k in (0, 1))
-    return low + (high - low) * (position - left)
+def _like(column: Tensor, t: Tensor) -> Tensor:
+    """A column (N,) beside moments (N, ...)."""
+    return column.reshape(-1, *[1] * (t.dim() - 1))

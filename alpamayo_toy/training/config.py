@@ -16,7 +16,7 @@ from alpamayo_toy.teachers.config import MISSING, MixtureConfig, ScenarioConfig,
 class OptimizerConfig:
     """AdamW under warm-up and cosine decay."""
 
-    lr: float = 2e-3
+    lr: float = 5e-3
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     clip_norm: float = 1.0  # of the gradient
@@ -124,12 +124,29 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 def from_dict(saved: dict[str, Any]) -> TrainConfig:
     """The config that to_dict() wrote, options that are younger than it at their defaults. Raises UserError."""
     made: dict[str, Any] = {
-        name: _restored(name, value) if isinstance(value, dict) else value for name, value in saved.items()
+        name: _restored(name, value) if isinstance(value, dict) else value for name, value in _of_today(saved).items()
     }
     unknown = sorted(set(made) - {field.name for field in fields(TrainConfig)})
     if unknown:
         raise UserError(f"there is no option {unknown[0]}")
     return TrainConfig(**made)
+
+
+def _of_today(saved: dict[str, Any]) -> dict[str, Any]:
+    """A config with the synthetic teacher's options under the names that they have now.
+
+    Before it had `history`, all scenes were shown at their beginning, and roads alone had starts of their own.
+    """
+    scenario, teacher = saved.get("scenario"), saved.get("teacher")
+    if not isinstance(teacher, dict) or not isinstance(scenario, dict):
+        return saved
+    if "scenes" not in teacher or "history" in teacher:
+        return saved
+    own = ("start_offset_m", "start_heading_rad", "history")
+    given = {name: scenario[name] for name in own if name in scenario}
+    told = {} if "bends" in scenario or teacher.get("reveal") == "none" else {"reveal": "scene"}
+    rest = {name: value for name, value in scenario.items() if name not in given}
+    return {**saved, "scenario": rest, "teacher": {**teacher, "history": False, **told, **given}}
 
 
 def _restored(group: str, saved: dict[str, Any]) -> Any:

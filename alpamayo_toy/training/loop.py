@@ -31,8 +31,9 @@ from alpamayo_toy.processes import signals
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.losses import loss_terms, weighted
 from alpamayo_toy.students.student import Student, build_student
+from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.files import StoredTeacher
-from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
 from alpamayo_toy.training.config import TrainConfig, to_dict
 from alpamayo_toy.training.draws import batch_indices, hide
@@ -214,12 +215,12 @@ def _clips(
     return len(labels), held
 
 
-def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> OnRoad | None:
+def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> Cars | None:
     """Cars that are driven at every validation, where the teacher has roads and the student is shown its route."""
-    if isinstance(teacher, RoadTeacher) and knows_its_way(student):
+    if isinstance(teacher, SyntheticTeacher) and knows_its_way(student):
         return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6)), SHORT_SECONDS).to(device)
     if config.trainer.best == "drive":
-        raise UserError("trainer.best=drive needs roads and a student that is shown its route: scenario=ROAD")
+        raise UserError("trainer.best=drive needs a synthetic teacher and a student that is shown its route")
     return None
 
 

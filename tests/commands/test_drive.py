@@ -62,21 +62,47 @@ def test_faults_and_what_is_hidden_are_said(trained: Path, command: Command, tmp
 def test_mistakes_are_one_line(trained: Path, command: Command, tmp_path: Path) -> None:
     here = f"checkpoint={trained}"
     assert "checkpoint must be a run's folder" in wrong(command, "drive")
-    assert "scenario=LEFT has no road to drive on; give scenario=ROAD" in wrong(command, "drive", here, "scenario=LEFT")
     assert "drive.every must be at most 64" in wrong(command, "drive", here, "drive.every=65")
     assert "seed must be between 0 and 2^31 - 1" in wrong(command, "drive", here, "seed=-1")
     line = wrong(command, "drive", here, "scenario.bends=0")
     assert "there is no option scenario.bends where scenario is not chosen" in line
-    fast = wrong(command, "drive", here, "scenario=ROAD", "scenario.speed_limit_mps=[10,25]")
-    assert "scenario.speed_limit_mps must be <= 16" in fast
-    assert "dt must be <= 0.2 s with scenario=ROAD" in wrong(command, "train", "scenario=ROAD", "dt=0.5")
+    fast = wrong(command, "drive", here, "scenario=ROAD", "scenario.speed_limit_mps=[10,35]")
+    assert "scenario must be of at most 30 m/s with dt=0.1 (got '35 m/s')" in fast
+    assert "dt must be <= 0.2 s with a synthetic teacher" in wrong(command, "train", "scenario=ROAD", "dt=0.5")
     assert "drive.scenes must be >= 1" in wrong(command, "drive", here, "drive.scenes=0")
     assert "hide must be among history, context, route" in wrong(command, "drive", here, "hide=[v0]")
     assert "did you mean drive.delay" in wrong(command, "drive", here, "drive.dely=1")
     run = tmp_path / "left"
-    run_script("train", ("scenario=LEFT", *SMOKE, f"hydra.run.dir={run}"), tmp_path).check_returncode()
+    run_script("train", ("scenario=LEFT", *SMOKE, "teacher.reveal=scene", f"hydra.run.dir={run}"), tmp_path)
     line = wrong(command, "drive", f"checkpoint={run}")
     assert "knows no route: asked again it cannot tell where it is, and will not drive" in line
+    asked = command("drive", f"checkpoint={run}", "blind=true", *FEW, "plot=false")
+    assert "ADE of its first plan" in asked.stdout
+    anywhere = command("eval", f"checkpoint={run}", "scenario=ROAD", "plot=false")
+    assert anywhere.returncode == 0, anywhere.stderr
     masked = tmp_path / "masked"
     run_script("train", ("scenario=ROAD", *SMOKE, "student.inputs=[v0]", f"hydra.run.dir={masked}"), tmp_path)
     assert "knows no route" in wrong(command, "drive", f"checkpoint={masked}")
+
+
+def test_manoeuvres_are_driven_too(tmp_path: Path, command: Command) -> None:
+    run = tmp_path / "run"
+    few = ("teacher.scenes=64", "teacher.val_scenes=8")
+    run_script("train", ("scenario=ALL", *SMOKE, *few, f"hydra.run.dir={run}"), tmp_path).check_returncode()
+    options = (f"checkpoint={run}", "drive.scenes=24", "drive.seconds=12", "plot=false")
+    result = command("drive", *options, "scenario=STOP", f"output={tmp_path}/stop")
+    assert result.returncode == 0, result.stderr
+    tracker = json.loads((tmp_path / "stop" / "drive.json").read_text())["summary"]["tracker"]
+    assert tracker["stops"]["mean"] == tracker["stops_as_tracker"]["mean"] == 1
+    assert tracker["overshoot"]["mean"] < 0.3
+    assert tracker["under_way"]["mean"] is None
+    assert "stands within 1 m of where the tracker does" in result.stdout
+    short = command("drive", *options[:2], "drive.seconds=2", "plot=false", "scenario=STOP", f"output={tmp_path}/short")
+    assert "stands within 1 m" not in short.stdout  # there was no time to
+    result = command("drive", *options, "scenario=START", "drive.offset_m=0.5", f"output={tmp_path}/start")
+    tracker = json.loads((tmp_path / "start" / "drive.json").read_text())["summary"]["tracker"]
+    assert tracker["pulls_away"]["mean"] == tracker["under_way"]["mean"] == tracker["on_heading"]["mean"] == 1
+    assert tracker["lateral_p95"]["mean"] > 0.3  # it began beside its lane
+    assert tracker["stops"]["mean"] is None
+    result = command("drive", *options, f"output={tmp_path}/all")
+    assert result.stdout.startswith("ALL: 24 roads of 12 s")

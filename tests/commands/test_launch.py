@@ -31,7 +31,7 @@ MORE = [
     ("scenario.turn_angle_deg=far", "scenario.turn_angle_deg must be a number or a range [low, high] (got 'far')"),
     ("scenario.speed_mps=[9,3]", "scenario.speed_mps must be a range [low, high] with low <= high"),
     ("scenario.speed_mps=-3", "scenario.speed_mps must be >= 0 (got -3.0)"),
-    ("scenario.steer_s=0", "scenario.steer_s must be > 0 (got 0.0)"),
+    ("scenario.steer_s=0", "scenario.steer_s must be >= 0.1 (got 0.0)"),
     ("student.inputs=[gps]", "student.inputs must be among scenario, v0, history, context, route (got ['gps'])"),
     ("loss.position=-1", "loss.position must be >= 0 (got -1.0)"),
     ("trainer.device=tpu", "trainer.device must be auto, cpu, cuda or cuda:N (got 'tpu')"),

@@ -24,22 +24,23 @@ from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.metrics.driving import along_a_path, plan_jump
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student, build_student
-from alpamayo_toy.teachers.config import RoadConfig
-from alpamayo_toy.teachers.road_teacher import OnRoad, RoadTeacher
+from alpamayo_toy.teachers.cars import Cars
+from alpamayo_toy.teachers.config import RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.roads import allowed_speed
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.tracker import track
 
 DT = 0.1
 
 
-def cars(n: int = 6, seed: int = 0) -> OnRoad:
+def cars(n: int = 6, seed: int = 0) -> Cars:
     """Set down in float32, driven in float64."""
-    made = RoadTeacher(RoadConfig()).cars(n, torch.Generator().manual_seed(seed), 12.0).to(torch.float64)
+    made = SyntheticTeacher(RoadConfig()).cars(n, torch.Generator().manual_seed(seed), 12.0).to(torch.float64)
     return replace(made, roads=replace(made.roads, speed=allowed_speed(made.roads.kappa, made.roads.limit)))
 
 
 def student() -> Student:
-    labels = RoadTeacher(RoadConfig(history=True)).labels(8, 2, 0)
+    labels = SyntheticTeacher(RoadConfig(), SyntheticConfig(history=True)).labels(8, 2, 0)
     return stirred(build_student(StudentConfig(), labels, labels.scene(), "euler", 0))
 
 
@@ -49,17 +50,17 @@ def test_the_tracker_drives_what_the_teacher_drives() -> None:
     found = drive(tracker_driver(4, DT), here, DriveOptions(seconds=8.0), "euler", DT)
     state = torch.zeros(6, 1, 4, dtype=torch.float64)
     state[:, 0, 3] = here.v0
-    _, states, _ = track(here.roads, state, here.along[:, None], here.last[:, None], None, 80, DT)
+    _, states, _ = track(here.roads, state, here.along[:, None], here.last[:, None], here.wait[:, None], None, 80, DT)
     torch.testing.assert_close(found.states, states[:, 0], rtol=0, atol=1e-6)
     assert found.jump.max() < 1.0  # what comes into sight changes a plan's end alone
 
 
 def test_asked_once_it_is_the_plan_to_the_bit() -> None:
-    here = RoadTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1), 12.0)
+    here = SyntheticTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1), 12.0)
     mind = student()
     with torch.no_grad():
         state = torch.cat([torch.zeros(6, 3), here.v0[:, None]], -1)
-        scene = scene_of(Situation(here.roads, state, here.along, here.last), here.history)
+        scene = scene_of(Situation(here, state, here.along, here.last, here.wait), here.history)
         plan = mind(scene)[1][:, 0]
     found = drive(student_driver(mind), here, DriveOptions(seconds=6.4, every=64), "euler", DT)
     assert torch.equal(found.states, plan)
@@ -89,7 +90,7 @@ def test_it_is_the_plain_loop(every: int, delay: int, integrator: str) -> None:
         line = [one.last[0].tolist()] * delay
         for step in range(steps):
             if step % every == 0:
-                now = Situation(one.roads, torch.tensor([[x, y, yaw, v]], dtype=torch.float64), along, last)
+                now = Situation(one, torch.tensor([[x, y, yaw, v]], dtype=torch.float64), along, last, one.wait)
                 line += wave(scene_of(now, torch.tensor([past], dtype=torch.float64)), now)[0, :every].tolist()
             action = torch.tensor([[line.pop(0)]], dtype=torch.float64)
             dx, dy, turn, v = UnicycleRollout(DT, integrator)(action, torch.tensor([v], dtype=torch.float64))[
@@ -128,10 +129,10 @@ def test_noise_is_a_function_of_the_seed(seed: int, noise: float) -> None:
 
 
 def test_a_student_is_not_shown_what_it_has_no_input_for() -> None:
-    labels = RoadTeacher(RoadConfig()).labels(8, 2, 0)
+    labels = SyntheticTeacher(RoadConfig()).labels(8, 2, 0)
     few = replace(labels, context=None, context_names=())
     mind = stirred(build_student(StudentConfig(), few, few.scene(), "euler", 0))
-    here = RoadTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1), 12.0)
+    here = SyntheticTeacher(RoadConfig()).cars(4, torch.Generator().manual_seed(1), 12.0)
     found = drive(student_driver(mind), here, DriveOptions(seconds=0.5), "euler", DT)
     assert bool(found.states.isfinite().all())
 

@@ -1,6 +1,7 @@
 """A student that is shown everything reaches the floor, a masked one does not, whatever the batches."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alpamayo_toy.evaluation.reference import build_reference
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 
 pytestmark = pytest.mark.slow  # for their two students
+SHOWN = replace(FEW, reveal="scene")  # what these students are told
 
 
 def test_a_student_that_sees_the_scene_reaches_the_floor_and_a_masked_one_does_not(students: dict[str, Path]) -> None:
@@ -28,7 +30,7 @@ def test_a_student_that_sees_the_scene_reaches_the_floor_and_a_masked_one_does_n
 
 def test_evaluation_does_not_depend_on_how_clips_are_grouped(students: dict[str, Path]) -> None:
     student, _ = load_student(students["shown"])
-    scene = build_reference(SyntheticTeacher(scenario_config("LEFT"), FEW), 0).scene
+    scene = build_reference(SyntheticTeacher(scenario_config("LEFT"), SHOWN), 0).scene
     _, whole = predicted(student, scene)
     parts = torch.cat([predicted(student, scene.select(torch.tensor([i])))[1] for i in range(32)])
     assert (whole - parts).abs().max() < 1e-4
@@ -36,7 +38,7 @@ def test_evaluation_does_not_depend_on_how_clips_are_grouped(students: dict[str,
 
 def test_evaluation_does_not_depend_on_its_batches(students: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     student, _ = load_student(students["shown"])
-    reference = build_reference(SyntheticTeacher(scenario_config("ALL"), FEW), 0)
+    reference = build_reference(SyntheticTeacher(scenario_config("ALL"), SHOWN), 0)
     whole = evaluate(student, reference).metrics
     watched = scores(student, reference)
     monkeypatch.setattr("alpamayo_toy.evaluation.evaluate.BATCH", 5)

@@ -26,7 +26,7 @@ def test_unknown_inputs_are_learned_and_not_a_number() -> None:
     labels = left()
     student = stirred(built(labels=labels))
     scene = labels.scene()
-    hidden = replace(scene, scenario=torch.full_like(scene.scenario, -1), context=torch.full((32, 7), torch.nan))
+    hidden = replace(scene, scenario=torch.full_like(scene.scenario, -1), context=torch.full((32, 9), torch.nan))
     absent = replace(hidden, context=None)
     assert torch.equal(student.act(hidden), student.act(absent))
     assert bool(student.act(hidden).isfinite().all())
@@ -54,8 +54,23 @@ def test_a_route_that_is_not_known_is_missing_and_not_straight_ahead() -> None:
     assert not torch.equal(student.act(scene), student.act(straight))
     cut = replace(scene, route=ahead.index_fill(1, torch.arange(12, 20), torch.nan))
     assert bool(student.act(cut).isfinite().all())
-    assert torch.equal(student.act(student.known_of(scene, labels)), student.act(scene))
-    assert built().known_of(scene, labels).route is None
+    assert torch.equal(student.act(student.known_of(scene, labels.context_names)), student.act(scene))
+    blind = built(labels=replace(labels, route=None))
+    assert blind.known_of(scene, labels.context_names).route is None
+
+
+def test_its_context_is_found_by_name() -> None:
+    labels = left()
+    assert labels.context is not None
+    few = replace(labels, context=labels.context[:, 4:6], context_names=labels.context_names[4:6])
+    student = stirred(built(labels=few))
+    shown = student.known_of(labels.scene(), labels.context_names)
+    assert shown.context is not None
+    assert torch.equal(shown.context, labels.context[:, 4:6])
+    half = student.known_of(few.scene(), ("turn_angle_deg", "speed_mps")).context
+    assert half is not None
+    assert torch.equal(half[:, 0], labels.context[:, 4])
+    assert bool(half[:, 1].isnan().all())
 
 
 def test_a_constant_input_does_not_explode_elsewhere() -> None:

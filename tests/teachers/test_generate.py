@@ -156,3 +156,11 @@ def test_clips_without_history_are_not_lost_when_a_run_is_repeated(tmp_path: Pat
     again = Patchy()
     assert len(by_model(again, "Patchy", CLIPS, 1, 0, tmp_path / "set", (1, 1))) == 4
     assert again.asked == []
+
+
+def test_a_set_of_an_earlier_teacher_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpamayo_toy.teachers.generate.DRIVEN", 1)
+    synthetic("LEFT", 4, 2, 0, tmp_path / "set", (1, 1))
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="is a set of other clips; name another folder"):
+        synthetic("LEFT", 4, 2, 0, tmp_path / "set", (1, 1))

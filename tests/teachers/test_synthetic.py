@@ -1,21 +1,27 @@
-"""The synthetic teacher: mixtures, seeds, fresh drivers of a scene, hidden scenes drawn again."""
+"""The synthetic teacher: mixtures, seeds, windows, fresh drivers of a scene, hidden scenes drawn again."""
 
+import pytest
 import torch
 from composed import scenario_config
 from taught import made
 
 from alpamayo_toy import Scenario
+from alpamayo_toy.evaluation.groups import PHASES, phase_of
 from alpamayo_toy.teachers.config import MixtureConfig, ScenarioConfig, SyntheticConfig
-from alpamayo_toy.teachers.scenarios import PARAMETERS
+from alpamayo_toy.teachers.scenarios import CONTEXT, PARAMETERS
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 
 
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def test_a_mixture_draws_every_part() -> None:
-    counts = torch.bincount(made("ALL", 4000).scenario, minlength=len(Scenario))
+    counts = torch.bincount(made("ALL", 2000).scenario, minlength=len(Scenario))
     assert len(counts) == len(Scenario)
-    assert counts.min() > 400
+    assert counts.min() > 200
     weighted = MixtureConfig({"a": ScenarioConfig("STOP", weight=3.0), "b": ScenarioConfig("START")})
-    labels = SyntheticTeacher(weighted).labels(4000, 1, 0)
+    labels = SyntheticTeacher(weighted).labels(1000, 1, 0)
     assert 0.7 < (labels.scenario == Scenario.STOP).double().mean() < 0.8
 
 
@@ -25,27 +31,76 @@ def test_the_same_seed_makes_the_same_labels() -> None:
     assert not torch.equal(teacher.labels(50, 2, 7).teacher, teacher.labels(50, 2, 8).teacher)
 
 
+def test_windows_lie_before_in_and_after_a_manoeuvre_and_beside_the_lane() -> None:
+    labels = SyntheticTeacher(scenario_config("LEFT")).labels(2000, 1, 0)
+    assert labels.context is not None
+    assert labels.route is not None
+    left = dict(zip(labels.context_names, labels.context.unbind(-1), strict=True))
+    phase = phase_of(labels.context, labels.v0)
+    assert [PHASES[i] for i in range(3)] == ["before", "in", "after"]
+    shares = torch.bincount(phase, minlength=3) / len(labels)
+    for share, low, high in zip(shares.tolist(), (0.25, 0.3, 0.1), (0.5, 0.6, 0.3), strict=True):
+        assert low < share < high
+    assert float(left["turn_angle_deg"][phase == 2].abs().max()) < 1e-3
+    assert float(left["turn_angle_deg"][phase == 0].min()) > 59
+    beside = labels.route[:, 0].norm(dim=-1)
+    planned = beside < 1e-3
+    assert 0.25 < float(planned.double().mean()) < 0.35  # at its beginning, as planned
+    assert 0.2 < float(beside[~planned].square().mean().sqrt()) < 0.7
+    off = (labels.v0 - left["speed_mps"])[~planned]
+    assert 0.1 < float(off.std()) < 1.0
+
+
+def test_history_is_what_was_driven_until_t0() -> None:
+    labels = SyntheticTeacher(scenario_config("ALL"), SyntheticConfig(history=True)).labels(400, 1, 0)
+    assert labels.history is not None
+    assert float(labels.history[:, -1, :3].abs().max()) < 1e-4
+    torch.testing.assert_close(labels.history[:, -1, 3], labels.v0, rtol=0, atol=1e-4)
+    x, y, yaw, v = labels.history.double().unbind(-1)
+    torch.testing.assert_close(x.diff(dim=-1), (v * yaw.cos())[:, :-1] * 0.1, rtol=0, atol=1e-3)
+    torch.testing.assert_close(y.diff(dim=-1), (v * yaw.sin())[:, :-1] * 0.1, rtol=0, atol=1e-3)
+
+
+def test_what_each_reveal_tells() -> None:
+    told = {
+        reveal: SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(reveal=reveal)).labels(30, 1, 0)
+        for reveal in ("all", "scene", "none")
+    }
+    assert {reveal: labels.context_names for reveal, labels in told.items()} == {
+        "all": CONTEXT,
+        "scene": PARAMETERS[1:],
+        "none": (),
+    }
+    assert [labels.route is None for labels in told.values()] == [False, True, True]
+    assert [labels.route_source for labels in told.values()] == ["file", "", ""]
+    scene = told["scene"].context
+    assert scene is not None
+    assert float(scene[:, PARAMETERS.index("turn_angle_deg") - 1].min()) >= 60  # nothing of it has been turned yet
+
+
+@pytest.mark.slow
 def test_fresh_drivers_share_the_scene_and_hidden_scenes_are_drawn_again() -> None:
-    shown = SyntheticTeacher(scenario_config("LEFT"))
-    hidden = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(reveal="none"))
     spreads = []
-    for teacher in (shown, hidden):
-        labels = teacher.labels(100, 1, 0)
-        fresh = teacher.fresh(labels, 64, 1)
-        assert fresh.shape == (100, 64, 64, 4)
-        assert not torch.equal(fresh[:, 0], fresh[:, 1])
-        spreads.append((fresh[..., -1, :2] - fresh[..., -1, :2].mean(1, keepdim=True)).norm(dim=-1).mean())
-    assert hidden.labels(3, 1, 0).context is None
-    assert shown.labels(3, 1, 0).context_names == PARAMETERS[1:]
-    assert spreads[1] > 2 * spreads[0]
+    for reveal in ("all", "scene", "none"):
+        teacher = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(val_scenes=60, reveal=reveal))
+        labels, others = teacher.held_out(32, 0)
+        assert labels.teacher.shape == others.shape == (60, 32, 64, 4)
+        assert not torch.equal(labels.teacher, others)
+        ends = others[..., -1, :2]
+        spreads.append(float((ends - ends.mean(1, keepdim=True)).norm(dim=-1).mean()))
+        apart = labels.teacher[..., -1, :2].mean(1) - ends.mean(1)  # two draws of one distribution
+        assert float(apart.norm(dim=-1).mean()) < spreads[-1]
+    assert spreads[2] > 2 * max(spreads[:2])
 
 
 def test_redrawn_scenes_keep_scenario_and_initial_speed() -> None:
     teacher = SyntheticTeacher(scenario_config("ALL"))
-    generator = torch.Generator().manual_seed(0)
-    scenario, scenes = teacher.scenes(500, generator)
-    again = teacher.redrawn(scenario, scenes[:, 0], generator)
-    assert torch.equal(again[:, 0], scenes[:, 0])
+    part, scenes = teacher._drawn(500, generator())
+    scenario = teacher._names()[part]
+    again, redrawn = teacher._redrawn(scenario, scenes[:, 0], generator(1))
+    assert torch.equal(again, part)  # every scenario is one part here
+    assert torch.equal(redrawn[:, 0], scenes[:, 0])
+    assert not torch.equal(redrawn, scenes)
     turning = (scenario == Scenario.LEFT) | (scenario == Scenario.U_TURN)
-    assert bool((again[turning, 4] > 0).all())
-    assert bool((again[scenario == Scenario.STOP, 1] == 0).all())
+    assert bool((redrawn[turning, 4] > 0).all())
+    assert bool((redrawn[scenario == Scenario.STOP, 1] == 0).all())

@@ -53,7 +53,10 @@ def test_the_summary_is_what_one_works_out_by_hand(one_by_one: Path) -> None:
     assert set(summary["summary"]) == expected
     assert {"student.ade", "floor.ade", "student.fde.1.0", "last_ade", "action_std.labels.1"} <= set(summary["summary"])
     for name, spread in summary["summary"].items():
-        values = [row[name] for row in rows]
+        values = [row[name] for row in rows if name in row]  # a seed without a turn has no error of turns
+        if len(values) < 3:
+            assert spread["count"] == len(values)
+            continue
         half = T_2 * statistics.stdev(values) / math.sqrt(3)
         middle = statistics.mean(values)
         expected = {"mean": middle, "std": statistics.stdev(values), "min": min(values), "max": max(values)}
@@ -167,7 +170,7 @@ def test_a_finished_seed_is_not_done_again_and_a_lost_one_is(one_by_one: Path, t
 
 @pytest.mark.slow
 def test_another_configuration_in_the_folder_is_named(one_by_one: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"seed-0 holds a run with optimizer.lr=0.002, this one has 0.01; take another"):
+    with pytest.raises(UserError, match=r"seed-0 holds a run with optimizer.lr=0.005, this one has 0.01; take another"):
         run_batch(batch_config("seeds=3", "optimizer.lr=0.01"), one_by_one)
     with pytest.raises(UserError, match=r"seed-0 holds a run with plot=None, this one has False"):
         run_batch(batch_config("seeds=3", "train=false"), one_by_one)
