@@ -44,8 +44,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     torch.set_num_threads(trained.trainer.threads)
     seed = trained.seed if config.seed is None else config.seed
     scenario, labels_from = config.scenario or trained.scenario, config.teacher or trained.teacher
-    if config.scenario is not None:
-        labels_from = _synthetic(student, trained.teacher, scenario)
+    if isinstance(labels_from, SyntheticConfig) or (config.scenario is not None and config.teacher is None):
+        labels_from = _synthetic(student, trained.teacher, scenario, labels_from)
     source = replace(trained, scenario=scenario, teacher=labels_from, seed=seed)
     if isinstance(config.teacher, FileConfig):
         reference = _other_file(config, config.teacher, trained)
@@ -71,12 +71,12 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     return metrics
 
 
-def _synthetic(student: Student, taught: SyntheticConfig | FileConfig, scenario: Any) -> SyntheticConfig:
-    """A synthetic teacher that reveals of another scenario what the student was shown, or has inputs for."""
+def _synthetic(student: Student, taught: Any, scenario: Any, given: Any) -> SyntheticConfig:
+    """The synthetic teacher that is given, or one, revealing what the student was shown, or has inputs for."""
     reveal = taught.reveal if isinstance(taught, SyntheticConfig) else "all" if student.route_points else "none"
     if isinstance(scenario, RoadConfig):
         reveal = "all"  # what a student has no input for is not shown to it
-    own = taught if isinstance(taught, SyntheticConfig) else SyntheticConfig(history=student.history_steps > 0)
+    own = given if isinstance(given, SyntheticConfig) else SyntheticConfig(history=student.history_steps > 0)
     return replace(own, reveal=reveal)
 
 

@@ -234,7 +234,8 @@ def _pictures(
         for limit, number, v0 in zip(limits, scenarios, cars.v0[:few].tolist(), strict=True)
     ]
     every = content["drive"]["every"]
-    drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, CORRIDOR, every * dt)
+    stops = cars.roads.path.at(cars.stop_line().unsqueeze(-1))[0][:few, 0].cpu()
+    drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, stops, CORRIDOR, every * dt)
     drives.film(pictures["film"], roads[0], states[0], plans[0], CORRIDOR, dt, every)
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
     page = render("drive.html", found=keyed(content), pictures=encoded, shares=SHARES)

@@ -266,6 +266,7 @@ def _finished(
         **origin(config.scenario, config.teacher, config.seed),
         **found.metrics,
         "last_ade": scores(final, reference)["ade"],
+        "best_by": config.trainer.best,
     }
     write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)

@@ -27,11 +27,12 @@ def from_above(
     student: Tensor,
     tracker: Tensor,
     plans: Tensor,
+    stops: Tensor,
     corridor: float,
     asked_s: float,
 ) -> None:
     """One panel a drive: roads (N, P, 2), states (N, S, 4) of the student and its teacher, plans (N, A, T, 2) every so
-    many seconds.
+    many seconds, stops (N, 2) where one is to stop, NaN where nowhere.
     """
     columns = min(4, len(titles))
     rows = -(-len(titles) // columns)
@@ -45,6 +46,7 @@ def from_above(
         axis.plot(*tracker[i, :, :2].T, color=TEACHER, linewidth=2.6, label="the tracker that taught it")
         axis.plot(*student[i, :, :2].T, color=STUDENT, linewidth=1.6, label="student")
         axis.plot(0, 0, "k^", markersize=6)
+        axis.plot(*stops[i], "ks", markersize=5)
         axis.set_title(title, fontsize=10, parse_math=False)
         axis.set_aspect("equal", adjustable="datalim")
         axis.grid(alpha=0.25)
