@@ -139,8 +139,8 @@ def _judged(drives: Drives, cars: Cars, tracker_end: Tensor, integrator: str, dt
     """Every number of these drives, by name (N,) each; tracker_end (N,) m along is where the tracker came to."""
     passed = passes(from_actions(drives.actions, drives.states, cars.v0, dt, integrator))["all"]
     speed, line = drives.states[..., 3], cars.stop_line()
-    if cars.plan is not None:  # a drive that ends before one has had time to stop says nothing of it
-        line = torch.where(cars.plan.done + PATIENCE <= speed.shape[1] * dt, line, torch.nan)
+    if cars.course is not None:  # a drive that ends before one has had time to stop says nothing of it
+        line = torch.where(cars.course.done + PATIENCE <= speed.shape[1] * dt, line, torch.nan)
     as_tracker = stopping(torch.where(line.isnan(), torch.nan, tracker_end), drives.along, speed)
     later = round(LATER / dt)
     after = drives.beside[:, later - 1].abs() if drives.beside.shape[1] >= later else torch.full_like(line, torch.nan)

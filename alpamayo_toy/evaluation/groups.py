@@ -51,7 +51,8 @@ def groups_of(labels: Labels, truth: Tensor, v0: Tensor) -> dict[str, Groups]:
     scenario = torch.where(labels.scenario < 0, len(scenarios), labels.scenario)
     between = (f"{low:g} to {high:g} m/s" for low, high in pairwise(SPEEDS))
     speeds = (f"below {SPEEDS[0]:g} m/s", *between, f"{SPEEDS[-1]:g} m/s and more")
-    phases = {"phase": Groups(PHASES, phase_of(labels.context, v0))} if labels.context_names == CONTEXT else {}
+    told = labels.context if labels.context_names == CONTEXT else None
+    phases = {} if told is None else {"phase": Groups(PHASES, phase_of(told, v0))}
     return {
         "scenario": Groups((*scenarios, "UNKNOWN"), scenario),
         "waymo": Groups(WAYMO, waymo_bucket(truth, v0)),
@@ -60,9 +61,8 @@ def groups_of(labels: Labels, truth: Tensor, v0: Tensor) -> dict[str, Groups]:
     }
 
 
-def phase_of(context: Tensor | None, v0: Tensor) -> Tensor:
+def phase_of(context: Tensor, v0: Tensor) -> Tensor:
     """Which of PHASES (N,) scenes are in, by what is left of them, CONTEXT (N, 9); who stands at its stop is done."""
-    assert context is not None
     left = dict(zip(CONTEXT, context.unbind(-1), strict=True))
     steers = (left["turn_angle_deg"].abs() > NOTHING) | (left["lane_offset_m"].abs() > NOTHING)
     before = (left["speed_onset_s"] > 0) & (~steers | (left["steer_onset_s"] > 0))

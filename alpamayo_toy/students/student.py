@@ -56,19 +56,15 @@ class Student(nn.Module):
     def known_of(self, scene: Scene, context_names: tuple[str, ...]) -> Scene:
         """A scene without what this student has no inputs for; its context by name, NaN where one is not there."""
         same_history = scene.history is not None and scene.history.shape[1] == self.history_steps
-        context = scene.context
+        context = scene.context if self.context_names else None
         if context is not None and context_names != self.context_names:
             nothing = torch.full_like(scene.v0, torch.nan)
             told = dict(zip(context_names, context.unbind(-1), strict=True))
-            context = (
-                torch.stack([told.get(name, nothing) for name in self.context_names], -1)
-                if self.context_names
-                else None
-            )
+            context = torch.stack([told.get(name, nothing) for name in self.context_names], -1)
         return replace(
             scene,
             history=scene.history if same_history else None,
-            context=context if self.context_names else None,
+            context=context,
             route=scene.route if self.route_points else None,
         )
 

@@ -24,7 +24,7 @@ SWAY = 4.0  # m/s^3, lateral jerk on a ramp
 class Roads:
     """N roads: path of points (N, P, 2); kappa (N, P) 1/m; speed (N, P) m/s, what limit and bends ahead allow.
 
-    limit (N,) m/s; NaN where the speed is a plan's, which no bend changes.
+    limit (N,) m/s; NaN where the speed is a scenario's, which no bend changes.
     """
 
     path: Path

@@ -31,7 +31,7 @@ CONTEXT = (*PARAMETERS, "stop_m")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Course:
     """N scenes (N, 8), as driven by a clock from where they begin: speed, distance, curvature in closed form.
 
     v(t) = v1 + (v0 - v1) (1 - u)^1.5, u the share of the change that has passed: what is left of such a change is one
@@ -47,13 +47,13 @@ class Plan:
 
         Turn and lane change go less far where they would break |kappa| <= 0.33 1/m or |d kappa / d t| <= 0.15 1/m/s.
         """
-        plan = cls(scene, torch.zeros_like(scene[:, 0]))
-        angle, offset, length = torch.deg2rad(scene[:, 4]).abs(), scene[:, 5].abs(), plan._length()
+        course = cls(scene, torch.zeros_like(scene[:, 0]))
+        angle, offset, length = torch.deg2rad(scene[:, 4]).abs(), scene[:, 5].abs(), course._length()
         bend, swing = angle / length / (1 - RAMP), 2 * math.pi * offset / length**2
         winding = (bend / RAMP + 2 * math.pi * swing) / length * scene[:, :2].amax(-1)
         over = torch.maximum((bend + swing) / MAX_CURVATURE, winding / MAX_CURVATURE_RATE)
         less = scene[:, 4:6] / over.clamp(min=1).unsqueeze(-1)
-        stop = plan.distance(plan.done)
+        stop = course.distance(course.done)
         return cls(torch.cat([scene[:, :4], less, scene[:, 6:]], -1), before + (-stop).remainder(SPACING))
 
     @classmethod
@@ -62,7 +62,7 @@ class Plan:
         return cls(torch.cat([part.scene for part in parts]), torch.cat([part.begin for part in parts]))
 
     def select(self, index: Tensor) -> Self:
-        """The plans at index, in its order."""
+        """The courses at index, in its order."""
         return type(self)(self.scene.index_select(0, index), self.begin.index_select(0, index))
 
     def to(self, *args: Any) -> Self:
@@ -92,7 +92,7 @@ class Plan:
         return v0 * torch.minimum(t, onset) + v1 * (t - onset).clamp(min=0) + (v0 - v1) * gained
 
     def time_at(self, distance: Tensor) -> Tensor:
-        """The moment (N, Q) in s at distances (N, Q) in m; where a plan stands, the last one before it moves on."""
+        """The moment (N, Q) in s at distances (N, Q) in m; where a course stands, the last one before it moves on."""
         v0, v1, onset, change = (column.unsqueeze(-1) for column in self.scene[:, :4].unbind(-1))
         times = onset + change * torch.linspace(0, 1, TABLE, dtype=v0.dtype, device=v0.device)
         places = self.distance(times)
@@ -130,7 +130,7 @@ class Plan:
         return torch.stack(left, -1)
 
     def roads(self, length: float) -> Roads:
-        """Its roads, of so many metres: curvature as a function of the distance driven, and the plan's speed there.
+        """Its roads, of so many metres: curvature as a function of the distance driven, and its speed there.
 
         A turn winds up, holds and unwinds (a trapezoid); a lane change is one period of a sine.
         """

@@ -14,7 +14,7 @@ from alpamayo_toy.kinematics.trajectory import DT, HORIZON, UNKNOWN_SCENARIO, La
 from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.config import MixtureConfig, RoadConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.roads import BEHIND, SIGHT, Roads, draw_roads
-from alpamayo_toy.teachers.scenarios import PARAMETERS, Plan
+from alpamayo_toy.teachers.scenarios import PARAMETERS, Course
 from alpamayo_toy.teachers.tracker import DRIVER, DRIVER_LIMIT, NEARBY, track
 
 HISTORY = 16  # poses, t0 included
@@ -22,7 +22,7 @@ START_WITHIN = 120.0  # m of a random road's beginning
 FASTER = 1.3  # times the fastest speed: no car is expected to be
 FIRST = 0.3  # share of a scenario's windows that are its very beginning, as planned
 AFTER = 1.5  # s after its end until which the others are cut
-OFF_SPEED = 0.3  # standard deviation of the speed 1.5 s before t0, as a share of the plan's
+OFF_SPEED = 0.3  # standard deviation of the speed 1.5 s before t0, as a share of the course's
 MISJUDGED = 4.0  # times as far as drivers differ, they misjudge before t0 how far it is to another speed
 CHUNK = 512  # cars driven at once, so that intermediate tensors stay in the cache
 
@@ -161,25 +161,26 @@ class SyntheticTeacher:
         n, past = len(part), (HISTORY - 1) * self.dt
         high = self._ranges()[1]
         top = self.scenario.fastest * FASTER
-        plan = Plan.of(scene, BEHIND + top * past)
+        course = Course.of(scene, BEHIND + top * past)
         longest = float(torch.maximum(high[:, 2] + high[:, 3], high[:, 6] + high[:, 7]).max())
-        roads = plan.roads(BEHIND + top * (2 * past + longest + AFTER + seconds) + SIGHT + BEHIND)
+        roads = course.roads(BEHIND + top * (2 * past + longest + AFTER + seconds) + SIGHT + BEHIND)
         aside, faster = self._aside(n, generator), OFF_SPEED * torch.randn(n, generator=generator)
         planned = torch.rand(n, generator=generator) < FIRST
-        t = (plan.end + AFTER) * torch.rand(n, generator=generator)
+        t = (course.end + AFTER) * torch.rand(n, generator=generator)
         if first:
             planned = torch.ones_like(planned)
         begin = torch.where(planned, 0.0, t) - past
         v0, onset = scene[:, 0], scene[:, 2]
-        place = plan.distance(torch.where((v0 == 0) & (begin < onset), onset, begin))
+        place = course.distance(torch.where((v0 == 0) & (begin < onset), onset, begin))
         wait = torch.where(v0 == 0, (onset - begin).clamp(min=0), 0.0)
-        v = plan.speed(begin) * (1 + torch.where(planned, 0.0, faster)).clamp(min=0)
+        v = course.speed(begin) * (1 + torch.where(planned, 0.0, faster)).clamp(min=0)
         aside = torch.where(planned, 0.0, aside)
         misjudged = torch.where(planned, 0.0, self._misjudged(n, generator))
-        cars = self._driven_until_t0(roads, plan.begin + place, v, aside, wait, misjudged, self._names()[part], plan)
-        x = (
-            v0.unsqueeze(-1) * torch.arange(1 - HISTORY, 1) * self.dt
-        )  # who keeps to the plan has not begun anything yet
+        cars = self._driven_until_t0(
+            roads, course.begin + place, v, aside, wait, misjudged, self._names()[part], course
+        )
+        # who keeps to the course has not begun anything yet
+        x = v0.unsqueeze(-1) * torch.arange(1 - HISTORY, 1) * self.dt
         straight = torch.stack([x, *torch.zeros(2, *x.shape), v0.unsqueeze(-1).expand_as(x)], -1)
         return replace(
             cars,
@@ -207,7 +208,7 @@ class SyntheticTeacher:
         wait: Tensor,
         misjudged: Tensor,
         scenario: Tensor,
-        plan: Plan | None,
+        course: Course | None,
     ) -> Cars:
         """Cars that were set down at along (n,) with speeds v (n,), after they have driven for 15 steps."""
         n, past = len(v), HISTORY - 1
@@ -227,15 +228,15 @@ class SyntheticTeacher:
         here = roads.path.locate(torch.zeros(n, 1, 2), near, NEARBY)[0]
         left = (wait - past * self.dt).clamp(min=0)
         history = states_in_frame(before, now)
-        return Cars(roads, here[:, 0], now[:, 3], actions[:, 0, -1], history, left, scenario, plan)
+        return Cars(roads, here[:, 0], now[:, 3], actions[:, 0, -1], history, left, scenario, course)
 
     def _labels(self, cars: Cars, teacher: Tensor, seed: int) -> Labels:
         n = len(cars.v0)
         state = torch.cat([torch.zeros(n, 3), cars.v0.unsqueeze(-1)], -1)
         scene = cars.scene(state, cars.along, cars.wait, cars.history if self.config.history else None)
         context, names = scene.context, cars.context_names
-        if self.config.reveal == "scene" and cars.plan is not None:
-            context, names = cars.plan.scene[:, 1:].clone(), PARAMETERS[1:]
+        if self.config.reveal == "scene" and cars.course is not None:
+            context, names = cars.course.scene[:, 1:].clone(), PARAMETERS[1:]
         told, follows = self.config.reveal != "none", self.config.reveal == "all"
         kind = "road" if isinstance(self.scenario, RoadConfig) else "synthetic"
         return Labels(

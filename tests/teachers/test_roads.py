@@ -97,6 +97,16 @@ def test_the_tracker_keeps_its_lane_in_comfort() -> None:
     assert bool((along[:, 0, -1] > along[:, 0, 0] + 20).all())
 
 
+def test_the_tracker_does_not_weave_at_any_speed_that_is_allowed() -> None:
+    fast = RoadConfig(bends=0, speed_limit_mps=30.0, from_rest=0.0)
+    cars = SyntheticTeacher(fast).cars(20, generator(), 20.0)
+    state = torch.cat([torch.zeros(20, 3), cars.v0[:, None]], -1)[:, None]
+    states = track(cars.roads, state, cars.along[:, None], cars.last[:, None], cars.wait[:, None], None, 200, 0.1)[1]
+    beside = cars.roads.path.locate(states[:, 0, 100:, :2])[1]
+    assert states[:, 0, -1, 3].min() > 25
+    assert beside.abs().max() < 0.05
+
+
 @pytest.mark.slow
 def test_scenes_begin_anywhere_beside_the_lane_and_some_stand() -> None:
     labels = SyntheticTeacher(RoadConfig(), SyntheticConfig(history=True)).labels(600, 1, 0)

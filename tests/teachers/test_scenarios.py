@@ -1,4 +1,4 @@
-"""Scenarios as plans: closed forms against sums, what is left of a cut scene, comfort, the scale of the variation."""
+"""Scenarios as courses: closed forms against sums, what is left of a cut scene, comfort, the scale of the variation."""
 
 import math
 from dataclasses import replace
@@ -14,17 +14,17 @@ from torch import Tensor
 from alpamayo_toy import Labels
 from alpamayo_toy.teachers.config import SyntheticConfig
 from alpamayo_toy.teachers.roads import SPACING
-from alpamayo_toy.teachers.scenarios import CONTEXT, PARAMETERS, Plan
+from alpamayo_toy.teachers.scenarios import CONTEXT, PARAMETERS, Course
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.tracker import MAX_CURVATURE, MAX_CURVATURE_RATE, track
 
 BEFORE = 40.0
 
 
-def plan(name: str, n: int = 50) -> Plan:
+def courses(name: str, n: int = 50) -> Course:
     """Scenes of a scenario in float64."""
     _, scene = SyntheticTeacher(scenario_config(name))._drawn(n, torch.Generator().manual_seed(3))
-    return Plan.of(scene.double(), BEFORE)
+    return Course.of(scene.double(), BEFORE)
 
 
 def states(labels: Labels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -38,7 +38,7 @@ def states(labels: Labels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_distance_is_the_sum_of_speed_and_time_its_inverse(name: str) -> None:
-    scenes = plan(name)
+    scenes = courses(name)
     t = torch.linspace(-2, 12, 14001, dtype=torch.float64).expand(50, -1)
     v, s = scenes.speed(t), scenes.distance(t)
     summed = torch.cat([torch.zeros(50, 1), ((v[:, 1:] + v[:, :-1]) / 2 * 1e-3).cumsum(-1)], -1)
@@ -51,7 +51,7 @@ def test_distance_is_the_sum_of_speed_and_time_its_inverse(name: str) -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(NAMES), st.floats(0.0, 1.0))
 def test_what_is_left_of_a_scene_is_a_scene(name: str, share: float) -> None:
-    scenes = plan(name, 20)
+    scenes = courses(name, 20)
     now = share * scenes.end
     left = scenes.left(scenes.begin + scenes.distance(now), (scenes.scene[:, 2] - now).clamp(min=0))
     after = torch.linspace(0, 8, 81, dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_what_is_left_of_a_scene_is_a_scene(name: str, share: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_left_to_turn_and_to_stop_is_what_the_road_says(name: str) -> None:
-    scenes = plan(name)
+    scenes = courses(name)
     roads = scenes.roads(300.0)
     along = (scenes.begin + scenes.distance(0.4 * scenes.end)).unsqueeze(-1)
     left = dict(zip(CONTEXT, scenes.left(along[:, 0], torch.zeros(50)).unbind(-1), strict=True))
@@ -83,8 +83,8 @@ def test_what_is_left_to_turn_and_to_stop_is_what_the_road_says(name: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_road_is_sharper_than_a_car_can_be_steered(name: str) -> None:
-    sharp = plan(name).scene * torch.tensor([1.5, 1.5, 1, 1, 2, 3, 1, 0.5], dtype=torch.float64)
-    roads = Plan.of(sharp, BEFORE).roads(300.0)
+    sharp = courses(name).scene * torch.tensor([1.5, 1.5, 1, 1, 2, 3, 1, 0.5], dtype=torch.float64)
+    roads = Course.of(sharp, BEFORE).roads(300.0)
     assert float(roads.kappa.abs().max()) <= MAX_CURVATURE + 1e-9
     rate = roads.kappa.diff(dim=-1).abs() / SPACING * (roads.speed[:, 1:] + roads.speed[:, :-1]) / 2
     assert float(rate.max()) <= MAX_CURVATURE_RATE + 1e-6
@@ -119,7 +119,7 @@ def test_variation_is_of_the_real_teachers_scale() -> None:
 def test_manoeuvres_do_what_their_names_say() -> None:
     assert (made("U_TURN").teacher[..., -1, 2] >= torch.deg2rad(torch.tensor(150.0))).double().mean() >= 0.95
     stop = made("STOP")
-    assert (stop.teacher[:, :, -1, 3] < 0.05).double().mean() > 0.99
+    assert (stop.teacher[:, :, -1, 3] < 1e-4).double().mean() > 0.995  # some begin late and misjudge it
     assert bool((stop.v0 >= 4).all())
     start = made("START")
     assert bool((start.v0 == 0).all())
@@ -130,7 +130,7 @@ def test_manoeuvres_do_what_their_names_say() -> None:
 
 
 def test_who_waits_is_told_by_the_clock() -> None:
-    from_rest = Plan.of(torch.tensor([[0.0, 6.0, 3.0, 4.0, 60.0, 0.0, 4.0, 5.0]]).double(), BEFORE)
+    from_rest = Course.of(torch.tensor([[0.0, 6.0, 3.0, 4.0, 60.0, 0.0, 4.0, 5.0]]).double(), BEFORE)
     drawn = from_rest.scene[0].tolist()
     for wait in (3.0, 1.0, 0.0):
         left = from_rest.left(from_rest.begin, torch.tensor([wait]))[0].tolist()
@@ -138,7 +138,7 @@ def test_who_waits_is_told_by_the_clock() -> None:
 
 
 def test_a_turn_and_a_shift_together_stay_within_the_limits() -> None:
-    both = Plan.of(torch.tensor([[3.0, 3.0, 1.0, 4.0, 90.0, 4.0, 0.5, 2.0]]).double(), BEFORE)
+    both = Course.of(torch.tensor([[3.0, 3.0, 1.0, 4.0, 90.0, 4.0, 0.5, 2.0]]).double(), BEFORE)
     roads = both.roads(200.0)
     assert float(roads.kappa.diff(dim=-1).abs().max()) / SPACING * 3 <= MAX_CURVATURE_RATE
     assert float(both.scene[0, 4]) < 90
@@ -156,16 +156,16 @@ def test_the_tracker_stops_at_the_line_and_starts_when_it_is_time() -> None:
             assert float((along[:, 0, -1] - cars.stop_line()).abs().max()) < 0.7
             assert float(v[:, -1].max()) == 0
         else:
-            assert cars.plan is not None
+            assert cars.course is not None
             rolls = (v > 1e-3).double().argmax(-1) * 0.1
-            torch.testing.assert_close(rolls.float(), cars.plan.scene[:, 2], rtol=0, atol=0.11)
-            torch.testing.assert_close(v[:, -1], cars.plan.scene[:, 1], rtol=0, atol=0.05)
+            torch.testing.assert_close(rolls.float(), cars.course.scene[:, 2], rtol=0, atol=0.11)
+            torch.testing.assert_close(v[:, -1], cars.course.scene[:, 1], rtol=0, atol=0.05)
             assert bool(cars.stop_line().isnan().all())
 
 
 def test_names_of_what_is_told() -> None:
     assert CONTEXT[:8] == PARAMETERS
-    quarter = Plan.of(torch.tensor([[6.0, 6.0, 0.0, 4.0, 90.0, 0.0, 1.0, 4.0]]), BEFORE)
+    quarter = Course.of(torch.tensor([[6.0, 6.0, 0.0, 4.0, 90.0, 0.0, 1.0, 4.0]]), BEFORE)
     left = quarter.left(quarter.begin + 18.0, torch.zeros(1))[0]  # 3 s at 6 m/s: half of the turn
     expected = [6.0, 6.0, 0.0, 1.0, 45.0, 0.0, 0.0, 2.0, math.nan]
     assert left.tolist() == pytest.approx(expected, abs=1e-3, nan_ok=True)

@@ -25,6 +25,7 @@ from alpamayo_toy.training.config import TrainConfig, from_dict
 from alpamayo_toy.training.loop import fit, schedule
 
 SMALL = ("trainer=smoke", "teacher.scenes=256", "teacher.val_scenes=16", "student.width=32", "student.embedding=16")
+SMALL += ("teacher.reveal=scene",)  # what is learnt soonest
 
 
 def small(*overrides: str) -> TrainConfig:
@@ -58,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_short_run_already_beats_constant_velocity(finished: Path) -> None:
     metrics = json.loads((finished / "metrics.json").read_text())
     assert metrics["student"]["ade"] < 0.5 * metrics["baselines"]["constant_velocity"]["ade"]
-    assert metrics["ade_over_floor"] < 3
+    assert metrics["ade_over_floor"] < 2
     assert metrics["checks"] == {"finite": True, "speed_non_negative": True, "no_teleport": True}
 
 
@@ -219,7 +220,7 @@ def test_a_loaded_student_predicts_for_a_scene_of_ones_own(finished: Path) -> No
     assert trajectory.shape == (64, 4)
     assert torch.allclose(student.rollout(actions, torch.tensor(6.0)), trajectory)
     assert not torch.equal(student.predict(None, v0=6.0)[0], actions)
-    with pytest.raises(ValueError, match="this student knows no colour; its context: speed_mps"):
+    with pytest.raises(ValueError, match="this student knows no colour; its context: final_speed_mps"):
         student.predict("LEFT", v0=6.0, colour=1.0)
 
 
