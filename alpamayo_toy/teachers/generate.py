@@ -26,7 +26,7 @@ from alpamayo_toy.teachers.config import SyntheticConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import synthetic_teacher
 
-DRIVEN = 2  # how the synthetic teacher drives; a set that an earlier one began is not gone on with
+DRIVEN = 3  # how the synthetic teacher drives; a set that an earlier one began is not gone on with
 SYNTHETIC_TRAJECTORIES = 2**19  # that are driven at once
 MODEL_CLIPS = 32  # that a large model has done before they are on disk
 MAX_SAMPLES = 4096  # a clip

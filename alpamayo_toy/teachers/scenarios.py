@@ -11,6 +11,7 @@ from alpamayo_toy.teachers.roads import SPACING, Roads
 from alpamayo_toy.teachers.tracker import CREEPING, MAX_CURVATURE, MAX_CURVATURE_RATE
 
 RAMP = 0.3  # share of a turn's length spent winding the curvature up, and again down
+SMOOTH = 0.4  # s before and after a moment, over which the speed of a road is averaged there
 SOFT = 1.5  # a change of speed ends softly: what is left of it falls with this power of the time left
 TABLE = 65  # moments of a change of speed between which time is read linearly from distance
 
@@ -85,6 +86,10 @@ class Course:
         v0, v1 = (_like(self.scene[:, k], t) for k in (0, 1))
         return v1 + (v0 - v1) * (1 - self._share(t)) ** SOFT
 
+    def smooth_speed(self, t: Tensor) -> Tensor:
+        """m/s, the mean over 0.8 s around moments (N, ...) in s: what it asks of a driver never jumps."""
+        return (self.distance(t + SMOOTH) - self.distance(t - SMOOTH)) / (2 * SMOOTH)
+
     def distance(self, t: Tensor) -> Tensor:
         """m since t = 0, by moments (N, ...) in s."""
         v0, v1, onset, change = (_like(self.scene[:, k], t) for k in range(4))
@@ -117,7 +122,7 @@ class Course:
         u = self._steered(s.unsqueeze(-1)).squeeze(-1)
         stop = torch.where(v1 < CREEPING, self.distance(self.done) - s, torch.nan)
         left = (
-            self.speed(t),
+            self.smooth_speed(t),
             v1,
             (onset - now).clamp(min=0),
             torch.minimum(change, self.done - t).clamp(min=0),
@@ -136,7 +141,7 @@ class Course:
         """
         scene = self.scene
         s = torch.arange(round(length / SPACING) + 1, dtype=scene.dtype) * SPACING - self.begin.unsqueeze(-1)
-        speed = self.speed(self.time_at(s))
+        speed = self.smooth_speed(self.time_at(s))
         return Roads.of(self.curvature(s), speed, scene.new_full(scene.shape[:1], torch.nan))
 
     def curvature(self, distance: Tensor) -> Tensor:

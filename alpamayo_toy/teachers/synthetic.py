@@ -31,7 +31,7 @@ CHUNK = 512  # cars driven at once, so that intermediate tensors stay in the cac
 class SyntheticTeacher:
     """Draws roads and cars on them, before, in and after a manoeuvre, and drives each on for K drivers.
 
-    All that decides how a driver drives is shown, but its last action, which limits the next one and which a history
+    All that decides how a driver drives is shown, but the last curvature, which limits the next one and which a history
     tells; what reveal=none hides is drawn again for each driver. Everything is a function of (configuration, seed);
     trajectories are float32, rolled out by euler.
     """
@@ -82,7 +82,7 @@ class SyntheticTeacher:
         state[..., 3] = cars.v0.unsqueeze(-1)
         along, wait = (t.unsqueeze(-1).expand(-1, many) for t in (cars.along, cars.wait))
         last = cars.last.unsqueeze(1).expand(-1, many, -1)
-        actions, _, _ = track(seen, state, along, last, wait, driver, self.horizon, self.dt)
+        actions, _, _ = track(seen, state, along, last, wait, driver, self.horizon, self.dt, free=True)
         trajectory: Tensor = UnicycleRollout(self.dt, "euler")(actions, state[..., 3])
         return trajectory
 

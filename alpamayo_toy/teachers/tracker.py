@@ -10,6 +10,7 @@ GENTLE = 0.2  # s^1.5 / m^0.5; from 12 m/s on over GENTLE v^1.5, since one may s
 URGE = 0.8  # 1/s, how fast a driver takes on the road's speed
 CATCHING_UP = (-2.5, 1.5)  # m/s^2, for that
 ACCELERATION = (-4.0, 2.4)  # m/s^2, in all
+PULLING_AWAY = (0.3, 1.5)  # m/s^2 and 1/s: who starts, starts softly, with at most 0.3 + 1.5 v
 JERK = 4.0  # m/s^3, along
 SWAY = 6.0  # m/s^3, sideways
 NEARBY = (1.0, 1.0)  # m, behind and before where one expects to be, in which one looks for where one is
@@ -38,6 +39,7 @@ def track(
     driver: Tensor | None,
     steps: int,
     dt: float,
+    free: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Q drivers follow each of N roads: their actions (N, Q, T, 2), states (N, Q, T, 4) after each step, distances
     along (N, Q, T) before it.
@@ -46,9 +48,9 @@ def track(
     where they stand, driver (N, Q, 4) standard normal or None for the mean one. Integrated by euler, every action from
     the state at t, g = 1 + PACE pace t, h = 1 + TIMING timing, s' = s_0 + (s - s_0) / h:
         kappa = (1 + AIM aim) kappa_road(s + v dt / 2) - (d - d_driver) / r^2 - 2 sin(heading error) / r
-        a     = g^2 a_road(s') / h + PACE pace v_road(s') + 0.8 (g v_road(s') - v)
+        a     = g^2 a_road(s') / h + PACE pace v_road(s') + 0.8 (g v_road(s') - v), at most 0.3 + 1.5 v
     r = max(8 m, 0.2 v^1.5), d_driver = DRIFT drift t^2 / 2, within 1 m. Both within comfort bounds and rates; where
-    v_road falls below 0.2 m/s, a is what ends in a stop.
+    v_road falls below 0.2 m/s, a is what ends in a stop. free: the first a may be any, whatever the last one was.
     """
     x, y, yaw, v = state.unbind(-1)
     a, kappa = last.unbind(-1)
@@ -66,7 +68,8 @@ def track(
         wanted = wanted + ratio.square() * rise / stretch + PACE * pace * speed
         stands = (wait > t + dt / 2) | ((speed < CREEPING) & (rise <= 0))
         wanted = torch.where(stands, -(URGE * v).clamp(min=JERK * dt), wanted).clamp(*ACCELERATION)
-        a = torch.minimum(torch.maximum(wanted, a - JERK * dt), a + JERK * dt)
+        wanted = torch.minimum(wanted, PULLING_AWAY[0] + PULLING_AWAY[1] * v)
+        a = wanted if free and step == 0 else torch.minimum(torch.maximum(wanted, a - JERK * dt), a + JERK * dt)
         a = torch.maximum(a, -v / dt)  # nobody drives backwards
         line = (DRIFT * drift * t * t / 2).clamp(-ASIDE, ASIDE)
         bend = roads.read(roads.kappa, along + v * dt / 2) * (1 + AIM * aim)

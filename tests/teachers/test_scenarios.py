@@ -54,6 +54,7 @@ def test_what_is_left_of_a_scene_is_a_scene(name: str, share: float) -> None:
     scenes = courses(name, 20)
     now = share * scenes.end
     left = scenes.left(scenes.begin + scenes.distance(now), (scenes.scene[:, 2] - now).clamp(min=0))
+    left[:, 0] = scenes.speed(now.unsqueeze(-1))[:, 0]  # told is the road's speed, its mean over 0.8 s
     after = torch.linspace(0, 8, 81, dtype=torch.float64)
     rest = replace(scenes, scene=torch.cat([left[:, :3], left[:, 3:4].clamp(min=1e-3), left[:, 4:8]], -1))
     moved = now[:, None] + after
@@ -66,6 +67,7 @@ def test_what_is_left_to_turn_and_to_stop_is_what_the_road_says(name: str) -> No
     roads = scenes.roads(300.0)
     along = (scenes.begin + scenes.distance(0.4 * scenes.end)).unsqueeze(-1)
     left = dict(zip(CONTEXT, scenes.left(along[:, 0], torch.zeros(50)).unbind(-1), strict=True))
+    torch.testing.assert_close(left["speed_mps"], roads.read(roads.speed, along)[:, 0], rtol=0, atol=0.05)
     _, heading = roads.path.at(along)
     turn, turned = torch.deg2rad(left["turn_angle_deg"]), roads.path.heading[:, -1] - heading[:, 0]
     if not name.startswith("LANE"):
@@ -132,6 +134,7 @@ def test_manoeuvres_do_what_their_names_say() -> None:
 def test_who_waits_is_told_by_the_clock() -> None:
     from_rest = Course.of(torch.tensor([[0.0, 6.0, 3.0, 4.0, 60.0, 0.0, 4.0, 5.0]]).double(), BEFORE)
     drawn = from_rest.scene[0].tolist()
+    drawn[0] = float(from_rest.smooth_speed(from_rest.scene[:, 2]))  # of the road where it begins to move
     for wait in (3.0, 1.0, 0.0):
         left = from_rest.left(from_rest.begin, torch.tensor([wait]))[0].tolist()
         assert left[:8] == pytest.approx([*drawn[:2], wait, *drawn[3:6], 1.0 + wait, 5.0], abs=1e-6)
