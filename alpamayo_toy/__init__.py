@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from alpamayo_toy.kinematics.recovery import recover_v0 as recover_v0
     from alpamayo_toy.kinematics.rollout import UnicycleRollout as UnicycleRollout
     from alpamayo_toy.kinematics.trajectory import Labels as Labels
+    from alpamayo_toy.kinematics.trajectory import Prediction as Prediction
     from alpamayo_toy.kinematics.trajectory import Scene as Scene
     from alpamayo_toy.labels.loading import load_labels as load_labels
     from alpamayo_toy.students.checkpoint import load_student as load_student
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ActionSpace": "kinematics.action_space",
     "Labels": "kinematics.trajectory",
+    "Prediction": "kinematics.trajectory",
     "Scenario": "kinematics.manoeuvres",
     "Scene": "kinematics.trajectory",
     "UnicycleRollout": "kinematics.rollout",

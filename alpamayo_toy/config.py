@@ -51,7 +51,7 @@ def _eval_folder(
 
 def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
     """<run>/eval/drive, and in its name what differs from the defaults, so that a fault does not overwrite another."""
-    apart = ("checkpoint", "output", "device", "plot")
+    apart = ("checkpoint", "output", "device", "plot", "student.module")
     words = sorted(
         re.sub(r"[^\w.=,-]", "", word.removeprefix("drive."))
         for word in overrides

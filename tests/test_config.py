@@ -13,7 +13,7 @@ from alpamayo_toy.config import register, validate
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.kinematics.manoeuvres import Scenario
-from alpamayo_toy.students.config import LossConfig
+from alpamayo_toy.students.config import LossConfig, StudentConfig
 from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.scenarios import PARAMETERS
 from alpamayo_toy.training.config import BatchConfig, OptimizerConfig, TrainConfig
@@ -69,9 +69,19 @@ def test_checks_hold_without_hydra() -> None:
         OptimizerConfig(ema_decay=1.0)
     with pytest.raises(UserError, match="at least one weight > 0"):
         LossConfig(position=0, action=0)
+    with pytest.raises(UserError, match=r"loss\.samples must be >= 2"):
+        LossConfig(samples=1)
+    with pytest.raises(UserError, match=r"loss\.horizon must be weights >= 0"):
+        LossConfig(horizon=[1.0, -1.0])
+    with pytest.raises(UserError, match=r"loss\.horizon must be weights >= 0"):
+        LossConfig(horizon=[])
+    with pytest.raises(UserError, match=r"loss\.horizon must be of at most 8 stretches, one a step \(got 9\)"):
+        train_config("scenario=LEFT", "horizon=8", "loss.horizon=[1,1,1,1,1,1,1,1,2]")
+    with pytest.raises(UserError, match=r"student\.modes must be <= 64"):
+        StudentConfig(modes=65)
     with pytest.raises(UserError, match=r"scenario\.parts must be at least one scenario"):
         MixtureConfig({})
-    with pytest.raises(UserError, match=r"teacher\.reveal must be all, scene or none"):
+    with pytest.raises(UserError, match=r"teacher\.reveal must be one of all, scene, none, speed"):
         SyntheticConfig(reveal="some")
     with pytest.raises(UserError, match="a number or a range"):
         ScenarioConfig("LEFT", speed_mps=[1, 2, 3])

@@ -101,6 +101,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(train_config("scenario=ROAD", *SMALL, *FEW_SCENES), folder / "runs" / "ROAD")
     splits = [f"teacher.{key}={folder / 'splits' / side}" for key, side in (("path", "train"), ("val_path", "val"))]
     fit(train_config("experiment=label_file", *splits, *SMALL), folder / "runs" / "FILE")
+    (own,) = (text for _, text in BLOCKS["alpamayo_toy/students/README.md"] if text.startswith("# mine.py"))
+    (folder / "mine.py").write_text(own)
+    mine = ("student=custom", f"student.module={folder / 'mine.py'}:MyStudent")
+    fit(train_config("scenario=LEFT", *mine, *SMALL, *FEW_SCENES), folder / "OWN_RUN")
     run_batch(composed("batch", BatchConfig, "seeds=1", *SMALL, *FEW_SCENES), folder / "BATCH_FOLDER")
     return folder
 

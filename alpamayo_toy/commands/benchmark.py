@@ -27,7 +27,8 @@ from alpamayo_toy.kinematics.inverse import DEFAULT_WEIGHTS, trajectory_to_actio
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import HORIZON, Scene
 from alpamayo_toy.metrics.scores import score
-from alpamayo_toy.students.config import StudentConfig
+from alpamayo_toy.students.config import LossConfig, StudentConfig
+from alpamayo_toy.students.losses import loss_terms, weighted
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.generate import synthetic
 
@@ -139,7 +140,7 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     for label in ("our forward", "our forward + backward"):
         report += [f"| {name}: {label} | " + " | ".join(c[name, label] for c in found) + " |" for name in contestants]
     report += ["", f"Extra memory at B = 8192: {_memory(where)}."]
-    report += ["", _label_set(rounds), "", _evaluation(rounds)]
+    report += ["", _label_set(rounds), "", _evaluation(rounds), "", _several(where, rounds)]
     if where.type == "cuda":
         report += ["", *_half_precision(where, rounds)]
     return "\n".join(report)
@@ -323,13 +324,35 @@ def _evaluation(rounds: int) -> str:
         return made
 
     predicted = rolled()
-    rolling, scoring = interleaved(
-        [rolled, lambda: score(predicted, predicted[:, :1], v0, 0.1)], rounds, torch.device("cpu")
-    )
+    works: list[Work] = [rolled, lambda: score(predicted, predicted[:, :1], v0, 0.1)]
+    rolling, scoring = interleaved(works, rounds, torch.device("cpu"))
     rate = SCORED_CLIPS * 6 / statistics.median(scoring)
     return (
         f"Evaluation of {SCORED_CLIPS} clips, K = 6: {_ratio(scoring, rolling)} times the rollout's forward,"
         f" {rate:,.0f} trajectories a second."
+    )
+
+
+def _several(device: torch.device, rounds: int) -> str:
+    """A student of six modes with a spread beside the single one: its training step, and what it draws."""
+    scene, generator = Scene(torch.zeros(1024).long(), torch.rand(1024) * 10).to(device), torch.Generator()
+    batch = scene.select(torch.arange(256, device=device))
+    teacher = UnicycleRollout()(torch.randn(256, 6, HORIZON, 2) * 0.1, torch.rand(256, 6) * 10).to(device)
+    students = [Student(StudentConfig(modes=k, spread=k > 1), HORIZON).to(device) for k in (6, 1)]
+
+    def step(student: Student, optimizer: torch.optim.Optimizer) -> None:
+        modes, drawn = student.each_mode(batch, 2, generator)
+        terms = loss_terms(LossConfig(), student.action_space, modes, teacher[..., :2], teacher, drawn)
+        weighted(LossConfig(), terms).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    works: list[Work] = [partial(step, s, torch.optim.AdamW(s.parameters(), fused=True)) for s in students]
+    both, one = interleaved(works, rounds, device)
+    (drawing,) = interleaved([torch.no_grad()(lambda: students[0](scene, 64, generator))], rounds, device)
+    return (
+        f"Six modes with a spread, two draws each, at B = 256: a training step takes {_ratio(both, one)} times the"
+        f" single student's. 64 samples of 1,024 scenes: {statistics.median(drawing):.2f} s."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from alpamayo_toy.config import one_line
 from alpamayo_toy.errors import Interrupted, UserError
-from alpamayo_toy.training.config import RESUMABLE, TrainConfig, from_dict
+from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
 
 def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -69,7 +69,10 @@ def resumed(config: TrainConfig) -> TrainConfig:
 
     saved = from_dict(checkpoint.load(config.trainer.resume, "last")["config"])
     given = [override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task]
+    given_again(saved, config, given)
     for key in given:
+        if key in OWN:
+            continue
         if key not in RESUMABLE:
             raise UserError(f"{key} cannot change when a run is continued; only {', '.join(RESUMABLE)} can")
         name = key.removeprefix("trainer.")

@@ -1,4 +1,4 @@
-"""Predictions that need no network: closed forms, ridge regression, random residuals. They stand beside a student."""
+"""Predictions that need no network: closed forms, ridge regression, residuals, anchors. They stand beside a student."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,9 +12,12 @@ from alpamayo_toy.kinematics.action_space import MOVING
 from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.metrics.distribution import medoids
 
 POSES = 5  # the fewest of a history that last_actions takes: the inverse needs 4 steps
 PENALTY = 0.3  # of standardised inputs; leave-one-out on KITTI 00-05 prefers 0.1 to 1 for 120 clips or more
+SIX = 6  # trajectories, where there are several
+MEDOIDS_OF = 2048  # training samples, at most, of which anchors are the middle
 NO_TRAINING = "needs training labels, and none are given"
 STD_FLOOR = 1e-4  # m/s, rad: an input that varies less is taken as constant and keeps its own scale
 
@@ -187,12 +190,35 @@ class Residuals:
         labels = _with_history(labels)
         return cls((labels.teacher - _decaying(labels).unsqueeze(1)).flatten(0, 1), _times_of(labels))
 
-    def predict(self, labels: Labels, samples: int = 6, seed: int = 0) -> Tensor:
+    def predict(self, labels: Labels, samples: int = SIX, seed: int = 0) -> Tensor:
         """(N, K, T, 4), K residuals for each clip, NaN for clips without history. Raises UserError as Ridge does."""
         _require_times(self.times, labels)
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(len(self.residuals), (len(labels), samples), generator=generator)
         return (_decaying(labels).unsqueeze(1) + self.residuals[drawn]).to(labels.v0.dtype)
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Constant velocity plus six typical residuals, medoids of the training samples', and how many each stands for."""
+
+    residuals: Tensor  # (6, T, 4)
+    probabilities: Tensor  # (6,)
+
+    @classmethod
+    def fit(cls, labels: Labels, seed: int = 0) -> Self:
+        """On at most 2048 samples picked at random."""
+        straight = constant_velocity(labels.v0, labels.horizon, labels.dt).unsqueeze(1)
+        every = len(labels) * labels.teacher.shape[1]
+        some = torch.randperm(every, generator=torch.Generator().manual_seed(seed))[:MEDOIDS_OF]
+        residuals = (labels.teacher - straight).flatten(0, 1)[some].double()
+        index, shares = medoids(residuals, min(SIX, len(residuals)))
+        return cls(residuals[index], shares)
+
+    def predict(self, labels: Labels) -> Tensor:
+        """(N, 6, T, 4)"""
+        straight = constant_velocity(labels.v0, labels.horizon, labels.dt)
+        return (straight.unsqueeze(1) + self.residuals).to(labels.v0.dtype)
 
 
 def baselines(labels: Labels, training: Labels | None) -> dict[str, Tensor | str]:

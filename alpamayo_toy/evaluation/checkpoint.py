@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
@@ -19,8 +18,10 @@ from alpamayo_toy.evaluation.reference import Reference, build_reference, file_r
 from alpamayo_toy.evaluation.results import table, write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
+from alpamayo_toy.kinematics.trajectory import Prediction
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.students.checkpoint import load_student
+from alpamayo_toy.students.own import own_class
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
@@ -39,7 +40,7 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     clips count whose drive or clip the student was not trained on. Raises UserError where labels and student do not
     fit, and where its own labels are gone, without which nobody can tell.
     """
-    student, trained = load_student(config.checkpoint)
+    student, trained = load_student(config.checkpoint, own_class(config.student))
     student.to(choose_device(config.device))
     torch.set_num_threads(trained.trainer.threads)
     seed = trained.seed if config.seed is None else config.seed
@@ -50,7 +51,9 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     if isinstance(config.teacher, FileConfig):
         reference = _other_file(config, config.teacher, trained)
     else:
-        reference = build_reference(build_teacher(source), seed)
+        teacher = build_teacher(source)
+        training = teacher.training(seed) if student.several else None
+        reference = build_reference(teacher, seed, training, config.crowd)
     labels = reference.labels
     mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
     if mine != theirs:
@@ -66,7 +69,7 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     write_json(output_dir / "metrics.json", metrics)
     write_clips(output_dir / "clips.csv", found.clips)
     (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
-    pictures = _report(output_dir, metrics, student, reference, found.trajectory) if config.plot else {}
+    pictures = _report(output_dir, metrics, student, reference, found.prediction) if config.plot else {}
     _log(output_dir, metrics, pictures)
     return metrics
 
@@ -109,7 +112,11 @@ def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -
     log = Logger(output_dir, suffix=EVENTS)
     for target, rows in metrics["scores"].items():
         means = {f"eval/{target}/{metric}": entry["mean"] for metric, entry in rows["student"].items()}
+        modes = rows.get("student_modes", {})
+        means |= {f"eval/{target}/modes_{metric}": entry["mean"] for metric, entry in modes.items()}
         log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)
+    if metrics["energy_over_teacher"] is not None:
+        log.scalars({"eval/energy_over_teacher": metrics["energy_over_teacher"]}, 0)
     log.text("eval/table", table(metrics))
     for name, picture in pictures.items():
         log.picture(f"eval/{name}", picture, 0)
@@ -117,7 +124,7 @@ def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -
 
 
 def _report(
-    output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, trajectory: Tensor
+    output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, prediction: Prediction
 ) -> dict[str, Path]:
     """report.html and the pictures on it."""
     from alpamayo_toy.views import figures
@@ -134,8 +141,9 @@ def _report(
         pictures["worst"],
         [f"{i + 1}: ADE {entry['ade']:.2f} m" for i, entry in enumerate(metrics["worst"])],
         shown.teacher[:, :DRAWN_SAMPLES],
-        trajectory[index],
+        prediction.trajectories[index],
         ground_truth=shown.ground_truth,
+        odds=prediction.probabilities[index],
     )
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
     with replacing(output_dir / "report.html") as file:

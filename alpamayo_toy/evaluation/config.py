@@ -10,6 +10,13 @@ HIDDEN = ("history", "context", "route")  # what drive.py can keep from a studen
 
 
 @dataclass
+class OwnClass:
+    """The class of a student of one's own, which its checkpoint does not name: student.module=mine.py:MyStudent."""
+
+    module: str = ""
+
+
+@dataclass
 class EvalConfig:
     """python scripts/eval.py"""
 
@@ -21,10 +28,13 @@ class EvalConfig:
     device: str = "auto"
     plot: bool = True
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
+    student: OwnClass = field(default_factory=OwnClass)
+    crowd: int = 64  # clips of which a teacher that hides its intention is asked 512 times, to know where nobody drives
 
     def __post_init__(self) -> None:
         if self.seed is not None:
             check_seed(self.seed)
+        require(self.crowd >= 0, "crowd", ">= 0 clips", self.crowd)
         require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
         for name in ("checkpoint", "scenario", "teacher", "seed") if self.compare else ():
             value = getattr(self, name)
@@ -87,6 +97,7 @@ class DriveConfig:
     scenario: Any = None  # other than it was trained on
     drive: DriveOptions = field(default_factory=DriveOptions)
     hide: list[str] = field(default_factory=list)  # inputs that the student is not shown
+    student: OwnClass = field(default_factory=OwnClass)
     blind: bool = False  # drive a student that knows no route all the same
     output: str | None = None  # where drive.json goes; default: beside the checkpoint's run
     device: str = "auto"

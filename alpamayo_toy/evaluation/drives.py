@@ -31,6 +31,7 @@ from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.driving import CORRIDOR, PATIENCE, along_a_path, from_rest, stopping
 from alpamayo_toy.metrics.intervals import MIN_UNITS, of_share, over_clips
 from alpamayo_toy.students.checkpoint import load_student
+from alpamayo_toy.students.own import own_class
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
@@ -53,10 +54,10 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     UserError for a student that was trained without a route, unless it is to drive blind.
     """
     device = choose_device(config.device)
-    student, trained = load_student(config.checkpoint)
+    student, trained = load_student(config.checkpoint, own_class(config.student))
     student.to(device)
     torch.set_num_threads(trained.trainer.threads)
-    if not knows_its_way(student) and not config.blind:
+    if not student.follows_a_route and not config.blind:
         raise UserError(
             f"{config.checkpoint} knows no route: asked again it cannot tell where it is, and will not drive;"
             " train one with route among student.inputs (blind=true drives it all the same)"
@@ -108,11 +109,6 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     pictures = _pictures(output_dir, content, found, cars, dt) if config.plot else {}
     _log(output_dir, content, pictures)
     return content
-
-
-def knows_its_way(student: Student) -> bool:
-    """Whether it is shown a route."""
-    return student.route_points > 0 and "route" in student.encoder.inputs
 
 
 def short_drive(student: Student, cars: Cars) -> dict[str, float]:

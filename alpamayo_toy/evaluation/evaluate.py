@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpamayo_toy.evaluation.baselines import baselines, six_residuals
+from alpamayo_toy.evaluation.baselines import NO_TRAINING, Anchors, baselines, six_residuals
 from alpamayo_toy.evaluation.describe import describe
+from alpamayo_toy.evaluation.distribution import CHUNK, asked, distribution, energy_of
 from alpamayo_toy.evaluation.groups import groups_of, mean_of
 from alpamayo_toy.evaluation.reference import ONE_SAMPLE, Reference, mean_errors
 from alpamayo_toy.evaluation.results import Clips, clips_of
 from alpamayo_toy.kinematics.action_space import ActionSpace
-from alpamayo_toy.kinematics.trajectory import Labels, Scene
-from alpamayo_toy.metrics.displacement import distance, horizons
+from alpamayo_toy.kinematics.trajectory import Labels, Prediction, Scene
+from alpamayo_toy.metrics.displacement import distance, horizons, min_ade
 from alpamayo_toy.metrics.intervals import BLOCK_S, is_decided, over_clips, paired, units_of
 from alpamayo_toy.metrics.scores import Scores, of_errors, quality, score
 from alpamayo_toy.metrics.sums import Sums
@@ -23,42 +24,46 @@ from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.augment import picked
 
 WORST = 12  # clips that a page shows
+WATCHED = 24  # draws of a student's modes in all, that its energy score is watched by
 BATCH = 4096  # clips that a student predicts at once
 WITH_INTERVAL = ("ade", "fde", "min_ade", "min_fde")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is found of a student: metrics, as metrics.json has them; clips, a row each; its trajectories (N, T, 4)."""
+    """What is found of a student: metrics, as metrics.json has them; clips, a row each; what it predicts of them."""
 
     metrics: dict[str, Any]
     clips: Clips
-    trajectory: Tensor
+    prediction: Prediction
 
 
 @torch.no_grad()
-def predicted(student: Student, scene: Scene) -> tuple[Tensor, Tensor]:
-    """Actions (N, T, 2) and trajectories (N, T, 4) of a student, on its own device and back, in batches."""
+def predicted(student: Student, scene: Scene) -> Prediction:
+    """The modes that a student predicts of N scenes, on its own device and back, in batches."""
     device = student.action_space.mean.device
-    parts = []
-    for rows in torch.arange(len(scene)).split(BATCH):
-        actions, trajectory = student(scene.select(rows).to(device))
-        parts.append((actions[:, 0].cpu(), trajectory[:, 0].cpu()))
-    actions, trajectories = (torch.cat(column) for column in zip(*parts, strict=True))
-    return actions, trajectories
+    batches = torch.arange(len(scene)).split(BATCH)
+    return Prediction.joined([student(scene.select(rows).to(device)).to("cpu") for rows in batches])
 
 
 def scores(student: Student, reference: Reference) -> dict[str, float]:
     """The few numbers that are watched during training."""
     sums = Sums()
     for rows in torch.arange(len(reference.scene)).split(BATCH):
-        _, trajectory = predicted(student, reference.scene.select(rows))
+        trajectory = predicted(student, reference.scene.select(rows)).likeliest().trajectories[:, 0]
         errors = mean_errors(trajectory, reference.labels.select(rows))
         sums.add("ade", errors.mean(-1))
         sums.add("fde", errors[:, -1])
         sums.add("excess", distance(trajectory, reference.center[rows]).mean(-1))
+    if student.several:
+        generator = torch.Generator().manual_seed(0)
+        for rows in torch.arange(len(reference.scene)).split(CHUNK):
+            teacher = reference.labels.teacher[rows].float()
+            modes, drawn, _ = asked(student, reference.scene.select(rows), WATCHED, generator)
+            sums.add("energy", energy_of(modes, drawn, teacher))
+            sums.add("min_ade", min_ade(modes.trajectories.unsqueeze(1), teacher).mean(-1))
     means, floor = sums.means(), float(reference.floor.mean())
-    found = {"ade": means["ade"], "fde": means["fde"]}
+    found: dict[str, float] = {name: means[name] for name in ("ade", "fde", "energy", "min_ade") if name in means}
     if floor > 0:
         found |= {"ade_over_floor": means["ade"] / floor, "excess_over_floor": means["excess"] / floor}
     return found
@@ -68,18 +73,33 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
     """Everything that is said of a student, beside baselines of which two learn from its training labels."""
     labels, v0 = reference.labels, reference.scene.v0
     dt, integrator = labels.dt, student.rollout.integrator
-    actions, trajectory = predicted(student, reference.scene)
-    predictors, missing = _predictors(trajectory, labels, v0, reference.training)
+    prediction = predicted(student, reference.scene)
+    single = prediction.likeliest()
+    actions, trajectory = single.actions[:, 0], single.trajectories[:, 0]
+    predictors, missing = _predictors(prediction, labels, v0, reference.training)
     units = units_of(labels.clip_id, labels.t0_us)
+    several, energy = distribution(student, reference, units)
     truths = {"teacher": labels.teacher}
     if labels.ground_truth is not None:
         truths["ground_truth"] = labels.ground_truth.float().unsqueeze(1)
-    scored = {"teacher": {name: score(made, labels.teacher, v0, dt) for name, made in predictors.items()}}
+    likely = {"student_modes": prediction.probabilities}
+    if student.several and reference.training is not None:
+        anchors = Anchors.fit(reference.training)
+        predictors["six_anchors"] = anchors.predict(replace(labels, v0=v0))
+        likely["six_anchors"] = anchors.probabilities.to(v0).expand(len(labels), -1)
+    elif student.several:
+        missing["six_anchors"] = NO_TRAINING
+    scored = {
+        "teacher": {name: score(made, labels.teacher, v0, dt, likely.get(name)) for name, made in predictors.items()}
+    }
+    scored["teacher"]["student"].per_clip["energy_score"] = energy
     if reference.kind != ONE_SAMPLE:
         scored["teacher"]["floor"] = of_errors(reference.floor, dt)
     if "ground_truth" in truths:
         rows = predictors | _teachers_own(labels, v0)
-        scored["ground_truth"] = {name: score(made, truths["ground_truth"], v0, dt) for name, made in rows.items()}
+        scored["ground_truth"] = {
+            name: score(made, truths["ground_truth"], v0, dt, likely.get(name)) for name, made in rows.items()
+        }
         each = distance(labels.teacher, truths["ground_truth"]).mean(1)
         scored["ground_truth"]["teacher_each_sample"] = of_errors(each, dt)
     against = list(truths)[-1]
@@ -105,6 +125,8 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
         "excess": excess if reference.kind != ONE_SAMPLE else None,
         "ade_over_floor": ade / floor if floor > 0 else None,
         "excess_over_floor": excess / floor if floor > 0 else None,
+        "energy_over_teacher": several.pop("energy_over_teacher"),
+        "distribution": several,
         "baselines": {
             name: _entry(scored["teacher"][name].per_step, dt)
             for name, made in predictors.items()
@@ -144,16 +166,18 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
             for i in worst.tolist()
         ],
     }
-    return Evaluation(metrics, clips, trajectory)
+    return Evaluation(metrics, clips, prediction)
 
 
 def _predictors(
-    trajectory: Tensor, labels: Labels, v0: Tensor, training: Labels | None
+    prediction: Prediction, labels: Labels, v0: Tensor, training: Labels | None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Who predicts, (N, K, T, 4) each, and why the others do not."""
     labels = replace(labels, v0=v0)
     made: dict[str, Tensor | str] = {**baselines(labels, training), "six_residuals": six_residuals(labels, training)}
-    found = {"student": trajectory.unsqueeze(1)}
+    found = {"student": prediction.likeliest().trajectories}
+    if prediction.trajectories.shape[1] > 1:
+        found["student_modes"] = prediction.trajectories
     for name, result in made.items():
         if not isinstance(result, str):
             found[name] = (result if result.dim() == 4 else result.unsqueeze(1)).to(v0.dtype)

@@ -22,19 +22,20 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
     firsts = [int((labels.scenario == s).nonzero()[0]) for s in labels.scenario.unique()]
     rest = [i for i in range(len(labels)) if i not in firsts]
     index = torch.tensor((firsts + rest)[:PICTURED])
-    _, trajectory = predicted(student, reference.scene.select(index))
+    found = predicted(student, reference.scene.select(index))
     shown = labels.select(index)
     names = [Scenario(int(s)).name if s >= 0 else "unknown" for s in shown.scenario]
     titles = [f"{name}, v0 = {float(v):.1f} m/s" for name, v in zip(names, shown.v0, strict=True)]
     paths = [folder / "birds_eye.png", folder / "profiles.png"]
-    figures.birds_eye(paths[0], titles, shown.teacher[:, :DRAWN_SAMPLES], trajectory, reference.center[index])
+    center, drivers = None if student.several else reference.center[index], shown.teacher[:, :DRAWN_SAMPLES]
+    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=found.probabilities)
     few = slice(PROFILED)
     figures.profiles(
         paths[1],
         titles[few],
         shown.teacher[few, : DRAWN_SAMPLES // 2],
         shown.v0[few].float(),
-        trajectory[few],
+        found.likeliest().trajectories[few, 0],
         labels.dt,
         student.rollout.integrator,
         None if shown.ground_truth is None else shown.ground_truth[few].float(),

@@ -12,6 +12,8 @@ from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher
 
 FLOOR_SAMPLES = 64
+CROWD = 64  # clips whose teacher is asked
+DRIVERS = 512  # times, to know where nobody drives
 ONE_SAMPLE = "none, one sample"
 CHUNK = 64  # clips whose samples are compared at once, so that 64 samples of each stay in the cache
 
@@ -22,7 +24,8 @@ class Reference:
 
     labels.teacher (N, K, T, 4) is what a student is scored on; center (N, T, 2); floor (N, T), the mean distance of
     the best single prediction; kind says how it was found, split how the clips were held out. training: the labels that
-    some baselines learn from, None where nothing has a history.
+    some baselines learn from, None where none are known. others (N, 64, T, 4): as many other samples, and crowd
+    (C, 512, T, 4) a lot of the first C clips, of a teacher that can be asked; None of a file.
     """
 
     labels: Labels
@@ -32,22 +35,30 @@ class Reference:
     kind: str
     split: str = "fresh"
     training: Labels | None = None
+    others: Tensor | None = None
+    crowd: Tensor | None = None
 
 
-def build_reference(teacher: Teacher, seed: int) -> Reference:
-    """The held-out clips of either teacher."""
+def build_reference(teacher: Teacher, seed: int, training: Labels | None = None, crowd: int = CROWD) -> Reference:
+    """The held-out clips of either teacher. training: its labels for that, made where something learns from them.
+
+    crowd: of how many clips a teacher that hides its intentions is asked 512 times.
+    """
     if isinstance(teacher, SyntheticTeacher):
-        return _synthetic_reference(teacher, seed)
-    return file_reference(teacher.validation, teacher.oracle, teacher.split, teacher.training(seed))
+        if training is None and teacher.config.history:
+            training = teacher.training(seed)
+        return _synthetic_reference(teacher, seed, training, crowd)
+    return file_reference(teacher.validation, teacher.oracle, teacher.split, training or teacher.training(seed))
 
 
-def _synthetic_reference(teacher: SyntheticTeacher, seed: int) -> Reference:
+def _synthetic_reference(teacher: SyntheticTeacher, seed: int, training: Labels | None, crowd: int) -> Reference:
     """Scenes never trained on; the median of 64 fresh drivers is scored on 64 others, and so is the student."""
     labels, others = teacher.held_out(FLOOR_SAMPLES, seed)
+    many = teacher.crowd(crowd, DRIVERS, seed) if teacher.hides and crowd else None
     center = torch.cat([geometric_median(part) for part in others.split(CHUNK)])
-    training = teacher.training(seed) if labels.history is not None else None  # what some baselines learn from
     kind = "geometric_median_of_64_fresh_samples"
-    return Reference(labels, labels.scene(), center, mean_errors(center, labels), kind, training=training)
+    floor = mean_errors(center, labels)
+    return Reference(labels, labels.scene(), center, floor, kind, training=training, others=others, crowd=many)
 
 
 def file_reference(labels: Labels, oracle: bool, split: str, training: Labels | None) -> Reference:

@@ -26,7 +26,7 @@ Clips = dict[str, list[Any]]
 
 
 def clips_of(labels: Labels, v0: Tensor, groups: dict[str, Groups], scored: dict[str, dict[str, Scores]]) -> Clips:
-    """Every number of the student, and ADE or minADE of the others, for each clip."""
+    """Every number of the student and its modes, and ADE or minADE of the others, for each clip."""
     found: Clips = {
         "clip_id": labels.clip_id.tolist(),
         "t0_us": labels.t0_us.tolist(),
@@ -36,7 +36,7 @@ def clips_of(labels: Labels, v0: Tensor, groups: dict[str, Groups], scored: dict
     for target, rows in scored.items():
         for name, row in rows.items():
             for metric, values in row.per_clip.items():
-                if name == "student" or metric in ("ade", "min_ade"):
+                if name in ("student", "student_modes") or metric in ("ade", "min_ade"):
                     found[f"{target}.{name}.{metric}"] = values.tolist()
     return found
 
@@ -96,6 +96,7 @@ def table(metrics: dict[str, Any]) -> str:
     if metrics["ade_over_floor"] is not None:
         lines += ["", f"floor: {metrics['floor']['kind']}"]
         lines.append(f"ADE / floor {metrics['ade_over_floor']:.3f}   excess / floor {metrics['excess_over_floor']:.3f}")
+    lines += said_of_distribution(metrics)
     own, theirs = metrics["action_std"]["student"], metrics["action_std"]["labels"]
     if any(not 2 / 3 < mine / other < 3 / 2 for mine, other in zip(own, theirs, strict=True)):
         spreads = [f"{a:.2f} m/s^2 and {kappa:.4f} 1/m" for a, kappa in (own, theirs)]
@@ -103,6 +104,29 @@ def table(metrics: dict[str, Any]) -> str:
     failed = [name for name, passed in metrics["checks"].items() if passed is False]
     lines.append(f"checks: {'failed: ' + ', '.join(failed) if failed else 'passed'}")
     return "\n".join(lines)
+
+
+def said_of_distribution(metrics: dict[str, Any]) -> list[str]:
+    """The few lines about a student as a distribution."""
+    found, ratio = metrics["distribution"], metrics["energy_over_teacher"]
+    own = found["energy"]["teacher"]
+    score = f"energy score [m] {_number(found['energy']['student']['mean'])}"
+    lines = ["", score if own is None else f"{score}, the teacher's own {_number(own['mean'])}: {ratio:.3f} times that"]
+    if found["calibration_error"] is not None:
+        lines.append(f"probability of modes that is misplaced: {100 * found['calibration_error']:.1f} %")
+    if found["regions"] is not None:
+        held = ", ".join(
+            f"{100 * value:.0f} % in those of {100 * float(k):.0f} %" for k, value in found["regions"].items()
+        )
+        lines.append(f"the teacher's end points in regions of the student's: {held}")
+    if found["crowd"] is not None:
+        nobody, best = found["crowd"]["nobody_drives_there"], found["crowd"]["min_ade"]
+        lines.append(
+            f"where none of {found['crowd']['drivers']} drivers goes: {100 * nobody['samples']:.1f} % of samples"
+        )
+        six = f"the six in the middle of the teacher's {_number(best['six_medoids_of_the_teacher'])}"
+        lines.append(f"minADE [m] of the modes on the same clips {_number(best['modes'])}, of {six}")
+    return lines
 
 
 def _rows(target: str, rows: dict[str, Any], missing: dict[str, str]) -> list[str]:
@@ -170,7 +194,7 @@ def compare(runs: list[str], output_dir: Path) -> str:
             if not np.allclose(chosen[0][name], other[name], rtol=1e-5, atol=1e-5):
                 raise UserError(f"{runs[0]} and {run} name other clips alike; score both on the same labels")
     units = units_of(np.array(chosen[0]["clip_id"]), torch.tensor(chosen[0]["t0_us"]))
-    metrics = [name for name in chosen[0] if ".student." in name and all(name in other for other in chosen[1:])]
+    metrics = [name for name in chosen[0] if ".student" in name and all(name in other for other in chosen[1:])]
     found = {
         name: [_compared(torch.tensor(one[name]), torch.tensor(chosen[0][name]), units) for one in chosen]
         for name in metrics
@@ -193,11 +217,11 @@ def _side_by_side(content: dict[str, Any]) -> list[str]:
     lines = [f"{content['clips']} clips that all runs share, {content['units']} independent units"]
     lines += [f"{chr(ord('A') + i)} = {run}" for i, run in enumerate(content["runs"])]
     for name, entries in content["metrics"].items():
-        metric = name.replace(".student", "")
-        unit = UNITS.get(metric.partition(".")[2], "m")
+        metric = name.replace(".student_modes.", ".modes_").replace(".student.", ".")
+        unit = UNITS.get(metric.partition(".")[2].removeprefix("modes_"), "m")
         means = "".join(f"{_shown(entry['mean'], unit):>12}" for entry in entries)
         lines.append(f"{metric + ' [' + unit + ']':<44}{means}")
-        if metric.endswith((".ade", ".fde")):
+        if metric.endswith((".ade", ".fde", ".energy_score", ".modes_min_ade")):
             for i, entry in enumerate(entries[1:], 1):
                 difference = entry["difference"]
                 mean = "-" if difference["mean"] is None else f"{difference['mean']:+.3f}"

@@ -55,15 +55,23 @@ class ActionSpace(nn.Module):
 
     def normalize(self, actions: Tensor) -> Tensor:
         """(..., 2) m/s^2, 1/m -> (..., 2) standard deviations."""
-        return (actions - self.mean) / self.std
+        mean, std = _rows(self.mean, actions), _rows(self.std, actions)
+        return ((_flat(actions) - mean) / std).view(actions.shape)
 
     def denormalize(self, z: Tensor) -> Tensor:
         """(..., 2) standard deviations -> (..., 2) m/s^2, 1/m."""
         return z * self.std + self.mean
 
-    def squash(self, raw: Tensor) -> Tensor:
-        """Any real numbers (..., 2) -> actions inside the bounds, smooth, near denormalize(raw) far from them."""
-        return self.bound * torch.tanh(self.denormalize(raw) / self.bound)
+    def squash(self, raw: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Any real numbers (..., 2) -> actions inside the bounds, smooth, near denormalize(raw) far from them.
+
+        scale (B, 2): what the raw actions (B, ..., T, 2) of each scene are multiplied by before.
+        """
+        mean, std, bound = (_rows(constant, raw) for constant in (self.mean, self.std, self.bound))
+        flat = _flat(raw)
+        if scale is not None:
+            flat = flat * scale.repeat(1, raw.shape[-2]).view(len(raw), *[1] * (flat.dim() - 2), -1)
+        return (bound * torch.tanh((flat * std + mean) / bound)).view(raw.shape)
 
     def unsquash(self, actions: Tensor) -> Tensor:
         """The inverse of squash, for actions (..., 2) strictly inside the bounds; infinite on them."""
@@ -93,3 +101,13 @@ class ActionSpace(nn.Module):
     def count_clipped(self, actions: Tensor) -> Tensor:
         """How many of a trajectory's numbers lie beyond the tokens' +-10 standard deviations: (..., T, 2) -> (...)."""
         return (self.normalize(actions).abs() > TOKEN_RANGE).sum((-1, -2))
+
+
+def _flat(actions: Tensor) -> Tensor:
+    """(..., T, 2) as rows (..., 2 T): operations along an axis of two take five times as long."""
+    return actions.flatten(-2) if actions.dim() > 1 else actions
+
+
+def _rows(constant: Tensor, actions: Tensor) -> Tensor:
+    """A constant (2,) beside such rows."""
+    return constant.repeat(actions.shape[-2]) if actions.dim() > 1 else constant

@@ -1,4 +1,4 @@
-"""Conventions, and the two records that everything passes around: Scene (what is known at t0) and Labels.
+"""Conventions, and the records that everything passes around: Scene (what is known at t0), Prediction and Labels.
 
 Ego frame at t0: origin at the rear axle, x forward, y left; metres, radians counter-clockwise, m/s. A trajectory is
 (..., T, 4) = x, y, yaw, v at t0 + dt .. t0 + T dt; t0 itself is not in it. History is (..., H, 4), its last row t0.
@@ -47,6 +47,44 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.v0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a student answers to B scenes: M trajectories of each, and the actions that they are rolled out from.
+
+    actions (B, M, T, 2); trajectories (B, M, T, 4); log_probabilities (B, M), whose exponentials sum to 1.
+    """
+
+    actions: Tensor
+    trajectories: Tensor
+    log_probabilities: Tensor
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """One after the other."""
+        return cls(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(B, M)"""
+        return self.log_probabilities.exp()
+
+    def likeliest(self) -> Self:
+        """The likeliest alone, M = 1, taken as certain."""
+        best = self.log_probabilities.argmax(-1)
+        rows = torch.arange(len(best), device=best.device)
+        sure = torch.zeros_like(self.log_probabilities[:, :1])
+        return replace(
+            self,
+            actions=self.actions[rows, best].unsqueeze(1),
+            trajectories=self.trajectories[rows, best].unsqueeze(1),
+            log_probabilities=sure,
+        )
+
+    def to(self, *args: Any) -> Self:
+        """To a device and/or dtype, as Tensor.to."""
+        return replace(self, **{name: tensor.to(*args) for name, tensor in vars(self).items()})
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,25 @@ from alpamayo_toy.metrics.displacement import (
     speed_error,
     waymo_miss,
 )
-from alpamayo_toy.metrics.distribution import energy_score, geometric_median, medoid, spread
+from alpamayo_toy.metrics.distribution import (
+    calibration_error,
+    energy_score,
+    geometric_median,
+    manoeuvre_shares,
+    medoid,
+    medoids,
+    nearest_shares,
+    off_the_crowd,
+    spread,
+    total_variation,
+    within_region,
+)
 from alpamayo_toy.metrics.starter import feasibility, sanity_checks, starter_metrics
 
 __all__ = [
     "ade",
     "brier_min_fde",
+    "calibration_error",
     "corner_distance",
     "distance",
     "energy_score",
@@ -35,13 +48,19 @@ __all__ = [
     "geometric_median",
     "heading_error",
     "horizons",
+    "manoeuvre_shares",
     "medoid",
+    "medoids",
     "min_ade",
     "min_fde",
     "miss",
+    "nearest_shares",
+    "off_the_crowd",
     "sanity_checks",
     "speed_error",
     "spread",
     "starter_metrics",
+    "total_variation",
     "waymo_miss",
+    "within_region",
 ]

@@ -34,8 +34,8 @@ class Scores:
     Metres unless said otherwise. One trajectory: ade, fde and fde_<s> at seconds, miss (FDE > 2 m), waymo_miss_<s>,
     heading_error [rad], speed_error [m/s], final_longitudinal_error and final_lateral_error (their size),
     corner_distance. Several: min_ade, min_ade_<s> of the sample that is best over the whole horizon,
-    min_ade_horizon_<s> of the one that is best until then, min_fde, miss, waymo_miss_<s>, corner_distance, spread, and
-    energy_score where there are several samples to score against. per_step is that of all samples.
+    min_ade_horizon_<s> of the one that is best until then, min_fde, miss, waymo_miss_<s>, corner_distance, spread,
+    energy_score. per_step is that of all samples.
     """
 
     per_clip: dict[str, Tensor]
@@ -47,22 +47,26 @@ class Scores:
         return not bool(next(iter(self.per_clip.values())).isnan().any())
 
 
-def score(predicted: Tensor, truths: Tensor, v0: Tensor, dt: float) -> Scores:
+def score(predicted: Tensor, truths: Tensor, v0: Tensor, dt: float, probabilities: Tensor | None = None) -> Scores:
     """Predictions (N, K, T, 4) against each of M truths (N, M, T, 4) of the same clips, v0 (N,) m/s: means over M.
+
+    probabilities (N, K) of modes, for their energy score; without them they are draws.
 
     A clip whose predictions hold NaN has NaN everywhere and is left out of per_step. Clip by clip, whatever N.
     """
     parts: list[dict[str, Tensor]] = []
     total, count = torch.zeros(truths.shape[2], dtype=torch.float64), 0
     size = max(1, AT_ONCE // (predicted[0, :, 0, 0].numel() * truths[0, :, :, 0].numel()))
-    for mine, theirs, start in zip(*(t.split(size) for t in (predicted, truths, v0)), strict=True):
+    likely = [None] * len(v0) if probabilities is None else probabilities.split(size)
+    parted = (t.split(size) for t in (predicted, truths, v0))
+    for mine, theirs, start, p in zip(*parted, likely, strict=probabilities is not None):
         errors = distance(mine.unsqueeze(1), theirs.unsqueeze(2))
         known = mine.isfinite().flatten(1).all(1)
         total += errors[known].double().mean((1, 2)).sum(0)
         count += int(known.sum())
         found = _of_one(mine, theirs, start, errors[:, :, 0], dt) if mine.shape[1] == 1 else {}
         if mine.shape[1] > 1:
-            found = _of_several(mine, theirs, start, dt)
+            found = _of_several(mine, theirs, start, dt, p)
         parts.append({name: torch.where(known, values, torch.nan) for name, values in found.items()})
     return Scores({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, total / max(count, 1))
 
@@ -90,7 +94,7 @@ def _of_one(mine: Tensor, theirs: Tensor, v0: Tensor, errors: Tensor, dt: float)
     return {name: values.to(mine.dtype).mean(1) for name, values in found.items()}
 
 
-def _of_several(mine: Tensor, theirs: Tensor, v0: Tensor, dt: float) -> dict[str, Tensor]:
+def _of_several(mine: Tensor, theirs: Tensor, v0: Tensor, dt: float, p: Tensor | None) -> dict[str, Tensor]:
     several = mine.unsqueeze(1)
     steps = list(_steps(MIN_ADE_SECONDS, mine.shape[2], dt))
     final = min_fde(several, theirs)
@@ -104,9 +108,7 @@ def _of_several(mine: Tensor, theirs: Tensor, v0: Tensor, dt: float) -> dict[str
         "corner_distance": corner_distance(several, theirs),
     }
     means = {name: values.to(mine.dtype).mean(1) for name, values in found.items()}
-    return (
-        means | {"spread": spread(mine)} | ({"energy_score": energy_score(mine, theirs)} if theirs.shape[1] > 1 else {})
-    )
+    return means | {"spread": spread(mine), "energy_score": energy_score(mine, theirs, p)}
 
 
 def _steps(seconds: tuple[float, ...], horizon: int, dt: float) -> Iterator[tuple[str, int]]:

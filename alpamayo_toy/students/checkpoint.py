@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
+from alpamayo_toy.students.config import OwnStudentConfig
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
 
@@ -66,17 +68,29 @@ def _takes_absolute_speeds(content: dict[str, Any]) -> bool:
     return bool(sees and content["weights"]["encoder.history_mean"][steps - 1] != 0)
 
 
-def load_student(path: str | Path) -> tuple[Student, TrainConfig]:
-    """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file."""
+def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:
+    """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file.
+
+    student: the class of one of your own. A checkpoint remembers which it was and never imports it.
+    """
     content = load(path)
     try:
         config = from_dict(content["config"])
     except UserError as error:
         raise UserError(f"{path}: its config is not of this version: {error}") from None
-    student = Student(config.student, **{**content["shape"], "context_names": tuple(content["shape"]["context_names"])})
+    if isinstance(config.student, OwnStudentConfig) and student is None:
+        was = content["config"]["student"].get("module", "")
+        raise UserError(
+            f"{path} holds a student of the user's own; give its class again: student.module={was},"
+            " or load_student(path, CLASS)"
+        )
+    if student is not None and not isinstance(config.student, OwnStudentConfig):
+        raise UserError(f"{path} holds a student of this project, no {student.__name__}")
+    shape = {**content["shape"], "context_names": tuple(content["shape"]["context_names"])}
+    made = Student(config.student, **shape, own=student)
     try:
-        student.load_state_dict(content["weights"])
+        made.load_state_dict(content["weights"])
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{path}: the weights do not fit the student that its config describes: {reason}") from None
-    return student.eval(), config
+    return made.eval(), config

@@ -1,6 +1,6 @@
 """Options of the students and of what they are punished for: student= and loss=."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import isfinite
 
 from alpamayo_toy.errors import require
@@ -10,34 +10,70 @@ INPUTS = ("scenario", "v0", "history", "context", "route")
 
 @dataclass
 class StudentConfig:
-    """A multilayer perceptron from the scene to actions. Options of another student extend this class."""
+    """A multilayer perceptron from the scene to modes of actions. Options of another student extend this class."""
 
     embedding: int = 128  # width of the scenario embedding, what the encoder hands to the head
     width: int = 256  # of the hidden layers
     layers: int = 2  # hidden layers of the head
     inputs: list[str] = field(default_factory=lambda: list(INPUTS))  # what it may look at; the rest is masked
+    modes: int = 1  # K, the trajectories that it answers with, each with a probability
+    spread: bool = False  # whether each mode is a distribution to draw from, not one trajectory alone
     hide: float = 0.05  # how often training hides all but v0, each by itself, so that 'missing' is learned
 
     def __post_init__(self) -> None:
-        for name in ("embedding", "width", "layers"):
+        for name in ("embedding", "width", "layers", "modes"):
             require(getattr(self, name) >= 1, f"student.{name}", ">= 1", getattr(self, name))
         require(set(self.inputs) <= set(INPUTS), "student.inputs", f"among {', '.join(INPUTS)}", self.inputs)
+        require(self.modes <= 64, "student.modes", "<= 64", self.modes)
         require(0 <= self.hide < 1, "student.hide", "in [0, 1)", self.hide)
 
 
 @dataclass
 class LossConfig:
-    """Weights of the loss terms; a term of weight 0 is not computed."""
+    """Weights of the loss terms, a term of weight 0 is not computed; and how they are taken."""
 
-    position: float = 1.0  # mean distance in metres
-    action: float = 1.0  # smooth L1 on normalised actions
+    position: float = 1.0  # the energy score in metres; of one trajectory its mean distance
+    action: float = 1.0  # smooth L1 on normalised actions, of the mode that is nearest to each of the teacher's samples
+    winner: float = 0.5  # of several modes: distance in metres of the nearest one, and cross-entropy of which that is
+    samples: int = 2  # draws of each mode that has a spread
+    horizon: list[float] = field(default_factory=lambda: [1.0])  # how much each equal stretch of the horizon counts
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            require(value >= 0 and isfinite(value), f"loss.{f.name}", ">= 0", value)
+        for name in ("position", "action", "winner"):
+            value = getattr(self, name)
+            require(value >= 0 and isfinite(value), f"loss.{name}", ">= 0", value)
         require(self.position + self.action > 0, "loss", "at least one weight > 0", vars(self))
+        require(self.samples >= 2, "loss.samples", ">= 2, which a mode's width takes", self.samples)
+        counted = all(isinstance(w, int | float) and w >= 0 and isfinite(w) for w in self.horizon)
+        require(counted and sum(self.horizon) > 0, "loss.horizon", "weights >= 0, one of them above", self.horizon)
 
 
-SCHEMAS = {"student/mlp": StudentConfig, "loss/default": LossConfig}
+@dataclass
+class OwnStudentConfig:
+    """A class of the user's own, which a checkpoint never names: it is given each time."""
+
+    module: str = ""  # FILE.py:CLASS
+    hide: float = 0.05  # as StudentConfig's
+
+    def __post_init__(self) -> None:
+        require(0 <= self.hide < 1, "student.hide", "in [0, 1)", self.hide)
+
+
+@dataclass
+class OwnLossConfig:
+    """A function of the user's own, in place of loss_terms()."""
+
+    module: str = ""  # FILE.py:FUNCTION
+    samples: int = 2  # draws of each mode that has a spread
+
+    def __post_init__(self) -> None:
+        require(self.samples >= 2, "loss.samples", ">= 2, which a mode's width takes", self.samples)
+
+
+SCHEMAS = {
+    "student/mlp": StudentConfig,
+    "student/custom": OwnStudentConfig,
+    "loss/default": LossConfig,
+    "loss/custom": OwnLossConfig,
+}
 """What YAML of these groups may fill, by the name that its defaults list gives."""

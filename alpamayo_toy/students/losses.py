@@ -1,36 +1,95 @@
 """What a student is punished for: the terms, each a mean over batch, samples and time."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from alpamayo_toy.kinematics.action_space import ActionSpace
+from alpamayo_toy.kinematics.trajectory import Prediction
 from alpamayo_toy.metrics.displacement import distance
-from alpamayo_toy.students.config import LossConfig
+from alpamayo_toy.metrics.distribution import energy_score
+from alpamayo_toy.metrics.pairs import mean_distances
+from alpamayo_toy.students.config import LossConfig, OwnLossConfig
+from alpamayo_toy.students.own import own_object
+
+EVERY, OFFSET = 4, 1  # of several trajectories every fourth step counts: 0.2, 0.6, ... s. They have no corners between
+RELAXED = 0.05  # share of the winner's distance that all modes take, so that none is left behind
+
+
+Terms = Callable[[ActionSpace, Prediction, Tensor, Tensor, Prediction], dict[str, Tensor]]
+"""(space, modes, teacher's actions, teacher, drawn) -> terms by name, as loss_terms() has them."""
+
+
+def build_loss(config: LossConfig | OwnLossConfig) -> Terms:
+    """loss_terms() with its weights, or the user's own function. Raises UserError where that cannot be found."""
+    if isinstance(config, OwnLossConfig):
+        own: Terms = own_object(config.module, "loss.module")
+        return own
+    return partial(loss_terms, config)
 
 
 def loss_terms(
     config: LossConfig,
     space: ActionSpace,
-    actions: Tensor,
-    trajectory: Tensor,
+    modes: Prediction,
     teacher_actions: Tensor,
     teacher: Tensor,
+    drawn: Prediction | None = None,
 ) -> dict[str, Tensor]:
-    """Student (B, 1, T, 2 / 4) against every sample of the teacher (B, K, T, 2 / 4), unweighted, by name.
+    """K modes against every sample of the teacher (B, Y, T, 2 / 4), unweighted, by name; drawn: K m draws, m of each.
 
-    position: mean distance of waypoints in metres, whose minimum is the geometric median of the samples.
-    action: smooth L1 on normalised actions, which keeps them smooth where positions hardly see them.
+    position: the energy score in metres, sum_k p_k mean_y |g_k - y| - 1/2 sum_kl p_k p_l E |g_k - g_l|, |.| the mean
+    distance of waypoints. Of one trajectory that is its mean distance, whose minimum is the samples' geometric median.
+    action: smooth L1 on normalised actions of the nearest mode; keeps them smooth where positions hardly see them.
+    winner, of several modes: the mean distance of the nearest one, and - log p of it.
     """
+    drawn = modes if drawn is None else drawn
+    one = modes.actions.shape[1] == 1
+    weights = step_weights(config, teacher)
+    some = slice(OFFSET, None, EVERY) if weights is None else slice(None)
+    wanted = teacher[:, :, some, :2]
     terms = {}
-    if config.position > 0:
-        terms["position"] = distance(trajectory, teacher).mean()
+    if config.position > 0 and drawn.actions.shape[1] == 1:
+        apart = distance(drawn.trajectories, teacher)
+        terms["position"] = (apart if weights is None else apart * weights).mean()
+    elif config.position > 0:
+        draws = drawn.actions.shape[1] // modes.actions.shape[1]
+        each = energy_score(drawn.trajectories[:, :, some, :2], wanted, drawn.probabilities, draws, weights)
+        terms["position"] = each.mean()
+    winner = None
+    if not one and (config.winner > 0 or config.action > 0):
+        apart = mean_distances(modes.trajectories[:, :, some, :2], wanted, weights)
+        nearest, winner = apart.min(1)
+        if config.winner > 0:
+            reached = (1 - RELAXED) * nearest.mean() + RELAXED * apart.mean()
+            terms["winner"] = reached - modes.log_probabilities.gather(1, winner).mean()
     if config.action > 0:
-        mine, theirs = space.normalize(actions), space.normalize(teacher_actions)
-        terms["action"] = functional.smooth_l1_loss(mine.expand_as(theirs), theirs)
+        mine, theirs = space.normalize(modes.actions), space.normalize(teacher_actions)
+        terms["action"] = functional.smooth_l1_loss(_of(mine, winner, theirs), theirs)
     return terms
 
 
-def weighted(config: LossConfig, terms: dict[str, Tensor]) -> Tensor:
-    """The sum that is minimised."""
+def step_weights(config: LossConfig, teacher: Tensor) -> Tensor | None:
+    """How much each step counts (T,), with mean 1, None where all count the same."""
+    if len(set(config.horizon)) == 1:
+        return None
+    stretch = torch.arange(teacher.shape[-2], device=teacher.device) * len(config.horizon) // teacher.shape[-2]
+    weights = teacher.new_tensor(config.horizon)[stretch]
+    return weights / weights.mean()
+
+
+def weighted(config: LossConfig | OwnLossConfig, terms: dict[str, Tensor]) -> Tensor:
+    """The sum that is minimised; the user's own terms have their weights in them."""
+    if isinstance(config, OwnLossConfig):
+        return torch.stack(list(terms.values())).sum()
     return torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
+
+
+def _of(actions: Tensor, winner: Tensor | None, like: Tensor) -> Tensor:
+    """The actions (B, Y, T, 2) of the mode that is nearest to each sample; of the one that there is."""
+    if winner is None:
+        return actions.expand_as(like)
+    return actions.gather(1, winner[..., None, None].expand_as(like))

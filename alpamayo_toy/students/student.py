@@ -1,57 +1,125 @@
 """Student: an encoder of the scene, a head that predicts bounded actions, and the rollout as a layer behind it."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.action_space import ActionSpace
 from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
-from alpamayo_toy.kinematics.trajectory import DT, ROUTE_POINTS, UNKNOWN_SCENARIO, Labels, Scene
+from alpamayo_toy.kinematics.trajectory import DT, ROUTE_POINTS, UNKNOWN_SCENARIO, Labels, Prediction, Scene
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
 from alpamayo_toy.students.heads.mlp import mlp_head
+from alpamayo_toy.students.heads.modes import Mixture, Modes
+
+INSIDE = 0.999  # of the bounds: labels on them are taken as this far, so that squash can reach them
 
 
 class Student(nn.Module):
-    """scene -> actions (B, 1, T, 2) and the trajectory (B, 1, T, 4) that they roll out to.
+    """scene -> Prediction: the actions (B, K, T, 2) of its K modes, what they roll out to, how likely each is.
 
     actions = squash(raw), raw curvature scaled by min(4, 100 / (v0^2 + 25)): the same sideways shift needs less
-    curvature at speed. A head starts at zero, that is, at the training labels' mean action.
+    curvature at speed. A head starts at zero, that is, at the training labels' mean action, several modes around it.
     """
 
     def __init__(
         self,
-        config: StudentConfig,
+        config: Any,
         horizon: int,
         dt: float = DT,
         integrator: str = "euler",
         history_steps: int = 0,
         context_names: tuple[str, ...] = (),
         route_points: int = 0,
+        own: type[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.horizon = horizon
         self.context_names = context_names
         self.history_steps = history_steps
         self.route_points = route_points
-        self.encoder = SceneEncoder(config, history_steps, len(context_names), route_points)
-        self.head = build_head(config, horizon)
         self.action_space = ActionSpace()
         self.rollout = UnicycleRollout(dt, integrator)
+        self.own = None if own is None else _own(own, self.shape)
+        if self.own is None:
+            self.encoder = SceneEncoder(config, history_steps, len(context_names), route_points)
+            self.modes = Modes(config, horizon)
+            self.head = build_head(config, self.modes.numbers)
+        self.count = _count(self.own, self.shape) if self.own is not None else config.modes
 
-    def forward(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        actions = self.act(scene)
-        return actions, self.rollout(actions, scene.v0.unsqueeze(-1))
+    @property
+    def spread(self) -> bool:
+        """Whether its modes are distributions to draw from."""
+        return self.own is None and self.modes.spread
+
+    @property
+    def several(self) -> bool:
+        """Whether it gives more than one trajectory."""
+        return self.count > 1 or self.spread
+
+    @property
+    def follows_a_route(self) -> bool:
+        """Whether it is shown one."""
+        return self.route_points > 0 and (self.own is not None or "route" in self.encoder.inputs)
+
+    def forward(self, scene: Scene, samples: int | None = None, generator: torch.Generator | None = None) -> Prediction:
+        """Its modes; or so many samples, drawn from them independently and equally likely, seeded with 0 by default."""
+        if samples is not None and samples < 1:
+            raise ValueError(f"samples must be >= 1 (got {samples})")
+        if self.own is not None:
+            answer: Prediction = self.own(scene, samples)
+            return answer
+        mixture = self._mixture(scene)
+        if samples is None:
+            return self._rolled(mixture.mean, mixture.log_probabilities, scene)
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        share = torch.rand(len(scene), samples, generator=generator).to(scene.v0)
+        below = mixture.log_probabilities.exp().cumsum(-1)[:, :-1].contiguous()
+        which = torch.searchsorted(below, share, right=True)
+        alike = torch.full_like(share, -math.log(samples))
+        return self._rolled(self.modes.draw(mixture.select(which), generator), alike, scene)
+
+    def each_mode(self, scene: Scene, draws: int, generator: torch.Generator) -> tuple[Prediction, Prediction]:
+        """Its modes, and so many draws of each, one after the other, which share its probability: what a loss takes.
+
+        Where modes have no spread both are the modes.
+        """
+        if self.own is not None:
+            modes = self(scene)
+            return modes, modes
+        mixture = self._mixture(scene)
+        modes = self._rolled(mixture.mean, mixture.log_probabilities, scene)
+        if not self.spread:
+            return modes, modes
+        several = mixture.repeated(draws)
+        return modes, self._rolled(self.modes.draw(several, generator), several.log_probabilities, scene)
 
     def act(self, scene: Scene) -> Tensor:
-        """The actions alone, in float32 or float64 even under autocast: (B, 1, T, 2)."""
-        raw = self.head(self.encoder(scene)).to(scene.v0.dtype).unflatten(-1, (1, self.horizon, 2))
-        bend = (100 / (scene.v0.square() + 25)).clamp(max=4)
-        scale = torch.stack([torch.ones_like(bend), bend], -1)
-        return self.action_space.squash(raw * scale[:, None, None])
+        """The actions of the likeliest mode alone, in float32 or float64 even under autocast: (B, 1, T, 2)."""
+        if self.own is not None:
+            actions: Tensor = self.own(scene, None).likeliest().actions
+            return actions
+        mixture = self._mixture(scene)
+        if self.count > 1:
+            mixture = mixture.select(mixture.log_probabilities.argmax(-1, keepdim=True))
+        return self._squashed(mixture.mean, scene)
+
+    def _mixture(self, scene: Scene) -> Mixture:
+        mixture: Mixture = self.modes(self.head(self.encoder(scene)).to(scene.v0.dtype))
+        return mixture
+
+    def _squashed(self, raw: Tensor, scene: Scene) -> Tensor:
+        return self.action_space.squash(raw, _bend(scene.v0))
+
+    def _rolled(self, raw: Tensor, log_probabilities: Tensor, scene: Scene) -> Prediction:
+        actions = self._squashed(raw, scene)
+        return Prediction(actions, self.rollout(actions, scene.v0.unsqueeze(-1)), log_probabilities)
 
     def known_of(self, scene: Scene, context_names: tuple[str, ...]) -> Scene:
         """A scene without what this student has no inputs for; its context by name, NaN where one is not there."""
@@ -97,24 +165,89 @@ class Student(nn.Module):
             v0=torch.tensor([v0], dtype=where.dtype, device=where.device),
             context=torch.tensor([values], dtype=where.dtype, device=where.device) if values else None,
         )
-        actions, trajectory = self(scene)
-        return actions[0, 0], trajectory[0, 0]
+        found = self(scene).likeliest()
+        return found.actions[0, 0], found.trajectories[0, 0]
 
 
-def build_head(config: StudentConfig, horizon: int) -> nn.Module:
-    """The head of a config's type, (B, embedding) -> raw actions (B, 2 T). One of your own is a case above the last."""
+def _bend(v0: Tensor) -> Tensor:
+    """By how much raw (a, kappa) are scaled at v0 (B,): (B, 2)."""
+    bend = (100 / (v0.square() + 25)).clamp(max=4)
+    return torch.stack([torch.ones_like(bend), bend], -1)
+
+
+def build_head(config: StudentConfig, outputs: int) -> nn.Module:
+    """The head of a config's type, (B, embedding) -> (B, outputs), which Modes reads: of one mode raw actions (B, 2 T).
+
+    One of your own is a case above the last.
+    """
     match config:
         case StudentConfig():
-            return mlp_head(config, horizon)
+            return mlp_head(config, outputs)
 
 
-def build_student(config: StudentConfig, labels: Labels, scene: Scene, integrator: str, seed: int) -> Student:
-    """A student for these training labels: sized, seeded, with their statistics of actions and of inputs."""
+def _own(kind: type[nn.Module], shape: dict[str, Any]) -> nn.Module:
+    """A student of the user's own. Raises UserError where it cannot be made of what is known."""
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise UserError(f"student.module must name a subclass of torch.nn.Module (got {kind!r})")
+    try:
+        return kind(**shape)
+    except TypeError as error:
+        raise UserError(f"{kind.__name__} is made with {', '.join(shape)}: {error}") from None
+
+
+def _count(own: nn.Module, shape: dict[str, Any]) -> int:
+    """How many trajectories it answers with, asked for two scenes. Raises UserError where that is no Prediction."""
+    scene = Scene(
+        scenario=torch.full((2,), UNKNOWN_SCENARIO),
+        v0=torch.tensor([0.0, 8.0]),
+        history=torch.zeros(2, shape["history_steps"], 4) if shape["history_steps"] else None,
+        context=torch.zeros(2, len(shape["context_names"])) if shape["context_names"] else None,
+        route=torch.zeros(2, shape["route_points"], 2) if shape["route_points"] else None,
+    )
+    name, horizon = type(own).__name__, shape["horizon"]
+    with torch.no_grad():
+        found = own(scene, None)
+    if not isinstance(found, Prediction):
+        raise UserError(f"{name}.forward(scene, samples) must return a Prediction (got {type(found).__name__})")
+    m = found.actions.shape[1] if found.actions.dim() == 4 else 1
+    wanted = {"actions": (2, m, horizon, 2), "trajectories": (2, m, horizon, 4), "log_probabilities": (2, m)}
+    for part, shape_wanted in wanted.items():
+        got = tuple(getattr(found, part).shape)
+        if got != shape_wanted:
+            raise UserError(f"{name} must predict {part} of shape {shape_wanted} for two scenes (got {got})")
+    if not torch.allclose(found.probabilities.sum(-1), torch.ones(2), atol=1e-4):
+        raise UserError(f"{name}: the probabilities of a scene's trajectories must sum to 1")
+    return m
+
+
+def build_student(
+    config: Any, labels: Labels, scene: Scene, integrator: str, seed: int, own: type[nn.Module] | None = None
+) -> Student:
+    """A student for these training labels: sized, seeded, with their statistics of actions and of inputs.
+
+    own: the user's class, in place of encoder and head; its fit(labels, scene) is called where it has one.
+    """
     history_steps = 0 if scene.history is None else scene.history.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         points = 0 if scene.route is None else ROUTE_POINTS
-        student = Student(config, labels.horizon, labels.dt, integrator, history_steps, labels.context_names, points)
+        names = labels.context_names
+        student = Student(config, labels.horizon, labels.dt, integrator, history_steps, names, points, own)
     student.action_space = ActionSpace.fit(labels)
+    if student.own is not None:
+        fit: Any = getattr(student.own, "fit", None)
+        if fit is not None:
+            fit(labels, scene.to(torch.float32))
+        return student
     student.encoder.fit(scene.to(torch.float32))
+    if student.spread:
+        student.modes.fit(_raw_of(labels, student.action_space, integrator))
     return student
+
+
+def _raw_of(labels: Labels, space: ActionSpace, integrator: str) -> Tensor:
+    """The raw actions (N K, T, 2) that would give the labels' own."""
+    speeds = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
+    actions = label_actions(labels.teacher, speeds, labels.dt, integrator).float()
+    inside = torch.minimum(torch.maximum(actions, -INSIDE * space.bound), INSIDE * space.bound)
+    return (space.unsquash(inside) / _bend(labels.v0.float())[:, None, None]).flatten(0, 1)

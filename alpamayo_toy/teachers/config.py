@@ -122,7 +122,7 @@ class SyntheticConfig:
     scenes: int = 8192  # to train on
     samples: int = 6  # drivers per scene
     val_scenes: int = 512
-    reveal: str = "all"  # all: route and what is left to do, anywhere; scene: the parameters, at its beginning; none
+    reveal: str = "all"  # all: route and what is left to do, anywhere; at a scene's beginning: scene, none, speed
     start_offset_m: float = 0.7  # standard deviation, beside the lane, 1.5 s before t0
     start_heading_rad: float = 0.06  # standard deviation, there
     history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
@@ -132,7 +132,8 @@ class SyntheticConfig:
         require(self.scenes >= 1, "teacher.scenes", ">= 1", self.scenes)
         require(self.samples >= 1, "teacher.samples", ">= 1", self.samples)
         require(self.val_scenes >= 1, "teacher.val_scenes", ">= 1", self.val_scenes)
-        require(self.reveal in ("all", "scene", "none"), "teacher.reveal", "all, scene or none", self.reveal)
+        known = ("all", "scene", "none", "speed")
+        require(self.reveal in known, "teacher.reveal", f"one of {', '.join(known)}", self.reveal)
         for name in ("start_offset_m", "start_heading_rad"):
             require(0 <= getattr(self, name) <= 2, f"teacher.{name}", "between 0 and 2", getattr(self, name))
         require(

@@ -24,6 +24,7 @@ FIRST = 0.3  # share of a scenario's windows that are its very beginning, as pla
 AFTER = 1.5  # s after its end until which the others are cut
 OFF_SPEED = 0.3  # standard deviation of the speed 1.5 s before t0, as a share of the course's
 MISJUDGED = 4.0  # times as far as drivers differ, they misjudge before t0 how far it is to another speed
+HIDING = ("none", "speed")  # what of teacher.reveal shows a student no parameter of its scene
 CHUNK = 512  # cars driven at once, so that intermediate tensors stay in the cache
 
 
@@ -58,6 +59,17 @@ class SyntheticTeacher:
         cars = self.cars(self.config.val_scenes, torch.Generator().manual_seed(number))
         scored, others = (self._fresh(cars, samples, mixed(seed, other)) for other in (4, 3))
         return self._labels(cars, scored, number), others
+
+    def crowd(self, clips: int, drivers: int, seed: int) -> Tensor:
+        """Many more samples of the first of the held-out clips: (clips, drivers, T, 4)."""
+        cars = self.cars(self.config.val_scenes, torch.Generator().manual_seed(mixed(seed, 2)))
+        some = cars.select(torch.arange(min(clips, self.config.val_scenes)))
+        return self._fresh(some, drivers, mixed(seed, 7))
+
+    @property
+    def hides(self) -> bool:
+        """Whether a student is shown no parameter of its scene."""
+        return self.config.reveal in HIDING
 
     def cars(self, n: int, generator: torch.Generator, seconds: float = 0.0, first: bool = False) -> Cars:
         """n cars, each on its own road, which goes on for so many seconds and the sight beyond, whatever the speed.
@@ -103,9 +115,9 @@ class SyntheticTeacher:
         return made
 
     def _fresh(self, cars: Cars, samples: int, seed: int) -> Tensor:
-        """New drivers (N, K, T, 4) of cars; with reveal=none, each in a scene of its own that looks the same."""
+        """New drivers (N, K, T, 4) of cars; what is not revealed is each one's own, in a scene that looks the same."""
         generator = torch.Generator().manual_seed(seed)
-        if self.config.reveal != "none":
+        if not self.hides:
             return self._driven(cars, samples, generator)
         made = []
         scenario, v0 = (t.repeat_interleave(samples) for t in (cars.scenario, cars.v0))
@@ -121,11 +133,14 @@ class SyntheticTeacher:
         return part, self._parameters(part, generator)
 
     def _redrawn(self, scenario: Tensor, v0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Other scenes, as _drawn, that go with the same scenario (n,) and v0 (n,), by the teacher's own odds."""
+        """Other scenes, as _drawn, that go with the same v0 (n,), and scenario (n,) unless speed alone is revealed, by
+        the teacher's own odds.
+        """
         low, high = self._ranges()
         density = torch.tensor([part.weight for part in self.parts]) / (high[:, 0] - low[:, 0]).clamp(min=1e-6)
         fits = (v0[:, None] >= low[:, 0] - 1e-6) & (v0[:, None] <= high[:, 0] + 1e-6)
-        fits &= scenario[:, None] == self._names()
+        if self.config.reveal != "speed":
+            fits &= scenario[:, None] == self._names()
         part = torch.multinomial(density * fits, 1, generator=generator)[:, 0]
         scenes = self._parameters(part, generator)
         scenes[:, 0] = v0
@@ -237,7 +252,7 @@ class SyntheticTeacher:
         context, names = scene.context, cars.context_names
         if self.config.reveal == "scene" and cars.course is not None:
             context, names = cars.course.scene[:, 1:].clone(), PARAMETERS[1:]
-        told, follows = self.config.reveal != "none", self.config.reveal == "all"
+        told, follows = not self.hides, self.config.reveal == "all"
         kind = "road" if isinstance(self.scenario, RoadConfig) else "synthetic"
         return Labels(
             clip_id=np.array([f"{kind}-{seed}-{i}" for i in range(n)]),
@@ -247,7 +262,7 @@ class SyntheticTeacher:
             scenario=cars.scenario,
             source=np.full(n, "synthetic"),
             v0_source=np.full(n, "file"),
-            scenario_source="file",
+            scenario_source="future" if self.config.reveal == "speed" else "file",
             history=scene.history,
             context=context if told else None,
             context_names=names if told else (),

@@ -7,7 +7,7 @@ from typing import Any
 
 from alpamayo_toy.errors import UserError, require
 from alpamayo_toy.students import config as students
-from alpamayo_toy.students.config import LossConfig, StudentConfig
+from alpamayo_toy.students.config import LossConfig, OwnLossConfig, OwnStudentConfig, StudentConfig
 from alpamayo_toy.teachers import config as teachers
 from alpamayo_toy.teachers.config import MISSING, MixtureConfig, ScenarioConfig, check_time
 
@@ -38,7 +38,9 @@ class TrainerConfig:
     batch_size: int = 256  # clips; each brings all its samples
     val_every: int = 500  # steps between validations, each with a checkpoint
     log_every: int = 25  # steps between points of the curves
-    best: str = "ade"  # which validation is the best one: ade, or drive, the lateral error of a short closed loop
+    best: str = (
+        "ade"  # the best validation: by ade, of several trajectories the energy score, or drive, a closed loop's
+    )
     pictures: int = 6  # how many times pictures are drawn over a run, the last one included
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
@@ -54,6 +56,9 @@ class TrainerConfig:
         known = self.device in ("auto", "cpu", "cuda") or (base == "cuda" and number.isdigit())
         require(known, "trainer.device", "auto, cpu, cuda or cuda:N", self.device)
 
+
+OWN = ("student", "student.module", "loss", "loss.module")
+"""What a run with a class or a loss of one's own is given again when it is continued."""
 
 RESUMABLE = (
     "trainer.resume",
@@ -72,8 +77,8 @@ class TrainConfig:
 
     scenario: Any = MISSING
     teacher: Any = MISSING
-    student: StudentConfig = field(default_factory=StudentConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
+    student: Any = MISSING  # StudentConfig() or another choice
+    loss: Any = MISSING  # LossConfig() or another
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     horizon: int = 64  # steps
@@ -82,6 +87,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_time(self.horizon, self.dt, self.seed)
+        if self.student == MISSING:
+            self.student = StudentConfig()
+        if self.loss == MISSING:
+            self.loss = LossConfig()
+        if isinstance(self.loss, LossConfig):
+            parts = len(self.loss.horizon)
+            require(parts <= self.horizon, "loss.horizon", f"of at most {self.horizon} stretches, one a step", parts)
 
 
 @dataclass
@@ -132,6 +144,22 @@ def from_dict(saved: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**made)
 
 
+def given_again(saved: TrainConfig, config: TrainConfig, keys: list[str]) -> None:
+    """Put the classes and functions of one's own that a command line names into a saved config. Raises UserError."""
+    for group in ("student", "loss"):
+        mine, theirs = getattr(saved, group), getattr(config, group)
+        own = isinstance(mine, OwnStudentConfig | OwnLossConfig)
+        named = [key for key in keys if key in OWN and key.partition(".")[0] == group]
+        if named and not (own and type(mine) is type(theirs)):
+            raise UserError(f"{named[0]} cannot change when a run is continued")
+        if own:
+            if not named:
+                raise UserError(
+                    f"the run has a {group} of its own; name it again: {group}=custom {group}.module=FILE.py:NAME"
+                )
+            mine.module = theirs.module
+
+
 def _of_today(saved: dict[str, Any]) -> dict[str, Any]:
     """A config with the synthetic teacher's options under the names that they have now.
 
@@ -150,10 +178,13 @@ def _of_today(saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restored(group: str, saved: dict[str, Any]) -> Any:
-    """A group's options: of the schema that is named, or the first that knows them all."""
+    """A group's options: of the schema that is named, or the first that knows them all.
+
+    What file a module was in is forgotten: nothing that was saved says what is to be executed.
+    """
     if "parts" in saved:
         return MixtureConfig({name: ScenarioConfig(**part) for name, part in saved["parts"].items()})
-    options = {name: value for name, value in saved.items() if name != "schema"}
+    options = {name: "" if name == "module" else value for name, value in saved.items() if name != "schema"}
     for name, kind in _schemas(group).items():
         if saved.get("schema", name) == name and set(options) <= {field.name for field in fields(kind)}:
             return kind(**options)

@@ -1,4 +1,4 @@
-"""Which clips a step sees and what is hidden of them, as a function of (seed, step): runs resume to the bit."""
+"""What a step sees, hides and draws, as a function of (seed, step): runs resume to the bit."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +23,11 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int, rank: int = 0, 
 @lru_cache(maxsize=4)
 def _permutation(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
+
+
+def drawing(seed: int, step: int) -> torch.Generator:
+    """What a step draws samples of modes with."""
+    return torch.Generator().manual_seed(mixed(seed, step, 2))
 
 
 def hide(scene: Scene, probability: float, seed: int, step: int) -> Scene:

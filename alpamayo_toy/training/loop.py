@@ -17,7 +17,7 @@ from tqdm import tqdm
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.describe import origin
-from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, knows_its_way, short_drive
+from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, short_drive
 from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
 from alpamayo_toy.evaluation.pictures import draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
@@ -29,14 +29,16 @@ from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels, Scene
 from alpamayo_toy.processes import signals
 from alpamayo_toy.students import checkpoint
-from alpamayo_toy.students.losses import loss_terms, weighted
+from alpamayo_toy.students.config import OwnStudentConfig
+from alpamayo_toy.students.losses import build_loss, weighted
+from alpamayo_toy.students.own import own_object
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.files import StoredTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
 from alpamayo_toy.training.config import TrainConfig, to_dict
-from alpamayo_toy.training.draws import batch_indices, hide
+from alpamayo_toy.training.draws import batch_indices, drawing, hide
 from alpamayo_toy.views.tensorboard import Logger
 
 
@@ -48,16 +50,17 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     that is not finite; Interrupted after SIGINT or SIGTERM.
     """
     started = time.monotonic()
-    trainer = config.trainer
+    trainer, terms_of = config.trainer, build_loss(config.loss)
+    own = own_object(config.student.module, "student.module") if isinstance(config.student, OwnStudentConfig) else None
     device = choose_device(trainer.device)
     torch.set_num_threads(trainer.threads)
     keep_freed_memory()
     teacher = build_teacher(config)
     labels = teacher.training(config.seed)
-    reference = build_reference(teacher, config.seed)
+    reference = build_reference(teacher, config.seed, labels)
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
-    student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed).to(device)
+    student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
     ema = cast(Student, averaged.module)
@@ -77,11 +80,11 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     with signals() as stopped:
         while step < trainer.steps and not stopped:
             index = batch_indices(clips, trainer.batch_size, config.seed, step)
-            batch, *targets = clips_at(index)
+            batch, taught, teacher_trajectories = clips_at(index)
             batch = hide(batch, config.student.hide, config.seed, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
-                actions, trajectory = student(batch)
-            terms = loss_terms(config.loss, student.action_space, actions, trajectory, *targets)
+                modes, drawn = student.each_mode(batch, config.loss.samples, drawing(config.seed, step))
+            terms = terms_of(student.action_space, modes, taught, teacher_trajectories, drawn)
             loss = terms["total"] = weighted(config.loss, terms)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -118,7 +121,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 driven = {} if roads is None else short_drive(ema, roads)
                 log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
                 _histograms(log, ema, reference, step)
-                value = driven["lateral_rms"] if trainer.best == "drive" else val_ade
+                value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", val_ade)
                 if value < best:
                     best = value
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
@@ -217,7 +220,7 @@ def _clips(
 
 def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> Cars | None:
     """Cars that are driven at every validation, where the teacher has roads and the student is shown its route."""
-    if isinstance(teacher, SyntheticTeacher) and knows_its_way(student):
+    if isinstance(teacher, SyntheticTeacher) and student.follows_a_route:
         return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6)), SHORT_SECONDS).to(device)
     if config.trainer.best == "drive":
         raise UserError("trainer.best=drive needs a synthetic teacher and a student that is shown its route")
@@ -259,14 +262,14 @@ def _finished(
     config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
 ) -> dict[str, Any]:
     """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
-    best, _ = checkpoint.load_student(output_dir)
+    best, _ = checkpoint.load_student(output_dir, None if final.own is None else type(final.own))
     found = evaluate(best, reference)
     metrics = {
         "command": "train",
         **origin(config.scenario, config.teacher, config.seed),
         **found.metrics,
         "last_ade": scores(final, reference)["ade"],
-        "best_by": config.trainer.best,
+        "best_by": "energy" if best.several and config.trainer.best == "ade" else config.trainer.best,
     }
     write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)
@@ -274,6 +277,8 @@ def _finished(
     for name in ("student", "loss", "optimizer"):
         options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
     results = {"final/ade": metrics["student"]["ade"]}
+    if metrics["energy_over_teacher"] is not None:
+        results["final/energy_over_teacher"] = metrics["energy_over_teacher"]
     if metrics["ade_over_floor"] is not None:
         results |= {"final/excess": metrics["excess"], "final/ade_over_floor": metrics["ade_over_floor"]}
     log.hparams(options, results, step)
@@ -282,7 +287,7 @@ def _finished(
 
 def _histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
     """The actions that the student takes in the held-out scenes."""
-    actions, _ = predicted(student, reference.scene)
+    actions = predicted(student, reference.scene).actions
     log.histogram("actions/a", actions[..., 0], step)
     log.histogram("actions/kappa", actions[..., 1], step)
 

@@ -22,7 +22,16 @@ from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.metrics.intervals import students_t
 from alpamayo_toy.processes import Killed, in_processes
 from alpamayo_toy.teachers.teacher import build_teacher
-from alpamayo_toy.training.config import RESUMABLE, TAKEN_OUT, BatchConfig, TrainConfig, from_dict, to_dict
+from alpamayo_toy.training.config import (
+    OWN,
+    RESUMABLE,
+    TAKEN_OUT,
+    BatchConfig,
+    TrainConfig,
+    from_dict,
+    given_again,
+    to_dict,
+)
 from alpamayo_toy.training.loop import fit
 from alpamayo_toy.views.tensorboard import Logger
 
@@ -92,7 +101,11 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
     except TypeError as error:
         raise UserError(f"{config.resume}/config.json was changed: {error}") from None
     free = ("seeds", "workers", *FREE)
-    for key in [override.partition("=")[0].lstrip("+~") for override in overrides]:
+    keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    given_again(batch, config, keys)
+    for key in keys:
+        if key in OWN:
+            continue
         if key not in ("resume", *free):
             raise UserError(f"{key} cannot change when a batch is continued; only {', '.join(free)} can")
         mine, theirs = (batch.trainer, config.trainer) if key in FREE else (batch, config)

@@ -25,11 +25,12 @@ def birds_eye(
     center: Tensor | None = None,
     ground_truth: Tensor | None = None,
     ends: bool = False,
+    odds: Tensor | None = None,
 ) -> None:
     """One panel a scene, metres, equal axes, x forward and y left as in the ego frame, driving up the page.
 
-    teacher (N, K, T, 4); student and ground_truth (N, T, 4); center (N, T, 2), the median of the teacher's samples.
-    With ends a dot marks where each sample stops.
+    teacher (N, K, T, 4); student (N, M, T, 4), the likelier by odds (N, M) the broader; ground_truth (N, T, 4); center
+    (N, T, 2), the median of the teacher's samples. With ends a dot marks where each sample stops.
     """
     columns = min(4, len(titles))
     rows = -(-len(titles) // columns)
@@ -45,8 +46,11 @@ def birds_eye(
         if center is not None:
             _path(axis, center[i], color=MEDIAN, linewidth=1.2, linestyle="--", label="their median")
         if student is not None:
-            _path(axis, student[i], color=STUDENT, linewidth=2.2, label="student")
-            axis.plot(-student[i, 9::10, 1], student[i, 9::10, 0], "o", color=STUDENT, markersize=4)
+            likely = torch.ones(student.shape[1]) if odds is None else odds[i]
+            for j, mode in enumerate(student[i]):
+                width = 0.6 + 1.6 * float(likely[j]) / float(likely.max())
+                _path(axis, mode, color=STUDENT, linewidth=width, label="student" if j == 0 else None)
+                axis.plot(-mode[9::10, 1], mode[9::10, 0], "o", color=STUDENT, markersize=1.8 * width)
         axis.plot(0, 0, "k^", markersize=7)
         axis.set_title(title, fontsize=10, parse_math=False)
         axis.update_datalim([(-4.0, -1.0), (4.0, 4.0)])  # a parked car is not looked at through a microscope

@@ -47,6 +47,7 @@ def test_its_report_has_every_row_and_takes_peers(monkeypatch: pytest.MonkeyPatc
     assert "Physical floor" in report
     assert "times the rate of tensors in memory" in report
     assert "times the rollout's forward" in report
+    assert re.search(r"times the single student's\. 64 samples of 1,024 scenes: \d\.\d\d s\.", report)
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_asked_once_it_is_the_plan_to_the_bit() -> None:
     with torch.no_grad():
         state = torch.cat([torch.zeros(6, 3), here.v0[:, None]], -1)
         scene = scene_of(Situation(here, state, here.along, here.last, here.wait), here.history)
-        plan = mind(scene)[1][:, 0]
+        plan = mind(scene).trajectories[:, 0]
     found = drive(student_driver(mind), here, DriveOptions(seconds=6.4, every=64), "euler", DT)
     assert torch.equal(found.states, plan)
     assert torch.equal(found.plan, plan[..., :2])

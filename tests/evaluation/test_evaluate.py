@@ -31,8 +31,8 @@ def test_a_student_that_sees_the_scene_reaches_the_floor_and_a_masked_one_does_n
 def test_evaluation_does_not_depend_on_how_clips_are_grouped(students: dict[str, Path]) -> None:
     student, _ = load_student(students["shown"])
     scene = build_reference(SyntheticTeacher(scenario_config("LEFT"), SHOWN), 0).scene
-    _, whole = predicted(student, scene)
-    parts = torch.cat([predicted(student, scene.select(torch.tensor([i])))[1] for i in range(32)])
+    whole = predicted(student, scene).trajectories
+    parts = torch.cat([predicted(student, scene.select(torch.tensor([i]))).trajectories for i in range(32)])
     assert (whole - parts).abs().max() < 1e-4
 
 

@@ -87,6 +87,13 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
         "not_available": {"decaying_hold": "needs a history"},
         "paired": {"teacher": {"ridge": {**few, "decided": None}}},
         "ade_over_floor": None,
+        "energy_over_teacher": None,
+        "distribution": {
+            "energy": {"student": few, "teacher": None},
+            "calibration_error": None,
+            "regions": None,
+            "crowd": None,
+        },
         "action_std": {"student": [1.0, 1.0], "labels": [1.0, 4.0]},
         "checks": {"finite": True},
     }
@@ -96,6 +103,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert "n/a: needs a history" in text
     assert "v0 of 50 clips, which have no history, is that of the teacher's own trajectory" in text
     assert "the student keeps its own action statistics" in text
+    assert "energy score [m] 1.000\n" in text
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
 from alpamayo_toy.metrics import scores
+from alpamayo_toy.metrics.distribution import energy_score
 from alpamayo_toy.metrics.scores import Scores, of_errors, quality, score
 
 DT = 0.1
@@ -66,7 +67,11 @@ def test_several_trajectories_by_a_plain_loop() -> None:
         assert float(found["min_ade_3.0"][clip]) == pytest.approx(float(sum(chosen)) / 3, abs=1e-6)
     assert bool((found["min_ade_horizon_3.0"] <= found["min_ade_3.0"] + 1e-12).all())
     assert {"energy_score", "spread"} <= set(found)
-    assert "energy_score" not in score(mine, theirs[:, :1], speeds(2), DT).per_clip
+    torch.testing.assert_close(found["energy_score"], energy_score(mine, theirs))
+    p = torch.tensor([0.4, 0.2, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64).expand(2, -1)
+    weighted = score(mine, theirs, speeds(2), DT, p).per_clip
+    torch.testing.assert_close(weighted["energy_score"], energy_score(mine, theirs, p))
+    torch.testing.assert_close(weighted["min_ade"], found["min_ade"])
 
 
 def same(one: Scores, other: Scores) -> None:

@@ -102,7 +102,7 @@ def test_a_student_of_format_1_predicts_what_it_did() -> None:
     student, config = load_student(FORMAT_1 / "history")
     assert config.student.width == 8
     with torch.no_grad():
-        ends = [student(braking(a))[1][0, 0, -1].tolist() for a in (-2.0, 2.0)]
+        ends = [student(braking(a)).trajectories[0, 0, -1].tolist() for a in (-2.0, 2.0)]
     assert ends[0] == pytest.approx([35.641777, 12.001780, 0.659941, 5.968081], abs=2e-5)
     assert ends[1] == pytest.approx([35.640980, 12.005496, 0.660147, 5.968367], abs=2e-5)
 

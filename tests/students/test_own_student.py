@@ -38,20 +38,20 @@ from alpamayo_toy.students.config import MineConfig
 class Linear(nn.Linear):
     """The layer, its output times a gain."""
 
-    def __init__(self, config: MineConfig, horizon: int) -> None:
-        super().__init__(config.embedding, 2 * horizon)
+    def __init__(self, config: MineConfig, outputs: int) -> None:
+        super().__init__(config.embedding, outputs)
         self.gain = config.gain
 
     def forward(self, embedding: Tensor) -> Tensor:
         return self.gain * super().forward(embedding)
 
 
-def mine_head(config: MineConfig, horizon: int) -> nn.Module:
-    return Linear(config, horizon)
+def mine_head(config: MineConfig, outputs: int) -> nn.Module:
+    return Linear(config, outputs)
 '''
 
 CASE = """        case MineConfig():
-            return mine_head(config, horizon)
+            return mine_head(config, outputs)
         case StudentConfig():"""
 
 YAML = """# One linear layer.

@@ -15,7 +15,8 @@ from alpamayo_toy.students.student import Student
 def test_it_starts_at_the_mean_action_of_its_labels() -> None:
     labels = left()
     student = built(labels=labels)
-    actions, trajectory = student(labels.scene())
+    prediction = student(labels.scene())
+    actions, trajectory = prediction.actions, prediction.trajectories
     assert actions.shape == (32, 1, 64, 2)
     assert trajectory.shape == (32, 1, 64, 4)
     assert torch.allclose(actions, student.action_space.mean.expand_as(actions), atol=1e-3)
@@ -34,6 +35,7 @@ def test_actions_stay_inside_the_bounds(wild: tuple[Student, Labels], scale: flo
     student, labels = wild
     stirred(student).head[-1].weight.data *= scale
     scene = replace(labels.scene(), v0=torch.full((4,), v0))
-    actions, trajectory = student(scene)
+    prediction = student(scene)
+    actions, trajectory = prediction.actions, prediction.trajectories
     assert bool(student.action_space.within_bounds(actions).all())
     assert bool(trajectory.isfinite().all())

@@ -30,7 +30,7 @@ def test_the_view_from_above_has_equal_axes_in_metres(tmp_path: Path, drawn: lis
     actions[..., 1] = torch.linspace(-0.05, 0.05, 5)[:, None, None]
     teacher = UnicycleRollout()(actions, torch.full((5, 3), 6.0))
     path = tmp_path / "birds_eye.png"
-    figures.birds_eye(path, [f"scene {i}" for i in range(5)], teacher, teacher[:, 0], teacher[:, 0, :, :2])
+    figures.birds_eye(path, [f"scene {i}" for i in range(5)], teacher, teacher[:, :1], teacher[:, 0, :, :2])
     assert path.read_bytes().startswith(b"\x89PNG")
     (figure,) = drawn
     assert len(figure.axes) == 5
