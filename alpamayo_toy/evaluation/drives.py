@@ -106,7 +106,8 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     write_json(output_dir / "drive.json", content)
     columns = {f"{who}.{name}": values.tolist() for who, row in rows.items() for name, values in row.items()}
     write_clips(output_dir / "drives.csv", {"road": units.tolist(), **columns})
-    pictures = _pictures(output_dir, content, found, cars, dt) if config.plot else {}
+    names = (*Scenario.__members__, *teacher.own_scenarios)
+    pictures = _pictures(output_dir, content, found, cars, names, dt) if config.plot else {}
     _log(output_dir, content, pictures)
     return content
 
@@ -213,7 +214,7 @@ def _interval(name: str, entry: dict[str, Any]) -> str:
 
 
 def _pictures(
-    output_dir: Path, content: dict[str, Any], found: dict[str, Drives], cars: Cars, dt: float
+    output_dir: Path, content: dict[str, Any], found: dict[str, Drives], cars: Cars, names: tuple[str, ...], dt: float
 ) -> dict[str, Path]:
     """Roads from above with the drives on them, a film of one, and the page that shows both beside the numbers."""
     from alpamayo_toy.views import drives
@@ -226,7 +227,7 @@ def _pictures(
     states, plans, tracker = student.states[:few].cpu(), student.plans.cpu(), found["tracker"].states[:few].cpu()
     limits, scenarios = cars.roads.limit[:few].tolist(), cars.scenario[:few].tolist()
     titles = [
-        f"{limit:.0f} m/s at most" if number == UNKNOWN_SCENARIO else f"{Scenario(number).name}, {v0:.0f} m/s"
+        f"{limit:.0f} m/s at most" if number == UNKNOWN_SCENARIO else f"{names[number]}, {v0:.0f} m/s"
         for limit, number, v0 in zip(limits, scenarios, cars.v0[:few].tolist(), strict=True)
     ]
     every = content["drive"]["every"]

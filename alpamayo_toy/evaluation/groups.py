@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.manoeuvres import WAYMO, Scenario, waymo_bucket
+from alpamayo_toy.kinematics.manoeuvres import WAYMO, waymo_bucket
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.metrics.driving import STANDS
 from alpamayo_toy.metrics.scores import Scores
@@ -47,7 +47,7 @@ class Groups:
 
 def groups_of(labels: Labels, truth: Tensor, v0: Tensor) -> dict[str, Groups]:
     """scenario, waymo (of what was driven, (N, T, 4)), v0 (N,), and phase where what is left of a scenario is told."""
-    scenarios = tuple(scenario.name for scenario in Scenario)
+    scenarios = labels.scenario_names
     scenario = torch.where(labels.scenario < 0, len(scenarios), labels.scenario)
     between = (f"{low:g} to {high:g} m/s" for low, high in pairwise(SPEEDS))
     speeds = (f"below {SPEEDS[0]:g} m/s", *between, f"{SPEEDS[-1]:g} m/s and more")

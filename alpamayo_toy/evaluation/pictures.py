@@ -6,7 +6,6 @@ import torch
 
 from alpamayo_toy.evaluation.evaluate import predicted
 from alpamayo_toy.evaluation.reference import Reference
-from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.students.student import Student
 
 PICTURED = 8  # scenes in a picture from above
@@ -24,7 +23,7 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
     index = torch.tensor((firsts + rest)[:PICTURED])
     found = predicted(student, reference.scene.select(index))
     shown = labels.select(index)
-    names = [Scenario(int(s)).name if s >= 0 else "unknown" for s in shown.scenario]
+    names = [labels.scenario_names[int(s)] if s >= 0 else "unknown" for s in shown.scenario]
     titles = [f"{name}, v0 = {float(v):.1f} m/s" for name, v in zip(names, shown.v0, strict=True)]
     paths = [folder / "birds_eye.png", folder / "profiles.png"]
     center, drivers = None if student.several else reference.center[index], shown.teacher[:, :DRAWN_SAMPLES]

@@ -6,7 +6,6 @@ from typing import Any
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.describe import describe, origin
 from alpamayo_toy.files import write_json
-from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO
 from alpamayo_toy.teachers.config import SyntheticConfig
@@ -21,7 +20,7 @@ def roll_out(config: RolloutConfig, output_dir: Path) -> dict[str, Any]:
     actions = label_actions(trajectory, v0, config.dt, "euler")
     found = describe(actions, trajectory, v0, config.dt, "euler")
     number = int(labels.scenario[0])
-    name = config.scenario.name if number == UNKNOWN_SCENARIO else Scenario(number).name
+    name = config.scenario.name if number == UNKNOWN_SCENARIO else labels.scenario_names[number]
     metrics = {"command": "rollout", **origin(config.scenario, None, config.seed), "drawn": name, **found}
     write_json(output_dir / "metrics.json", metrics)
     if config.plot:

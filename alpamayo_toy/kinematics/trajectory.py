@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.manoeuvres import Scenario
+
 DT = 0.1  # s, Alpamayo's step
 HORIZON = 64  # steps, 6.4 s
 UNKNOWN_SCENARIO = -1
@@ -94,9 +96,10 @@ class Labels:
     clip_id (N,) str; t0_us (N,) int64; source (N,) str, the drive or file a clip was cut from; v0 (N,) m/s;
     teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
     None and context (N, E) or None, NaN where unknown, context_names; route (N, 20, 2) or None, NaN beyond its end;
-    scenario (N,) int64, -1 where unknown; text (N,) str or None. v0_source (N,): history | recovered | smoothed | file.
-    scenario_source: file | future, the latter an oracle. dt in seconds. route_source: "" without routes | file |
-    recorded, cut from what was driven, an oracle of where | future, cut from the clip's own future.
+    scenario (N,) int64, -1 where unknown, own_scenarios counted on from Scenario's; text (N,) str or None.
+    v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the latter an oracle. dt in
+    seconds. route_source: "" without routes | file | recorded, cut from what was driven, an oracle of where | future,
+    cut from the clip's own future.
     """
 
     clip_id: np.ndarray
@@ -113,6 +116,7 @@ class Labels:
     context_names: tuple[str, ...] = ()
     route: Tensor | None = None
     route_source: str = ""
+    own_scenarios: tuple[str, ...] = ()
     text: np.ndarray | None = None
     dt: float = DT
 
@@ -149,6 +153,11 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.v0)
+
+    @property
+    def scenario_names(self) -> tuple[str, ...]:
+        """By their numbers."""
+        return (*Scenario.__members__, *self.own_scenarios)
 
     @property
     def horizon(self) -> int:

@@ -32,7 +32,8 @@ class SceneEncoder(nn.Module):
         self.mix = nn.Linear(SCENARIO_WIDTH + sum(sizes.values()), config.embedding)
 
     def forward(self, scene: Scene) -> Tensor:
-        known = torch.where(scene.scenario < 0, len(Scenario), scene.scenario)
+        listed = (scene.scenario >= 0) & (scene.scenario < len(Scenario))  # a name of one's own is as good as none
+        known = torch.where(listed, scene.scenario, len(Scenario))
         index = known if "scenario" in self.inputs else torch.full_like(known, len(Scenario))
         parts = [self._standardised(name, value, len(scene)) for name, value in self._numbers(scene).items()]
         return nn.functional.silu(self.mix(torch.cat([self.scenario(index), *parts], -1)))

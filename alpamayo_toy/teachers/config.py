@@ -1,5 +1,6 @@
 """Options of the teachers: scenario= and teacher=."""
 
+import re
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -8,7 +9,7 @@ from alpamayo_toy.errors import require
 
 MISSING = "???"  # OmegaConf's mark of a value that must be given
 SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
-
+TAKEN = ("ALL", "ROAD", "FILE", "UNKNOWN")  # names that mean something else
 
 WITHIN = {
     "speed_mps": (0, 60),
@@ -35,7 +36,7 @@ def drawn_between(name: str, value: Any) -> tuple[float, float]:
 class ScenarioConfig:
     """One manoeuvre: each line a number or a range [low, high] that scenes draw from uniformly."""
 
-    name: str = MISSING  # the Scenario that its labels carry
+    name: str = MISSING  # what its labels carry: a Scenario, or a name of one's own
     weight: float = 1.0  # how often, beside the other parts of a mixture
     speed_mps: Any = 0.0  # at t0
     final_speed_mps: Any = 0.0
@@ -47,7 +48,8 @@ class ScenarioConfig:
     steer_s: Any = 5.0  # how long they take
 
     def __post_init__(self) -> None:
-        require(self.name in SCENARIOS, "scenario.name", f"one of {', '.join(SCENARIOS)}", self.name)
+        named = re.fullmatch(r"[A-Z][A-Z0-9_]*", self.name) and self.name not in TAKEN
+        require(bool(named), "scenario.name", f"capitals as in ROUNDABOUT, and none of {', '.join(TAKEN)}", self.name)
         require(self.weight > 0, "scenario.weight", "> 0", self.weight)
         for name, (least, most) in WITHIN.items():
             low, high = self.range(name)

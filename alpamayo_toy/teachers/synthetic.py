@@ -105,6 +105,11 @@ class SyntheticTeacher:
             return list(self.scenario.parts.values())
         return [self.scenario] if isinstance(self.scenario, ScenarioConfig) else []
 
+    @property
+    def own_scenarios(self) -> tuple[str, ...]:
+        """The names of its scenarios that are none of Scenario."""
+        return tuple(dict.fromkeys(part.name for part in self.parts if part.name not in Scenario.__members__))
+
     def _driven(self, cars: Cars, samples: int, generator: torch.Generator) -> Tensor:
         """samples drivers for each car: (N, K, T, 4)."""
         n = len(cars.v0)
@@ -147,7 +152,8 @@ class SyntheticTeacher:
         return part, scenes
 
     def _names(self) -> Tensor:
-        return torch.tensor([int(Scenario[part.name]) for part in self.parts])
+        names = (*Scenario.__members__, *self.own_scenarios)
+        return torch.tensor([names.index(part.name) for part in self.parts])
 
     def _ranges(self) -> tuple[Tensor, Tensor]:
         pairs = torch.tensor([[part.range(name) for name in PARAMETERS] for part in self.parts])
@@ -262,6 +268,7 @@ class SyntheticTeacher:
             scenario=cars.scenario,
             source=np.full(n, "synthetic"),
             v0_source=np.full(n, "file"),
+            own_scenarios=self.own_scenarios,
             scenario_source="future" if self.config.reveal == "speed" else "file",
             history=scene.history,
             context=context if told else None,

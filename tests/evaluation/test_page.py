@@ -150,6 +150,7 @@ def metrics_of(clips: int = CLIPS, units: int = CLIPS, history: bool = True, tru
         "breakdown": {
             "scenario": {"STRAIGHT": group(31, 0.8), "LEFT": group(15, 1.2), "STOP": group(11, 0.6123)},
             "waymo": {"STRAIGHT": group(40, 0.91), "LEFT_TURN": group(17, 1.31)},
+            "phase": {"before": group(20, 0.9), "in": group(25, 1.1), "after": group(12, 1.01)},
             "v0": {"below 0.6 m/s": group(3, 0.2), "0.6 to 5 m/s": group(20, 0.9), "15 m/s and more": group(34, 1.4)},
         },
         "quality": {
