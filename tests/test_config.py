@@ -83,6 +83,9 @@ def test_checks_hold_without_hydra() -> None:
         MixtureConfig({})
     with pytest.raises(UserError, match=r"teacher\.reveal must be one of all, scene, none, speed"):
         SyntheticConfig(reveal="some")
+    with pytest.raises(UserError, match=r"teacher\.fold must be between 0 and 4, whole shares of the clips \(got 5\)"):
+        FileConfig("x.json", fold=5)
+    assert FileConfig("x.json", val_fraction=0.25, fold=3).fold == 3
     with pytest.raises(UserError, match="a number or a range"):
         ScenarioConfig("LEFT", speed_mps=[1, 2, 3])
     with pytest.raises(UserError, match=r"scenario\.turn_angle_deg must be <= 720"):

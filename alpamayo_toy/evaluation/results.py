@@ -79,6 +79,22 @@ def read_clips(path: Path) -> Clips:
     return clips
 
 
+def _of_folds(run: str) -> Clips:
+    """The clips of one folder, or of all that a pattern names. Raises UserError where they share some."""
+    path = Path(run)
+    named = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))) if "*" in run else [path]
+    folders = sorted(folder for folder in named if folder.is_dir() or "*" not in run)
+    if not folders:
+        raise UserError(f"there is no folder {run}")
+    parts = [read_clips(folder / "clips.csv") for folder in folders]
+    whole = {
+        name: [value for part in parts for value in part[name]] for name in parts[0] if all(name in p for p in parts)
+    }
+    if len(set(zip(whole["clip_id"], whole["t0_us"], strict=True))) < len(whole["t0_us"]):
+        raise UserError(f"{run}: some of its folders were scored on the same clips; folds have clips of their own")
+    return whole
+
+
 def table(metrics: dict[str, Any]) -> str:
     """The scores of metrics.json as aligned lines for a terminal."""
     lines = [f"{metrics['clips']} clips of {metrics['samples']} samples, split: {metrics['split']}"]
@@ -177,9 +193,10 @@ def _number(value: float | None) -> str:
 def compare(runs: list[str], output_dir: Path) -> str:
     """Runs side by side on the clips that all of them were scored on, each paired with the first; comparison.json.
 
-    A run is a folder with clips.csv. Raises UserError, also where one id stands for other clips.
+    A run is a folder with clips.csv, or a pattern of several, whose clips are put together: the folds of one. Raises
+    UserError, also where one id stands for other clips.
     """
-    tables = [read_clips(Path(run) / "clips.csv") for run in runs]
+    tables = [_of_folds(run) for run in runs]
     keys = [dict(zip(zip(t["clip_id"], t["t0_us"], strict=True), range(len(t["v0"])), strict=True)) for t in tables]
     common = [key for key in keys[0] if all(key in other for other in keys[1:])]
     if not common:

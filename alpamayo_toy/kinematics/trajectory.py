@@ -159,6 +159,11 @@ class Labels:
         """By their numbers."""
         return (*Scenario.__members__, *self.own_scenarios)
 
+    def listed(self) -> Self:
+        """The same with own_scenarios as unknown ones: what a file has room for."""
+        own = self.scenario >= len(Scenario)
+        return replace(self, scenario=self.scenario.masked_fill(own, UNKNOWN_SCENARIO), own_scenarios=())
+
     @property
     def horizon(self) -> int:
         """Steps T of every trajectory."""

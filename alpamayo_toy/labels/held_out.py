@@ -10,9 +10,10 @@ from alpamayo_toy.kinematics.trajectory import Labels
 PAST_S = 1.5  # s, of history that a window shows before t0
 
 
-def split(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
+def split(labels: Labels, val_fraction: float, fold: int = 0) -> tuple[Labels, Labels]:
     """(train, validation) by a hash of the clip id: a clip stays on its side whatever is added to the set."""
-    held = torch.from_numpy(np.array([split_hash(str(clip)) < val_fraction for clip in labels.clip_id]))
+    place = np.array([split_hash(str(clip)) for clip in labels.clip_id])
+    held = torch.from_numpy(is_held(place, val_fraction, fold))
     return labels.select((~held).nonzero()[:, 0]), labels.select(held.nonzero()[:, 0])
 
 
@@ -32,6 +33,12 @@ def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
         train |= mine & (times <= border - reach)
     sides = (torch.from_numpy(np.flatnonzero(side)) for side in (train, held))
     return labels.select(next(sides)), labels.select(next(sides))
+
+
+def is_held(place: np.ndarray, val_fraction: float, fold: int) -> np.ndarray:
+    """(N,) bool: whether clips at these places (N,) in [0, 1) are in this share of them, the first one being fold 0."""
+    inside: np.ndarray = (place >= fold * val_fraction) & (place < (fold + 1) * val_fraction)
+    return inside
 
 
 def split_hash(clip_id: str) -> float:

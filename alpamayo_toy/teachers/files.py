@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels, Scene
-from alpamayo_toy.labels.held_out import split, split_by_time, split_hash
+from alpamayo_toy.labels.held_out import is_held, split, split_by_time, split_hash
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.stored.building import clip_digests
 from alpamayo_toy.labels.stored.label_set import LabelSet, is_set, open_set
@@ -116,7 +116,7 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
     labels = with_route_errors(load_labels(config.path, config.format), config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
-    kind, (train, validation) = "clip", split(labels, config.val_fraction)
+    kind, (train, validation) = "clip", split(labels, config.val_fraction, config.fold)
     if config.val_path:
         kind, train, validation = "file", labels, _held_out(config, labels.clip_id, horizon, dt)
     elif len(train) == 0 or len(validation) == 0:
@@ -141,8 +141,8 @@ def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: floa
         validation = _held_out(config, np.array(names), horizon, dt)
         return StoredTeacher(stored, np.arange(len(stored)), validation, config, "file")
     place = np.array([split_hash(name) for name in names])
-    held = np.flatnonzero(place < config.val_fraction)
-    rows = np.flatnonzero(place >= config.val_fraction)
+    inside = is_held(place, config.val_fraction, config.fold)
+    held, rows = np.flatnonzero(inside), np.flatnonzero(~inside)
     if len(held) == 0 or len(rows) == 0:
         raise UserError(f"{config.path}: no clip is left to train on, or none held out; change teacher.val_fraction")
     validation = with_route_errors(stored.select(_lowest(place, held)), config.route_error_m, config.path)

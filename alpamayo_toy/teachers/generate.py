@@ -5,7 +5,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from tqdm import tqdm
 from alpamayo_toy.config import scenario_named
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.draws import mixed
-from alpamayo_toy.kinematics.manoeuvres import Scenario
-from alpamayo_toy.kinematics.trajectory import HORIZON, UNKNOWN_SCENARIO, Labels
+from alpamayo_toy.kinematics.trajectory import HORIZON, Labels
 from alpamayo_toy.labels.formats import drives
 from alpamayo_toy.labels.formats.raw import labels_of
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, shared_facts
@@ -78,9 +77,7 @@ def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, sha
 def _driven(teacher: SyntheticTeacher, samples: int, seed: int, start: int, end: int) -> Iterator[Labels]:
     size = max(1, SYNTHETIC_TRAJECTORIES // samples)
     for first in range(start, end, size):
-        labels = teacher.labels(min(size, end - first), samples, mixed(seed, first))
-        own = labels.scenario >= len(Scenario)  # a set has no names of one's own
-        yield replace(labels, scenario=labels.scenario.masked_fill(own, UNKNOWN_SCENARIO), own_scenarios=())
+        yield teacher.labels(min(size, end - first), samples, mixed(seed, first)).listed()
 
 
 def by_model(

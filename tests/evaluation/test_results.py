@@ -1,6 +1,7 @@
 """What an evaluation leaves: clips.csv and back, two runs side by side, the terminal's table."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,26 @@ def test_runs_side_by_side_are_paired_by_clip(tmp_path: Path) -> None:
     assert "B - A: +0.050 [0.050, 0.050]  a real difference" in text
     assert "teacher.ade [m]" in text
     assert "teacher.miss [%]" in text
+
+
+def test_the_folds_of_a_run_are_one_run(tmp_path: Path) -> None:
+    """Two halves of a run's clips, side by side with the whole of it."""
+    whole = read_clips(Path(run(tmp_path / "whole", 0.0)) / "clips.csv")
+    for half, rows in (("0", slice(0, 20)), ("1", slice(20, N))):
+        (tmp_path / "folds" / half).mkdir(parents=True)
+        write_clips(tmp_path / "folds" / half / "clips.csv", {name: column[rows] for name, column in whole.items()})
+    (tmp_path / "folds" / "notes.yaml").write_text("of a sweep")
+    compare([str(tmp_path / "folds" / "*"), str(tmp_path / "whole")], tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    first, second = content["metrics"]["teacher.student.ade"]
+    assert (content["clips"], content["units"]) == (N, N)
+    assert first["mean"] == second["mean"]
+    assert second["difference"]["mean"] == 0
+    shutil.copytree(tmp_path / "folds" / "1", tmp_path / "folds" / "2")
+    with pytest.raises(UserError, match="some of its folders were scored on the same clips"):
+        compare([str(tmp_path / "folds" / "*"), str(tmp_path / "whole")], tmp_path / "out")
+    with pytest.raises(UserError, match=r"there is no folder .*nothing"):
+        compare([str(tmp_path / "nothing*"), str(tmp_path / "whole")], tmp_path / "out")
 
 
 def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from taught import built
 
 from alpamayo_toy.evaluation.groups import groups_of
 from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.labels.formats import labels_npz
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.teachers.config import MixtureConfig, ScenarioConfig
 from alpamayo_toy.teachers.generate import synthetic
@@ -57,8 +58,10 @@ def test_what_is_not_shown_is_drawn_again_among_its_own(monkeypatch: pytest.Monk
 def test_a_set_has_no_room_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alpamayo_toy.teachers.generate.scenario_named", lambda name: mixture())
     synthetic("MINE", 30, 1, 0, tmp_path / "set", (1, 1))
-    found = load_labels(str(tmp_path / "set"))
-    assert set(found.scenario.tolist()) == {-1, int(Scenario.LEFT)}
+    labels_npz.write(SyntheticTeacher(mixture()).labels(30, 1, 0), tmp_path / "labels.npz")
+    for name in ("set", "labels.npz"):
+        found = load_labels(str(tmp_path / name))
+        assert set(found.scenario.tolist()) == {-1, int(Scenario.LEFT)}
 
 
 @pytest.mark.slow

@@ -128,8 +128,8 @@ def write(labels: Labels, path: Path) -> None:
     """The label set as one compressed file; read() gives it back."""
     arrays: dict[str, Any] = {
         name: value.numpy() if isinstance(value, Tensor) else value.astype(str) if name == "text" else value
-        for name, value in vars(labels).items()
-        if value is not None and name not in ("context_names", "route_source")
+        for name, value in vars(labels.listed()).items()
+        if value is not None and name not in ("context_names", "route_source", "own_scenarios")
     }
     if labels.route is not None:
         arrays["route_source"] = np.array(labels.route_source)
