@@ -41,7 +41,8 @@ def distribution(student: Student, reference: Reference, units: Tensor) -> tuple
     for index in torch.arange(len(labels)).split(CHUNK):
         scene, teacher = reference.scene.select(index), labels.teacher[index].float()
         v0 = scene.v0.to(teacher)
-        modes, drawn, samples = asked(student, scene, SAMPLES, generator)
+        modes, drawn = weighted_draws(student, scene, SAMPLES, generator)
+        samples = equal_draws(student, scene, SAMPLES, generator)
         p, actions = modes.probabilities, samples.actions
         row = {
             "energy": energy_of(modes, drawn, teacher),
@@ -76,18 +77,23 @@ def distribution(student: Student, reference: Reference, units: Tensor) -> tuple
     return said, found["energy"]
 
 
-def asked(
+def weighted_draws(
     student: Student, scene: Scene, many: int, generator: torch.Generator
-) -> tuple[Prediction, Prediction, Prediction]:
-    """Its modes, about so many draws of them with their probabilities, and as many equally likely ones, on the CPU."""
+) -> tuple[Prediction, Prediction]:
+    """Its modes, and about so many draws, as many of each mode, with their probabilities; on the CPU."""
     here = scene.to(student.action_space.mean.device)
     modes, drawn = student.each_mode(here, max(2, many // student.count), generator)
-    samples = student(here, many, generator) if student.several else modes
-    return modes.to("cpu"), drawn.to("cpu"), samples.to("cpu")
+    return modes.to("cpu"), drawn.to("cpu")
+
+
+def equal_draws(student: Student, scene: Scene, many: int, generator: torch.Generator) -> Prediction:
+    """So many samples of it, equally likely; its one trajectory where it has no more. On the CPU."""
+    here = scene.to(student.action_space.mean.device)
+    return student(here, many if student.several else None, generator).to("cpu")
 
 
 def energy_of(modes: Prediction, drawn: Prediction, teacher: Tensor) -> Tensor:
-    """The energy score (N,) of what each_mode() gives, against a teacher's samples (N, Y, T, 4)."""
+    """The energy score (N,) of what weighted_draws() gives, against a teacher's samples (N, Y, T, 4)."""
     draws = drawn.actions.shape[1] // modes.actions.shape[1]
     return energy_score(drawn.trajectories, teacher, drawn.probabilities, draws)
 
@@ -134,7 +140,6 @@ def _summary(found: dict[str, Tensor], dt: float, units: Tensor) -> dict[str, An
             "student": over_clips(energy, units).as_dict(),
             "teacher": None if own is None else over_clips(own, units).as_dict(),
         },
-        "energy_over_teacher": None if own is None else float(energy.double().mean() / own.double().mean()),
         "min_ade_of_likeliest": {str(i): mean(f"min_ade_{i}") for i in range(1, k + 1)},
         "manoeuvres": {
             "student": shares("manoeuvres"),
@@ -161,7 +166,9 @@ def _in_the_crowd(student: Student, reference: Reference, crowd: Tensor) -> dict
     rows: list[dict[str, Tensor]] = []
     for index in torch.arange(len(crowd)).split(CHUNK // 8):
         many, teacher = crowd[index].float(), reference.labels.teacher[index].float()
-        modes, _, samples = asked(student, reference.scene.select(index), SAMPLES, generator)
+        scene = reference.scene.select(index)
+        modes = student(scene.to(student.action_space.mean.device)).to("cpu")
+        samples = equal_draws(student, scene, SAMPLES, generator)
         middle, _ = medoids(many[:, :MANY], SIX)
         six = many[torch.arange(len(index)).unsqueeze(-1), middle]
         p = modes.probabilities

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alpamayo_toy.evaluation.baselines import NO_TRAINING, Anchors, baselines, six_residuals
 from alpamayo_toy.evaluation.describe import describe
-from alpamayo_toy.evaluation.distribution import CHUNK, asked, distribution, energy_of
+from alpamayo_toy.evaluation.distribution import CHUNK, distribution, energy_of, weighted_draws
 from alpamayo_toy.evaluation.groups import groups_of, mean_of
 from alpamayo_toy.evaluation.reference import ONE_SAMPLE, Reference, mean_errors
 from alpamayo_toy.evaluation.results import Clips, clips_of
@@ -59,7 +59,7 @@ def scores(student: Student, reference: Reference) -> dict[str, float]:
         generator = torch.Generator().manual_seed(0)
         for rows in torch.arange(len(reference.scene)).split(CHUNK):
             teacher = reference.labels.teacher[rows].float()
-            modes, drawn, _ = asked(student, reference.scene.select(rows), WATCHED, generator)
+            modes, drawn = weighted_draws(student, reference.scene.select(rows), WATCHED, generator)
             sums.add("energy", energy_of(modes, drawn, teacher))
             sums.add("min_ade", min_ade(modes.trajectories.unsqueeze(1), teacher).mean(-1))
     means, floor = sums.means(), float(reference.floor.mean())
@@ -125,7 +125,7 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
         "excess": excess if reference.kind != ONE_SAMPLE else None,
         "ade_over_floor": ade / floor if floor > 0 else None,
         "excess_over_floor": excess / floor if floor > 0 else None,
-        "energy_over_teacher": several.pop("energy_over_teacher"),
+        "energy_over_teacher": _ratio(several["energy"]),
         "distribution": several,
         "baselines": {
             name: _entry(scored["teacher"][name].per_step, dt)
@@ -213,6 +213,12 @@ def _paired(rows: dict[str, Scores], units: Tensor) -> dict[str, dict[str, Any]]
             interval = paired(rows["student"].per_clip["ade"], other.per_clip["ade"], units)
             found[name] = {**interval.as_dict(), "decided": is_decided(interval)}
     return found
+
+
+def _ratio(energy: dict[str, Any]) -> float | None:
+    """The student's energy score in units of the teacher's own, None where that is not known."""
+    own = energy["teacher"]
+    return None if own is None else float(energy["student"]["mean"] / own["mean"])
 
 
 def _scenario_source(reference: Reference) -> str:

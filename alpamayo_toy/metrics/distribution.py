@@ -99,12 +99,10 @@ def medoids(samples: Tensor, k: int, probabilities: Tensor | None = None) -> tup
     return chosen.gather(1, order).view(*batch, k), share.view(*batch, k)
 
 
-def manoeuvre_shares(trajectories: Tensor, v0: Tensor, probabilities: Tensor | None = None) -> Tensor:
-    """How likely each Scenario is among samples (..., M, T, 4) from v0 (...), as classify() names them: (..., 8)."""
+def manoeuvre_shares(trajectories: Tensor, v0: Tensor) -> Tensor:
+    """The share of each Scenario among samples (..., M, T, 4) from v0 (...), as classify() names them: (..., 8)."""
     found = torch.nn.functional.one_hot(classify(trajectories, v0.unsqueeze(-1)), len(Scenario)).to(trajectories.dtype)
-    if probabilities is None:
-        return found.mean(-2)
-    return (found * probabilities.unsqueeze(-1)).sum(-2)
+    return found.mean(-2)
 
 
 def total_variation(shares: Tensor, others: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from alpamayo_toy.metrics.displacement import (
     waymo_miss,
 )
 from alpamayo_toy.metrics.distribution import energy_score, spread
+from alpamayo_toy.metrics.pairs import AT_ONCE
 from alpamayo_toy.metrics.starter import feasibility
 
-AT_ONCE = 2**18  # distances, 1 MB: what is made of more falls out of the cache
 MIN_ADE_SECONDS = (0.5, 1.0, 3.0, 5.0)  # NVIDIA's horizons
 
 

@@ -150,11 +150,17 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def predict(self, scenario: str | int | None, v0: float, **context: float) -> tuple[Tensor, Tensor]:
-        """Actions (T, 2) and trajectory (T, 4) for a scene of your own; context by name, unknown where not named."""
+        """Actions (T, 2) and trajectory (T, 4) for a scene of your own; context by name, unknown where not named.
+
+        Raises ValueError for a scenario or a context that it does not know.
+        """
         unknown = sorted(set(context) - set(self.context_names))
         if unknown:
             known = ", ".join(self.context_names) or "none"
             raise ValueError(f"this student knows no {unknown[0]}; its context: {known}")
+        if isinstance(scenario, str) and scenario not in Scenario.__members__:
+            known = ", ".join(Scenario.__members__)
+            raise ValueError(f"students know no scenario {scenario}, only {known}; None is an unknown one")
         number = (
             UNKNOWN_SCENARIO if scenario is None else int(Scenario[scenario] if isinstance(scenario, str) else scenario)
         )

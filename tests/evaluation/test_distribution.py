@@ -5,7 +5,7 @@ import torch
 from composed import scenario_config
 from taught import stirred
 
-from alpamayo_toy.evaluation.distribution import asked, distribution, leave_one_out
+from alpamayo_toy.evaluation.distribution import distribution, equal_draws, leave_one_out, weighted_draws
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.kinematics.manoeuvres import Scenario, classify
 from alpamayo_toy.metrics.distribution import energy_score
@@ -51,7 +51,9 @@ def test_a_teacher_that_hides_its_intention_is_drawn_from_all_of_its_scenes(refe
 def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference) -> None:
     student, teacher = made(config), reference.labels.teacher
     said = found(student, reference)
-    modes, drawn, samples = asked(student, reference.scene, 64, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    modes, drawn = weighted_draws(student, reference.scene, 64, generator)
+    samples = equal_draws(student, reference.scene, 64, generator)
     draws = drawn.actions.shape[1] // config.modes
     energies = [energy_score(drawn.trajectories[i], teacher[i], drawn.probabilities[i], draws).item() for i in range(8)]
     energy = said["energy"]
@@ -60,7 +62,6 @@ def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference
     assert reference.others is not None
     own = [energy_score(reference.others[i], teacher[i]).item() for i in range(8)]
     assert energy["teacher"]["mean"] == pytest.approx(sum(own) / 8, rel=1e-4)
-    assert said["energy_over_teacher"] == pytest.approx(sum(energies) / sum(own), rel=1e-4)
     best = said["min_ade_of_likeliest"]
     assert isinstance(best, dict)
     assert list(best) == [str(k + 1) for k in range(config.modes)]

@@ -40,6 +40,8 @@ def test_evaluation_does_not_depend_on_its_batches(students: dict[str, Path], mo
     student, _ = load_student(students["shown"])
     reference = build_reference(SyntheticTeacher(scenario_config("ALL"), SHOWN), 0)
     whole = evaluate(student, reference).metrics
+    energy = whole["distribution"]["energy"]
+    assert whole["energy_over_teacher"] == pytest.approx(energy["student"]["mean"] / energy["teacher"]["mean"])
     watched = scores(student, reference)
     monkeypatch.setattr("alpamayo_toy.evaluation.evaluate.BATCH", 5)
     monkeypatch.setattr("alpamayo_toy.metrics.scores.AT_ONCE", 3 * 64 * 64)
