@@ -105,6 +105,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.py").write_text(own)
     mine = ("student=custom", f"student.module={folder / 'mine.py'}:MyStudent")
     fit(train_config("scenario=LEFT", *mine, *SMALL, *FEW_SCENES), folder / "OWN_RUN")
+    fit(train_config("scenario=ALL", "teacher.reveal=speed", *SMALL, *FEW_SCENES), folder / "SPEED_RUN")
     run_batch(composed("batch", BatchConfig, "seeds=1", *SMALL, *FEW_SCENES), folder / "BATCH_FOLDER")
     return folder
 

@@ -68,6 +68,19 @@ def _takes_absolute_speeds(content: dict[str, Any]) -> bool:
     return bool(sees and content["weights"]["encoder.history_mean"][steps - 1] != 0)
 
 
+def begin_with(student: Student, path: str | Path) -> None:
+    """Give a student the weights of a checkpoint's, statistics of inputs and actions among them: it predicts the same.
+
+    Raises UserError where that one was made for other inputs, another horizon or dt, or with other options.
+    """
+    content = load(path)
+    for name, theirs in content["shape"].items():
+        mine = student.shape[name]
+        if name != "integrator" and mine != theirs:
+            raise UserError(f"trainer.init_from={path}: its student has {name} {theirs}, this one is to have {mine}")
+    _fill(student, content["weights"], f"trainer.init_from={path}: its weights do not fit this student")
+
+
 def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:
     """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file.
 
@@ -88,9 +101,12 @@ def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tu
         raise UserError(f"{path} holds a student of this project, no {student.__name__}")
     shape = {**content["shape"], "context_names": tuple(content["shape"]["context_names"])}
     made = Student(config.student, **shape, own=student)
-    try:
-        made.load_state_dict(content["weights"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise UserError(f"{path}: the weights do not fit the student that its config describes: {reason}") from None
+    _fill(made, content["weights"], f"{path}: the weights do not fit the student that its config describes")
     return made.eval(), config
+
+
+def _fill(student: Student, weights: dict[str, Any], otherwise: str) -> None:
+    try:
+        student.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{otherwise}: {str(error).splitlines()[1].strip()}") from None

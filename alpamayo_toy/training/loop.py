@@ -61,6 +61,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
+    if trainer.init_from and not trainer.resume:
+        checkpoint.begin_with(student, trainer.init_from)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
     ema = cast(Student, averaged.module)

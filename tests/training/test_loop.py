@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -162,6 +164,37 @@ def test_steps_may_grow_when_a_run_is_continued(tmp_path: Path) -> None:
     config = small("trainer.steps=30", f"trainer.resume={tmp_path}")
     fit(config, tmp_path)
     assert checkpoint.load(tmp_path, "last")["step"] == 30
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_another_student_and_goes_on_without_it(finished: Path, tmp_path: Path) -> None:
+    """After a step of next to nothing it is that student still, on other labels; where it is continued, nothing is read."""
+    first = tmp_path / "first.pt"
+    shutil.copy(finished / "checkpoints" / "best.pt", first)
+    begun, whole = tmp_path / "begun", tmp_path / "whole"
+    options = ("scenario=RIGHT", f"trainer.init_from={first}", "optimizer.lr=1e-12", "teacher.scenes=64")
+    fit(small(*options, "trainer.steps=2"), begun)
+    student, _ = load_student(finished)
+    now, _ = load_student(begun)
+    torch.testing.assert_close(now.state_dict(), student.state_dict(), rtol=0, atol=1e-6)
+    fit(small(*options, "trainer.steps=3"), whole)
+    first.unlink()
+    fit(small(*options, "trainer.steps=3", f"trainer.resume={begun}"), begun)
+    assert checkpoint.load(begun, "last")["step"] == checkpoint.load(whole, "last")["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher.reveal=speed", r"its student has context_names \['.*'\], this one is to have \[\]"),
+        ("dt=0.2", "its student has dt 0.1, this one is to have 0.2"),
+        ("student.modes=3", "its weights do not fit this student: .*size mismatch"),
+    ],
+)
+def test_a_student_that_does_not_fit_is_one_line(override: str, message: str, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"trainer.init_from={re.escape(str(finished))}: {message}") as caught:
+        fit(small("teacher.scenes=8", f"trainer.init_from={finished}", override), tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_loss_that_is_not_finite_names_step_term_and_checkpoint(tmp_path: Path) -> None:
