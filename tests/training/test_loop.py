@@ -168,7 +168,7 @@ def test_steps_may_grow_when_a_run_is_continued(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_begins_with_another_student_and_goes_on_without_it(finished: Path, tmp_path: Path) -> None:
-    """After a step of next to nothing it is that student still, on other labels; where it is continued, nothing is read."""
+    """After steps of next to nothing it is that student still, on other labels; continued, it reads nothing more."""
     first = tmp_path / "first.pt"
     shutil.copy(finished / "checkpoints" / "best.pt", first)
     begun, whole = tmp_path / "begun", tmp_path / "whole"
