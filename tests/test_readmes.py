@@ -133,7 +133,7 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
     if any(word.partition("=")[0] in ("trainer.resume", "resume", "--help", "--cfg") for word in arguments):
         return arguments
     if script in ("train", "batch"):
-        from_file = {"teacher=file", "experiment=label_file"} & set(arguments)
+        from_file = any(word.startswith("teacher.path=") for word in arguments)
         seeds = ("seeds=1" if "-m" in arguments else "seeds=2",) if script == "batch" else ()
         workers = ("workers=1",) if any(word.startswith("workers=") for word in arguments) else ()
         return [*arguments, *SMALL, *(() if from_file else FEW_SCENES), *seeds, *workers]

@@ -89,7 +89,8 @@ def weighted_draws(
 def equal_draws(student: Student, scene: Scene, many: int, generator: torch.Generator) -> Prediction:
     """So many samples of it, equally likely; its one trajectory where it has no more. On the CPU."""
     here = scene.to(student.action_space.mean.device)
-    return student(here, many if student.several else None, generator).to("cpu")
+    drawn: Prediction = student(here, many if student.several else None, generator)
+    return drawn.to("cpu")
 
 
 def energy_of(modes: Prediction, drawn: Prediction, teacher: Tensor) -> Tensor:

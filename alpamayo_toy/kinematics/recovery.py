@@ -64,6 +64,17 @@ def recover_states(waypoints: Tensor, v0: Tensor, dt: float = DT, yaw: Tensor | 
     return torch.stack([waypoints[..., 0], waypoints[..., 1], yaw, v], -1)
 
 
+def driven_states(waypoints: Tensor, dt: float = DT) -> Tensor:
+    """States of positions that obey no model: (..., T, 2) -> (..., T, 4), each with course and speed of the step to it.
+
+    The course is continuous, and held where a step is shorter than 1e-3 m.
+    """
+    steps = _from_origin(waypoints).diff(dim=-2)
+    length = torch.linalg.vector_norm(steps, dim=-1)
+    yaw = continuous(_held(torch.atan2(steps[..., 1], steps[..., 0]), length > HOLD))
+    return torch.cat([waypoints, yaw.unsqueeze(-1), (length / dt).unsqueeze(-1)], -1)
+
+
 def smoothed_heading(waypoints: Tensor, dt: float = DT) -> Tensor:
     """Course of positions that are no exact rollout and carry no heading: (..., T, 2) -> (..., T), rad.
 

@@ -1,6 +1,7 @@
-"""Which clips are held out: by a hash of their id, or by time."""
+"""Which clips are held out: by a hash of their id, by a pattern of it, or by time."""
 
 import hashlib
+from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
@@ -12,9 +13,18 @@ PAST_S = 1.5  # s, of history that a window shows before t0
 
 def split(labels: Labels, val_fraction: float, fold: int = 0) -> tuple[Labels, Labels]:
     """(train, validation) by a hash of the clip id: a clip stays on its side whatever is added to the set."""
-    place = np.array([split_hash(str(clip)) for clip in labels.clip_id])
-    held = torch.from_numpy(is_held(place, val_fraction, fold))
-    return labels.select((~held).nonzero()[:, 0]), labels.select(held.nonzero()[:, 0])
+    return parted(labels, is_held(labels.clip_id, val_fraction, fold))
+
+
+def parted(labels: Labels, held: np.ndarray) -> tuple[Labels, Labels]:
+    """(train, validation), held (N,) bool the clips of the latter."""
+    train, validation = (labels.select(torch.from_numpy(np.flatnonzero(side))) for side in (~held, held))
+    return train, validation
+
+
+def fits(clip_id: str, pattern: str) -> bool:
+    """Whether it is that id, or fits that shell pattern, such as drive_0[67]."""
+    return clip_id == pattern or fnmatchcase(clip_id, pattern)
 
 
 def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
@@ -35,8 +45,9 @@ def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
     return labels.select(next(sides)), labels.select(next(sides))
 
 
-def is_held(place: np.ndarray, val_fraction: float, fold: int) -> np.ndarray:
-    """(N,) bool: whether clips at these places (N,) in [0, 1) are in this share of them, the first one being fold 0."""
+def is_held(clip_id: np.ndarray, val_fraction: float, fold: int = 0) -> np.ndarray:
+    """(N,) bool: whether a clip's hash lies in this share of [0, 1), the first one being fold 0."""
+    place = np.array([split_hash(str(clip)) for clip in clip_id])
     inside: np.ndarray = (place >= fold * val_fraction) & (place < (fold + 1) * val_fraction)
     return inside
 

@@ -5,6 +5,7 @@ from math import isfinite
 
 from alpamayo_toy.errors import require
 
+OUTPUTS = ("actions", "waypoints", "residuals", "differences")
 INPUTS = ("scenario", "v0", "history", "context", "route")
 
 
@@ -16,6 +17,7 @@ class StudentConfig:
     width: int = 256  # of the hidden layers
     layers: int = 2  # hidden layers of the head
     inputs: list[str] = field(default_factory=lambda: list(INPUTS))  # what it may look at; the rest is masked
+    output: str = "actions"  # or what they are compared with: waypoints, residuals or differences (heads/waypoints.py)
     modes: int = 1  # K, the trajectories that it answers with, each with a probability
     spread: bool = False  # whether each mode is a distribution to draw from, not one trajectory alone
     hide: float = 0.05  # how often training hides all but v0, each by itself, so that 'missing' is learned
@@ -24,6 +26,9 @@ class StudentConfig:
         for name in ("embedding", "width", "layers", "modes"):
             require(getattr(self, name) >= 1, f"student.{name}", ">= 1", getattr(self, name))
         require(set(self.inputs) <= set(INPUTS), "student.inputs", f"among {', '.join(INPUTS)}", self.inputs)
+        require(self.output in OUTPUTS, "student.output", f"one of {', '.join(OUTPUTS)}", self.output)
+        actions = self.output == "actions" or not self.spread
+        require(actions, "student.spread", "false where student.output is no actions, of which it is made", self.spread)
         require(self.modes <= 64, "student.modes", "<= 64", self.modes)
         require(0 <= self.hide < 1, "student.hide", "in [0, 1)", self.hide)
 

@@ -17,6 +17,7 @@ from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
 from alpamayo_toy.students.heads.mlp import mlp_head
 from alpamayo_toy.students.heads.modes import Mixture, Modes
+from alpamayo_toy.students.heads.waypoints import Waypoints
 
 INSIDE = 0.999  # of the bounds: labels on them are taken as this far, so that squash can reach them
 
@@ -50,6 +51,7 @@ class Student(nn.Module):
         if self.own is None:
             self.encoder = SceneEncoder(config, history_steps, len(context_names), route_points)
             self.modes = Modes(config, horizon)
+            self.waypoints = None if config.output == "actions" else Waypoints(config.output, horizon, dt)
             self.head = build_head(config, self.modes.numbers)
         self.count = _count(self.own, self.shape) if self.own is not None else config.modes
 
@@ -108,6 +110,8 @@ class Student(nn.Module):
         mixture = self._mixture(scene)
         if self.count > 1:
             mixture = mixture.select(mixture.log_probabilities.argmax(-1, keepdim=True))
+        if self.waypoints is not None:
+            return self.action_space.clamp(self._rolled(mixture.mean, mixture.log_probabilities, scene).actions)
         return self._squashed(mixture.mean, scene)
 
     def _mixture(self, scene: Scene) -> Mixture:
@@ -118,6 +122,10 @@ class Student(nn.Module):
         return self.action_space.squash(raw, _bend(scene.v0))
 
     def _rolled(self, raw: Tensor, log_probabilities: Tensor, scene: Scene) -> Prediction:
+        if self.waypoints is not None:
+            trajectories, start = self.waypoints(raw, scene.v0), scene.v0.unsqueeze(-1).expand(raw.shape[:2])
+            read = label_actions(trajectories.detach(), start, self.rollout.dt, self.rollout.integrator)
+            return Prediction(read, trajectories, log_probabilities)
         actions = self._squashed(raw, scene)
         return Prediction(actions, self.rollout(actions, scene.v0.unsqueeze(-1)), log_probabilities)
 
@@ -246,6 +254,8 @@ def build_student(
             fit(labels, scene.to(torch.float32))
         return student
     student.encoder.fit(scene.to(torch.float32))
+    if student.waypoints is not None:
+        student.waypoints.fit(labels)
     if student.spread:
         student.modes.fit(_raw_of(labels, student.action_space, integrator))
     return student

@@ -152,6 +152,7 @@ class FileConfig:
     samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
     fold: int = 0  # which share of the clips: with 0.2 of them held out there are five, 0 to 4
+    val_clips: str = ""  # an id or a pattern of ids, such as drive_0[67], to hold out in place of that share
     val_path: str = ""  # labels to hold out in place of that share (labels.py split makes such)
     oracle: bool = False  # a student sees the scenario even where it was read off the future
     mirror: bool = True  # train on every clip's mirror image as well, unless it has a context of its own
@@ -164,6 +165,12 @@ class FileConfig:
         require(self.samples in known, "teacher.samples", f"one of {', '.join(known)}", self.samples)
         require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
         last = int(1 / self.val_fraction + 1e-9) - 1
+        require(
+            self.val_clips == "" or self.val_path == "",
+            "teacher.val_clips",
+            "left out beside teacher.val_path",
+            self.val_clips,
+        )
         require(0 <= self.fold <= last, "teacher.fold", f"between 0 and {last}, whole shares of the clips", self.fold)
         require(0 <= self.route_error_m <= 10, "teacher.route_error_m", "between 0 and 10 m", self.route_error_m)
         require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)

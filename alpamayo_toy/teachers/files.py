@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels, Scene
-from alpamayo_toy.labels.held_out import is_held, split, split_by_time, split_hash
+from alpamayo_toy.labels.held_out import fits, is_held, parted, split_by_time, split_hash
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.stored.building import clip_digests
 from alpamayo_toy.labels.stored.label_set import LabelSet, is_set, open_set
@@ -116,17 +116,17 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
     labels = with_route_errors(load_labels(config.path, config.format), config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
-    kind, (train, validation) = "clip", split(labels, config.val_fraction, config.fold)
+    kind, (train, validation) = "clip", parted(labels, _held(labels.clip_id, config))
     if config.val_path:
         kind, train, validation = "file", labels, _held_out(config, labels.clip_id, horizon, dt)
-    elif len(train) == 0 or len(validation) == 0:
+    elif config.val_clips == "" and (len(train) == 0 or len(validation) == 0):
         by_time = split_by_time(labels, config.val_fraction)
         if all(len(side) for side in by_time):
             kind, (train, validation) = "time", by_time
     if len(train) == 0 or len(validation) == 0:
         raise UserError(
             f"{config.path}: {len(labels)} clips split into {len(train)} to train on and {len(validation)} held out;"
-            " change teacher.val_fraction, name teacher.val_path, or bring more clips"
+            " change teacher.val_fraction or teacher.val_clips, name teacher.val_path, or bring more clips"
         )
     train = chosen_samples(train, config.samples)
     if config.mirror and train.context is None:
@@ -140,13 +140,28 @@ def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: floa
     if config.val_path:
         validation = _held_out(config, np.array(names), horizon, dt)
         return StoredTeacher(stored, np.arange(len(stored)), validation, config, "file")
-    place = np.array([split_hash(name) for name in names])
-    inside = is_held(place, config.val_fraction, config.fold)
+    inside = _held(np.array(names), config)
     held, rows = np.flatnonzero(inside), np.flatnonzero(~inside)
     if len(held) == 0 or len(rows) == 0:
-        raise UserError(f"{config.path}: no clip is left to train on, or none held out; change teacher.val_fraction")
+        raise UserError(
+            f"{config.path}: no clip is left to train on, or none held out;"
+            " change teacher.val_fraction or teacher.val_clips"
+        )
+    place = np.array([split_hash(name) for name in names])
     validation = with_route_errors(stored.select(_lowest(place, held)), config.route_error_m, config.path)
     return StoredTeacher(stored, rows, validation, config)
+
+
+def _held(names: np.ndarray, config: FileConfig) -> np.ndarray:
+    """(N,) bool: which clips are held out. Raises UserError where none fits teacher.val_clips."""
+    if config.val_clips == "":
+        return is_held(names, config.val_fraction, config.fold)
+    held = np.array([fits(str(name), config.val_clips) for name in names])
+    if not held.any():
+        raise UserError(
+            f"{config.path}: no clip fits teacher.val_clips={config.val_clips}; one of its ids is {names[0]}"
+        )
+    return held
 
 
 def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float) -> Labels:

@@ -94,6 +94,13 @@ class TrainConfig:
             self.loss = LossConfig()
         if isinstance(self.loss, LossConfig):
             parts = len(self.loss.horizon)
+            actions = self.loss.action == 0 or getattr(self.student, "output", "actions") == "actions"
+            require(
+                actions,
+                "loss.action",
+                f"0 where student.output={getattr(self.student, 'output', '')}",
+                self.loss.action,
+            )
             require(parts <= self.horizon, "loss.horizon", f"of at most {self.horizon} stretches, one a step", parts)
 
 

@@ -38,6 +38,8 @@ MORE = [
     ("trainer.device=tpu", "trainer.device must be auto, cpu, cuda or cuda:N (got 'tpu')"),
     ("trainer.steps=0", "trainer.steps must be >= 1 (got 0)"),
     ("trainer.resume=nowhere", "nowhere is no run's folder: it has no checkpoints/last.pt"),
+    ("student.output=xy", "student.output must be one of actions, waypoints, residuals, differences (got 'xy')"),
+    ("student.output=waypoints", "loss.action must be 0 where student.output=waypoints (got 1.0)"),
     ("trainer.init_from=nowhere", "there is no nowhere"),
     ("teacher=file", "teacher.path must be a label file (teacher.path=labels.json)"),
     ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),

@@ -1,6 +1,7 @@
 """From a trajectory alone back to speeds and actions: exact on exact rollouts, honest about everything else."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from trajectories import ROLLOUT, smooth_actions
 
 from alpamayo_toy import ActionSpace, UnicycleRollout, recover_v0
 from alpamayo_toy.kinematics.inverse import regularised_states
-from alpamayo_toy.kinematics.recovery import alternation, label_actions, recover_states, smoothed_heading
+from alpamayo_toy.kinematics.recovery import alternation, driven_states, label_actions, recover_states, smoothed_heading
 from alpamayo_toy.labels.loading import load_labels
 
 
@@ -34,6 +35,17 @@ def test_label_actions_invert_either_integrator(integrator: str) -> None:
     driving = trajectory[..., 3].amin(-1) > 0
     assert bool(driving.any())
     assert (label_actions(trajectory, v0, 0.1, integrator) - actions)[driving].abs().max() < 1e-9
+
+
+def test_states_of_any_positions_are_those_of_the_steps() -> None:
+    """Round a circle, then parked: a chord turns by as much each step, and its length is the speed."""
+    turn = torch.arange(1, 41, dtype=torch.float64) * 0.2  # more than once round
+    points = 10 * torch.stack([turn.sin(), 1 - turn.cos()], -1)
+    states = driven_states(torch.cat([points, points[-1:].expand(5, 2)]), 0.1)
+    torch.testing.assert_close(states[:40, 2], turn - 0.1)
+    torch.testing.assert_close(states[:40, 3], torch.full((40,), 20 * math.sin(0.1) / 0.1, dtype=torch.float64))
+    assert states[40:, 3].tolist() == [0.0] * 5
+    assert states[40:, 2].tolist() == [states[39, 2].item()] * 5
 
 
 def test_heading_is_held_at_standstill_and_reversing_is_no_turn() -> None:

@@ -44,6 +44,33 @@ def test_a_file_is_split_by_clip_and_mirrored() -> None:
     assert len(teacher.training(0)) == len(train)  # it has a context, whose mirror image is unknown
 
 
+def test_one_drive_is_left_out_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(DATA / "labels.npz")
+    labels = load_labels(path)
+    some = str(labels.clip_id[3])
+    for pattern, held in ((some, {some}), ("*[13]", {c for c in labels.clip_id.tolist() if c[-1] in "13"})):
+        teacher = build_teacher(TrainConfig(teacher=FileConfig(path, val_clips=pattern, integrator="euler")))
+        assert set(teacher.validation.clip_id) == held
+        assert set(teacher.clip_ids()) == set(labels.clip_id) - held
+    with pytest.raises(
+        UserError, match=f"no clip fits teacher.val_clips=drive_7; one of its ids is {labels.clip_id[0]}"
+    ):
+        build_teacher(TrainConfig(teacher=FileConfig(path, val_clips="drive_7")))
+    with pytest.raises(
+        UserError, match=r"0 to train on and 24 held out; change teacher.val_fraction or teacher.val_clips"
+    ):
+        build_teacher(TrainConfig(teacher=FileConfig(path, val_clips="*")))
+    with pytest.raises(UserError, match=r"teacher.val_clips must be left out beside teacher.val_path"):
+        FileConfig(path, val_clips="a", val_path="b")
+    stored(tmp_path / "set", labels, monkeypatch)
+    monkeypatch.setattr("alpamayo_toy.teachers.files.IN_MEMORY", 0)
+    teacher = build_teacher(TrainConfig(teacher=FileConfig(str(tmp_path / "set"), val_clips=some, integrator="euler")))
+    assert set(teacher.validation.clip_id) == {some}
+    assert set(teacher.clip_ids()) == set(labels.clip_id) - {some}
+    with pytest.raises(UserError, match="no clip is left to train on, or none held out"):
+        build_teacher(TrainConfig(teacher=FileConfig(str(tmp_path / "set"), val_clips="*")))
+
+
 def test_a_file_that_does_not_fit_is_named() -> None:
     path = str(DATA / "labels.npz")
     with pytest.raises(UserError, match="64 steps, the run wants horizon=32"):

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 from alpamayo_toy.labels.formats.reading import files_besides, parts_of, read_together
-from alpamayo_toy.labels.held_out import split_hash
+from alpamayo_toy.labels.held_out import fits, split_hash
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish
 from alpamayo_toy.labels.stored.label_set import FORMAT, INDEX, file_digest, is_set, open_set
 
@@ -48,14 +47,14 @@ class ByPattern:
 
     def side(self, clip_id: str) -> str:
         """Raises UserError for a clip that fits both."""
-        fits = {
-            name: [one for one in given if clip_id == one or fnmatchcase(clip_id, one)]
+        fitting = {
+            name: [one for one in given if fits(clip_id, one)]
             for name, given in (("val", self.val), ("test", self.test))
         }
-        if all(fits.values()):
+        if all(fitting.values()):
             raise UserError(f"clip {clip_id} fits a pattern of val and one of test")
-        self.used.update(fits["val"], fits["test"])
-        return next((name for name, found in fits.items() if found), "train")
+        self.used.update(fitting["val"], fitting["test"])
+        return next((name for name, found in fitting.items() if found), "train")
 
     def unused(self) -> list[str]:
         """The patterns that fitted no clip."""
