@@ -211,7 +211,8 @@ def compare(runs: list[str], output_dir: Path) -> str:
             if not np.allclose(chosen[0][name], other[name], rtol=1e-5, atol=1e-5):
                 raise UserError(f"{runs[0]} and {run} name other clips alike; score both on the same labels")
     units = units_of(np.array(chosen[0]["clip_id"]), torch.tensor(chosen[0]["t0_us"]))
-    metrics = [name for name in chosen[0] if ".student" in name and all(name in other for other in chosen[1:])]
+    chosen = [_with_modes(table) for table in chosen]
+    metrics = [name for name in chosen[0] if _is_compared(name) and all(name in other for other in chosen[1:])]
     found = {
         name: [_compared(torch.tensor(one[name]), torch.tensor(chosen[0][name]), units) for one in chosen]
         for name in metrics
@@ -219,6 +220,21 @@ def compare(runs: list[str], output_dir: Path) -> str:
     content = {"format": FORMAT, "runs": runs, "clips": len(common), "units": int(units.max()) + 1, "metrics": found}
     write_json(output_dir / "comparison.json", content)
     return "\n".join(_side_by_side(content))
+
+
+def _with_modes(table: Clips) -> Clips:
+    """A run's columns; one trajectory is the nearest of its modes, so that it stands beside several."""
+    alone = {
+        name.replace(".student.", ".student_modes.min_"): column
+        for name, column in table.items()
+        if name.endswith((".student.ade", ".student.fde"))
+    }
+    return table | {name: column for name, column in alone.items() if name not in table}
+
+
+def _is_compared(name: str) -> bool:
+    """Every number of the student, and ADE or minADE of the others."""
+    return ".student" in name or name.endswith((".ade", ".min_ade"))
 
 
 def _compared(values: Tensor, first: Tensor, units: Tensor) -> dict[str, Any]:
@@ -238,7 +254,10 @@ def _side_by_side(content: dict[str, Any]) -> list[str]:
         unit = UNITS.get(metric.partition(".")[2].removeprefix("modes_"), "m")
         means = "".join(f"{_shown(entry['mean'], unit):>12}" for entry in entries)
         lines.append(f"{metric + ' [' + unit + ']':<44}{means}")
-        if metric.endswith((".ade", ".fde", ".energy_score", ".modes_min_ade")):
+        if ".student" not in name:
+            interval = _interval(entries[0])
+            lines[-1] += f"  {interval}" if interval else ""
+        elif metric.endswith((".ade", ".fde", ".energy_score", ".modes_min_ade")):
             for i, entry in enumerate(entries[1:], 1):
                 difference = entry["difference"]
                 mean = "-" if difference["mean"] is None else f"{difference['mean']:+.3f}"

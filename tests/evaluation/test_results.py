@@ -1,6 +1,7 @@
 """What an evaluation leaves: clips.csv and back, two runs side by side, the terminal's table."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_runs_side_by_side_are_paired_by_clip(tmp_path: Path) -> None:
     assert "B - A: +0.050 [0.050, 0.050]  a real difference" in text
     assert "teacher.ade [m]" in text
     assert "teacher.miss [%]" in text
+
+
+def test_one_trajectory_beside_several_and_what_all_are_beside(tmp_path: Path) -> None:
+    """minADE of one trajectory is its ADE; baselines stand below with the interval of their own mean."""
+    single, several = Path(run(tmp_path / "a", 0.0)), Path(run(tmp_path / "b", 0.0, seed=1))
+    table = read_clips(several / "clips.csv")
+    write_clips(several / "clips.csv", {**table, "teacher.student_modes.min_ade": [0.5] * N})
+    text = compare([str(single), str(several)], tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["metrics"]
+    alone, modes = content["teacher.student_modes.min_ade"]
+    assert alone["mean"] == content["teacher.student.ade"][0]["mean"]
+    assert modes["mean"] == 0.5
+    assert re.search(r"teacher.modes_min_ade \[m\] +1\.\d+ +0\.500\n +B - A: -", text)
+    assert re.search(r"teacher.stationary.ade \[m\] +(\d+\.000) +\1  \[\1, \1\]\n", text + "\n")
 
 
 def test_the_folds_of_a_run_are_one_run(tmp_path: Path) -> None:
