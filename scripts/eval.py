@@ -12,14 +12,16 @@ from alpamayo_toy.evaluation.config import EvalConfig
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = validate(config, EvalConfig)
-    from alpamayo_toy.evaluation.results import compare, table
 
     folder = output_folder()
     if checked.compare:
+        from alpamayo_toy.evaluation.comparison import compare
+
         print(compare(checked.compare, folder))
         print(f"comparison: {folder / 'comparison.json'}")
         return
     from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
+    from alpamayo_toy.evaluation.results import table
 
     print(table(evaluate_checkpoint(checked, folder)))
     print(f"metrics: {folder / 'metrics.json'}" + (f"\nlook: {folder / 'report.html'}" if checked.plot else ""))

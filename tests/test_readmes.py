@@ -107,6 +107,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(train_config("scenario=LEFT", *mine, *SMALL, *FEW_SCENES), folder / "OWN_RUN")
     fit(train_config("scenario=ALL", "teacher.reveal=speed", *SMALL, *FEW_SCENES), folder / "SPEED_RUN")
     run_batch(composed("batch", BatchConfig, "seeds=1", *SMALL, *FEW_SCENES), folder / "BATCH_FOLDER")
+    for name in ("BATCH_A", "BATCH_B"):
+        shutil.copytree(folder / "BATCH_FOLDER", folder / name)
     return folder
 
 

@@ -14,8 +14,9 @@ from taught import FEW
 from alpamayo_toy import Labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
+from alpamayo_toy.evaluation.comparison import compare
 from alpamayo_toy.evaluation.config import EvalConfig
-from alpamayo_toy.evaluation.results import compare, read_clips
+from alpamayo_toy.evaluation.results import read_clips
 from alpamayo_toy.labels.formats.labels_npz import write
 from alpamayo_toy.labels.loading import joined
 from alpamayo_toy.teachers.config import FileConfig
