@@ -14,6 +14,7 @@ from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.evaluate import evaluate
 from alpamayo_toy.evaluation.page import page
 from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
+from alpamayo_toy.evaluation.predictions import write_predictions
 from alpamayo_toy.evaluation.reference import Reference, build_reference, file_reference
 from alpamayo_toy.evaluation.results import table, write_clips
 from alpamayo_toy.files import replacing, write_json
@@ -36,7 +37,8 @@ EVENTS = ".eval"  # how event files of an evaluation end
 def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     """Score a trained student on its own held-out clips, another scenario or another file.
 
-    Writes metrics.json, clips.csv, TensorBoard's events and, with plot, figures and report.html. Of a file only those
+    Writes metrics.json, clips.csv, TensorBoard's events, with plot figures and report.html, and predictions where they
+    are asked for. Of a file only those
     clips count whose drive or clip the student was not trained on. Raises UserError where labels and student do not
     fit, and where its own labels are gone, without which nobody can tell.
     """
@@ -68,6 +70,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
         metrics["teacher_samples"] = trained.teacher.samples
     write_json(output_dir / "metrics.json", metrics)
     write_clips(output_dir / "clips.csv", found.clips)
+    if config.predictions is not None:
+        write_predictions(Path(config.predictions), labels, found.prediction)
     (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
     pictures = _report(output_dir, metrics, student, reference, found.prediction) if config.plot else {}
     _log(output_dir, metrics, pictures)

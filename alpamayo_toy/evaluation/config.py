@@ -25,6 +25,7 @@ class EvalConfig:
     scenario: Any = None  # another one than it was trained on
     teacher: Any = None  # other labels
     output: str | None = None  # where metrics.json goes; default: beside the checkpoint's run
+    predictions: str | None = None  # a file, .npz or .parquet, for what it predicts of each clip
     device: str = "auto"
     plot: bool = True
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
@@ -34,9 +35,11 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if self.seed is not None:
             check_seed(self.seed)
+        known = self.predictions is None or self.predictions.endswith((".npz", ".parquet"))
+        require(known, "predictions", "a file that ends in .npz or .parquet", self.predictions)
         require(self.crowd >= 0, "crowd", ">= 0 clips", self.crowd)
         require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
-        for name in ("checkpoint", "scenario", "teacher", "seed") if self.compare else ():
+        for name in ("checkpoint", "scenario", "teacher", "seed", "predictions") if self.compare else ():
             value = getattr(self, name)
             require(value in ("", None), name, "left out beside compare=[A,B]", getattr(value, "name", value))
         if not self.compare:

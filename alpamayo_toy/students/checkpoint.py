@@ -78,7 +78,10 @@ def begin_with(student: Student, path: str | Path) -> None:
         mine = student.shape[name]
         if name != "integrator" and mine != theirs:
             raise UserError(f"trainer.init_from={path}: its student has {name} {theirs}, this one is to have {mine}")
+    seen = None if student.own is not None else student.encoder.seen.clone()
     _fill(student, content["weights"], f"trainer.init_from={path}: its weights do not fit this student")
+    if seen is not None:
+        student.encoder.seen |= seen
 
 
 def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:

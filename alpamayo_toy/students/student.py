@@ -1,6 +1,7 @@
 """Student: an encoder of the scene, a head that predicts bounded actions, and the rollout as a layer behind it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.action_space import ActionSpace
-from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import DT, ROUTE_POINTS, UNKNOWN_SCENARIO, Labels, Prediction, Scene
+from alpamayo_toy.students.asking import Inputs, Names, scene_of, warn_once
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
 from alpamayo_toy.students.heads.mlp import mlp_head
@@ -53,6 +54,7 @@ class Student(nn.Module):
             self.modes = Modes(config, horizon)
             self.waypoints = None if config.output == "actions" else Waypoints(config.output, horizon, dt)
             self.head = build_head(config, self.modes.numbers)
+        self._said: set[str] = set()  # of what predict() has warned
         self.count = _count(self.own, self.shape) if self.own is not None else config.modes
 
     @property
@@ -157,30 +159,26 @@ class Student(nn.Module):
         }
 
     @torch.no_grad()
-    def predict(self, scenario: str | int | None, v0: float, **context: float) -> tuple[Tensor, Tensor]:
-        """Actions (T, 2) and trajectory (T, 4) for a scene of your own; context by name, unknown where not named.
+    def predict(
+        self,
+        scenario: Names | Sequence[Names],
+        v0: Any = None,
+        history: Any = None,
+        route: Any = None,
+        **context: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Actions (T, 2) and trajectory (T, 4) for a scene of your own, (B, T, ...) for several; the likeliest mode's.
 
-        Raises ValueError for a scenario or a context that it does not know.
+        Takes and raises what scene_of() says. Warns once of each scenario and input that training never showed it.
         """
-        unknown = sorted(set(context) - set(self.context_names))
-        if unknown:
-            known = ", ".join(self.context_names) or "none"
-            raise ValueError(f"this student knows no {unknown[0]}; its context: {known}")
-        if isinstance(scenario, str) and scenario not in Scenario.__members__:
-            known = ", ".join(Scenario.__members__)
-            raise ValueError(f"students know no scenario {scenario}, only {known}; None is an unknown one")
-        number = (
-            UNKNOWN_SCENARIO if scenario is None else int(Scenario[scenario] if isinstance(scenario, str) else scenario)
-        )
-        values = [context.get(name, float("nan")) for name in self.context_names]
-        where = self.action_space.mean
-        scene = Scene(
-            scenario=torch.tensor([number], device=where.device),
-            v0=torch.tensor([v0], dtype=where.dtype, device=where.device),
-            context=torch.tensor([values], dtype=where.dtype, device=where.device) if values else None,
-        )
+        inputs = Inputs(self.history_steps, self.route_points, self.context_names, self.rollout.dt)
+        scene, alone = scene_of(inputs, scenario, v0, history, route, **context)
+        scene = scene.to(self.action_space.mean)
+        for name, what in ({} if self.own is not None else self.encoder.foreign(scene)).items():
+            warn_once(self._said, name, what)
         found = self(scene).likeliest()
-        return found.actions[0, 0], found.trajectories[0, 0]
+        actions, trajectories = found.actions[:, 0], found.trajectories[:, 0]
+        return (actions[0], trajectories[0]) if alone else (actions, trajectories)
 
 
 def _bend(v0: Tensor) -> Tensor:

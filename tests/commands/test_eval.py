@@ -9,6 +9,9 @@ import torch
 from command_line import SMOKE, run_script, wrong
 from places import DATA, Command
 
+from alpamayo_toy import load_labels
+from alpamayo_toy.evaluation.results import read_clips
+from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.students import checkpoint
 
 pytestmark = pytest.mark.slow  # they train, then evaluate
@@ -49,6 +52,28 @@ def test_eval_takes_another_scenario_and_another_file(trained: Path, command: Co
     assert other["clips"] == 24
     assert other["floor"]["kind"] == "leave_one_out_median"
     assert (trained / "eval" / "labels" / "figures" / "birds_eye.png").exists()
+
+
+def test_eval_writes_what_it_predicts(trained: Path, command: Command, tmp_path: Path) -> None:
+    """Its errors are those of clips.csv, and a row of Parquet is a trajectory of the arrays."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    given = (f"checkpoint={trained}", "teacher=file", f"teacher.path={DATA / 'labels.npz'}", "plot=false")
+    for name in ("out.npz", "out.parquet"):
+        result = command("eval", *given, f"predictions={tmp_path / name}")
+        assert result.returncode == 0, result.stderr
+    found, labels = np.load(tmp_path / "out.npz"), load_labels(DATA / "labels.npz")
+    assert found["clip_id"].tolist() == labels.clip_id.tolist()
+    errors = distance(torch.from_numpy(found["trajectories"]), labels.teacher).mean((-2, -1))
+    clips = read_clips(trained / "eval" / "labels" / "clips.csv")
+    assert errors.tolist() == pytest.approx(clips["teacher.student.ade"], rel=1e-5)
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["clip_id"] for row in rows] == labels.clip_id.tolist()
+    for row, trajectory, actions in zip(rows, found["trajectories"][:, 0], found["actions"][:, 0], strict=True):
+        assert np.array_equal(np.stack([row[c] for c in ("x", "y", "yaw", "v")], -1), trajectory)
+        assert np.array_equal(np.stack([row["a"], row["kappa"]], -1), actions)
+        assert (row["sample_idx"], row["probability"], row["dt"]) == (0, 1.0, 0.1)
+    message = "predictions must be a file that ends in .npz or .parquet (got 'out.csv')"
+    assert message in wrong(command, "eval", f"checkpoint={trained}", "predictions=out.csv")
 
 
 def test_eval_names_what_does_not_fit(trained: Path, command: Command, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""scene_of(): a scene of one's own, in names, numbers and arrays, as what a student takes."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alpamayo_toy.kinematics.inverse import estimate_speeds
+from alpamayo_toy.kinematics.manoeuvres import Scenario
+from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS, UNKNOWN_SCENARIO, Scene
+
+AT_T0 = 1e-3  # m and rad: further from 0 the last pose of a history is not the frame's own
+Names = str | int | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a student was made for: steps of its history and points of its route, 0 where it has none; context; dt."""
+
+    history_steps: int
+    route_points: int
+    context_names: tuple[str, ...]
+    dt: float
+
+
+def scene_of(
+    inputs: Inputs,
+    scenario: Names | Sequence[Names],
+    v0: Any = None,
+    history: Any = None,
+    route: Any = None,
+    **context: Any,
+) -> tuple[Scene, bool]:
+    """A Scene in float64, and whether it is one scene alone; anything may be numpy or torch, or a number for all.
+
+    scenario: a name, or its number, None where unknown, or a list of them. v0 (B,) m/s, estimated from the history
+    where it is left out. history (B, H, 3) = x, y, yaw or (B, H, 4) with v, in the ego frame at t0, last row t0; of
+    more poses than it takes, the last ones. route (B, 20, 2) as Scene has it. Context by name, (B,); unknown where
+    it is not named. Without B it is one scene. Raises ValueError for what the student has no input for, and for shapes
+    that do not go together.
+    """
+    unknown = sorted(set(context) - set(inputs.context_names))
+    if unknown:
+        known = ", ".join(inputs.context_names) or "none"
+        raise ValueError(f"this student knows no {unknown[0]}; its context: {known}")
+    past = None if history is None else _history(inputs, _tensor("history", history))
+    if v0 is None and past is None:
+        raise ValueError("v0 must be given, in m/s, or a history to estimate it from")
+    parts = {
+        "v0": past[..., -1, 3] if past is not None and v0 is None else _tensor("v0", v0),
+        "history": past,
+        "route": None if route is None else _route(inputs, _tensor("route", route)),
+        **{name: _tensor(name, value) for name, value in context.items()},
+    }
+    own = {"history": 2, "route": 2}  # dimensions that are a scene's own
+    listed = None if isinstance(scenario, str | int | None) else [_number(name) for name in scenario]
+    sizes = {name: len(p) for name, p in parts.items() if p is not None and p.dim() > own.get(name, 0)}
+    sizes |= {} if listed is None else {"scenario": len(listed)}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"all must be of the same number of scenes ({said})")
+    n = next(iter(sizes.values()), 1)
+
+    def batched(name: str) -> Tensor | None:
+        part = parts.get(name)
+        return part if part is None or name in sizes else part.expand(n, *part.shape)
+
+    nothing = torch.full((n,), torch.nan, dtype=torch.float64)
+    told = [batched(name) for name in inputs.context_names]
+    start = batched("v0")
+    assert start is not None  # given, or from the history
+    scene = Scene(
+        scenario=torch.tensor([_number(scenario)] * n if listed is None else listed),
+        v0=start,
+        history=batched("history"),
+        context=torch.stack([nothing if part is None else part for part in told], -1) if told else None,
+        route=batched("route"),
+    )
+    return scene, not sizes
+
+
+def warn_once(said: set[str], name: str, what: str) -> None:
+    """A warning the first time that a student is asked this."""
+    if name not in said:
+        said.add(name)
+        warnings.warn(what, stacklevel=4)
+
+
+def _number(name: Any) -> int:
+    if name is None:
+        return UNKNOWN_SCENARIO
+    if isinstance(name, str):
+        if name not in Scenario.__members__:
+            close = get_close_matches(name, Scenario.__members__, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"only {', '.join(Scenario.__members__)}, None if unknown"
+            raise ValueError(f"students know no scenario {name}; {hint}")
+        return int(Scenario[name])
+    if not UNKNOWN_SCENARIO <= int(name) < len(Scenario):
+        raise ValueError(f"a scenario's number must be between {UNKNOWN_SCENARIO} and {len(Scenario) - 1} (got {name})")
+    return int(name)
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value).double()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers: {error}") from None
+
+
+def _history(inputs: Inputs, poses: Tensor) -> Tensor:
+    """(..., H, 4) of the student's H, speeds estimated where they are not given."""
+    steps = inputs.history_steps
+    if steps == 0:
+        raise ValueError("this student takes no history")
+    if poses.dim() not in (2, 3) or poses.shape[-1] not in (3, 4) or poses.shape[-2] < max(steps, 4):
+        raise ValueError(f"history must have shape (B, H, 3 or 4) with H >= {max(steps, 4)} (got {tuple(poses.shape)})")
+    if bool((poses[..., -1, :3].abs() > AT_T0).any()):
+        raise ValueError(
+            f"the last pose of a history must be the ego frame's own, 0 (got {poses[..., -1, :3].tolist()})"
+        )
+    if poses.shape[-1] == 3:
+        poses = torch.cat([poses, estimate_speeds(poses[..., :2], poses[..., 2], inputs.dt).unsqueeze(-1)], -1)
+    return poses[..., -steps:, :]
+
+
+def _route(inputs: Inputs, points: Tensor) -> Tensor:
+    if inputs.route_points == 0:
+        raise ValueError("this student takes no route")
+    if points.dim() not in (2, 3) or points.shape[-2:] != (ROUTE_POINTS, 2):
+        raise ValueError(
+            f"route must have shape (B, {ROUTE_POINTS}, 2), as route_ahead() makes it (got {tuple(points.shape)})"
+        )
+    return points
