@@ -61,5 +61,5 @@ def weights_apart(one: Path, other: Path, seeds: tuple[int, ...] = (0, 1, 2)) ->
         assert mine["step"] == theirs["step"]
         pairs = list(zip(tensors(mine), tensors(theirs), strict=True))
         assert len(pairs) > 10
-        apart += [float((a - b).abs().max()) for a, b in pairs if a.numel()]
+        apart += [float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()]
     return max(apart)

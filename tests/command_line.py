@@ -15,10 +15,10 @@ from pathlib import Path
 
 from places import ROOT, Command
 
-PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds"]
+PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds", "shorter"]
 PRELOADED += ["torch._dynamo", "torch.profiler"]  # what an optimizer imports at its first step
 PRELOADED += ["scipy.signal", "scipy.stats", "tensorboard.plugins.hparams.api", "hydra._internal.hydra"]  # a run ends
-SMOKE = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=64", "teacher.val_scenes=8")
+SMOKE = ("trainer=smoke", "trainer.pictures=0", "trainer.val_every=40", "teacher.scenes=64", "teacher.val_scenes=8")
 
 
 def server() -> ForkServerContext:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import shorter  # noqa: F401
 import torch
 from command_line import run_script, server
 from hypothesis import settings
