@@ -109,6 +109,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_batch(composed("batch", BatchConfig, "seeds=1", *SMALL, *FEW_SCENES), folder / "BATCH_FOLDER")
     for name in ("BATCH_A", "BATCH_B"):
         shutil.copytree(folder / "BATCH_FOLDER", folder / name)
+        (folder / name / "seed-0" / "eval" / "test").mkdir(parents=True)
+        shutil.copy(folder / name / "seed-0" / "clips.csv", folder / name / "seed-0" / "eval" / "test")
     return folder
 
 
