@@ -1,9 +1,11 @@
 """Students that the tests of evaluation share."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from composed import train_config
+from once import made_once
 
 from alpamayo_toy.training.loop import fit
 
@@ -15,7 +17,7 @@ def students(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     few = ("teacher.scenes=2048", "teacher.val_scenes=128", "teacher.reveal=scene")
     folders = {}
     for name, steps, inputs in (("shown", 900, "[scenario,v0,history,context]"), ("masked", 200, "[v0]")):
-        folders[name] = tmp_path_factory.mktemp(name)
         long = (f"trainer.steps={steps}", f"trainer.val_every={steps // 2}")
-        fit(train_config("scenario=LEFT", *short, *long, *few, f"student.inputs={inputs}"), folders[name])
+        config = train_config("scenario=LEFT", *short, *long, *few, f"student.inputs={inputs}")
+        folders[name] = made_once(tmp_path_factory, name, partial(fit, config))
     return folders

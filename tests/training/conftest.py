@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from batches import batch_config
+from once import made_once
 
 from alpamayo_toy.training.seeds import run_batch
 
@@ -11,6 +12,4 @@ from alpamayo_toy.training.seeds import run_batch
 @pytest.fixture(scope="session")
 def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seeds, one after the other, that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("one_by_one")
-    run_batch(batch_config("seeds=3"), folder)
-    return folder
+    return made_once(tmp_path_factory, "one_by_one", lambda folder: run_batch(batch_config("seeds=3"), folder))

@@ -28,6 +28,7 @@ from alpamayo_toy.training.loop import fit, schedule
 
 SMALL = ("trainer=smoke", "teacher.scenes=256", "teacher.val_scenes=16", "student.width=32", "student.embedding=16")
 SMALL += ("teacher.reveal=scene",)  # what is learnt soonest
+STEPS = "trainer.steps=160"  # of runs that are stopped on the way
 
 
 def small(*overrides: str) -> TrainConfig:
@@ -54,6 +55,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 400 steps that nothing interrupted."""
     folder = tmp_path_factory.mktemp("finished")
     fit(small("trainer.steps=400", "trainer.pictures=1"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shorter run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(small(STEPS, "trainer.pictures=1"), folder)
     return folder
 
 
@@ -123,23 +132,21 @@ def wait_for(run: Path, script: BaseProcess) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tmp_path: Path, command: Command) -> None:
+def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, whole: Path, tmp_path: Path, command: Command) -> None:
     run = tmp_path / "run"
-    script = start_script(
-        "train", (*SMALL, "trainer.pictures=1", "trainer.steps=400", f"hydra.run.dir={run}"), tmp_path
-    )
+    script = start_script("train", (*SMALL, "trainer.pictures=1", STEPS, f"hydra.run.dir={run}"), tmp_path)
     wait_for(run, script)
     assert script.pid is not None
     os.kill(script.pid, kind)
     result = ended(script, tmp_path, timeout=60)
     stopped_at = checkpoint.load(run, "last")["step"]
-    assert 0 < stopped_at < 400
+    assert 0 < stopped_at < 160
     if kind == signal.SIGKILL:
         assert result.returncode == -kind
     else:
         assert result.returncode == 128 + kind
         how = f"continue: python scripts/train.py trainer.resume={run}"
-        assert result.stderr == f"stopped at step {stopped_at} of 400; {how}\n"
+        assert result.stderr == f"stopped at step {stopped_at} of 160; {how}\n"
         assert not (run / "metrics.json").exists()
 
     refused = command("train", f"trainer.resume={run}", "optimizer.lr=1e-2")
@@ -147,11 +154,11 @@ def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, finished: Path, tm
     assert "optimizer.lr cannot change when a run is continued" in refused.stderr
     continued = command("train", f"trainer.resume={run}")
     assert continued.returncode == 0, continued.stderr
-    assert_same_weights(run, finished)
-    assert (run / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+    assert_same_weights(run, whole)
+    assert (run / "metrics.json").read_text() == (whole / "metrics.json").read_text()
     assert not list(run.rglob("*.partial"))
 
-    curves = [EventAccumulator(str(folder)).Reload() for folder in (run, finished)]
+    curves = [EventAccumulator(str(folder)).Reload() for folder in (run, whole)]
     for tag in ("loss/position", "val/ade"):
         steps, expected = ([point.step for point in curve.Scalars(tag)] for curve in curves)
         assert steps == sorted(set(steps))
