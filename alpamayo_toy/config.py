@@ -4,6 +4,7 @@ Hydra is imported where it is registered and read, so that importing a config ne
 """
 
 import re
+import sys
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
+from alpamayo_toy.hints import unknown_option
 from alpamayo_toy.students import config as students
 from alpamayo_toy.teachers import config as teachers
 from alpamayo_toy.teachers.config import MixtureConfig, RoadConfig, ScenarioConfig
@@ -132,19 +134,7 @@ def one_line(error: Exception) -> str:
         key = text.split("'")[1]
         if key in training.TAKEN_OUT:
             return training.TAKEN_OUT[key]
-        if key in _options():
-            group = key.partition(".")[0]
-            return (
-                f"there is no option {key} where {group} is not chosen, or is another one; name {group}=... beside it"
-            )
-        close = get_close_matches(key, _options(), n=1)
-        return f"there is no option {key}" + (f"; did you mean {close[0]}?" if close else "")
+        return unknown_option(key, Path(sys.argv[0]).stem, SCHEMAS)
     if text.startswith("Error merging override ") and error.__cause__ is not None:
         return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     return " ".join(text.partition("Config search path")[0].split())
-
-
-def _options() -> list[str]:
-    """Every option of every command, dotted as on the command line."""
-    kinds = [(f"{name.partition('/')[0]}." if "/" in name else "", kind) for name, kind in SCHEMAS.items()]
-    return list(dict.fromkeys(prefix + field.name for prefix, kind in kinds for field in fields(kind)))
