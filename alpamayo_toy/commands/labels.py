@@ -98,13 +98,32 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--teacher", choices=("synthetic", "alpamayo"), default="synthetic")
     generate.add_argument("--scenario", default="ALL", help="of the synthetic teacher: a file of configs/scenario")
     generate.add_argument("--clips", type=_positive, default=8192, help="of the synthetic teacher")
-    generate.add_argument("--clip-list", type=Path, help="for alpamayo: a text file, 'clip_id t0_us' per line")
-    generate.add_argument("--model", default="nvidia/Alpamayo-R1-10B", help="for alpamayo: weights to load")
     generate.add_argument("--samples", type=_positive, default=6, help="per clip")
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--shard", type=_share, metavar="i/n", help="as for convert")
+    _asking(generate)
     generate.set_defaults(job=_generate, goes_on=True)
     return parser
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """How a large model is loaded and asked."""
+    group = parser.add_argument_group("of alpamayo, NVIDIA's models")
+    group.add_argument("--clip-list", type=Path, metavar="FILE", help="a text file, 'clip_id t0_us' per line")
+    group.add_argument(
+        "--model", metavar="WEIGHTS", help="of a name on the hub, or a folder (default: Alpamayo-R1-10B)"
+    )
+    packages = ("alpamayo_r1", "alpamayo1_5", "alpamayo2_super")
+    group.add_argument("--package", choices=packages, help="whose code they need, where their name does not say")
+    attention = ("sdpa", "flash_attention_2", "eager")
+    group.add_argument("--attention", choices=attention, help="(default: sdpa where flash-attn is not installed)")
+    group.add_argument("--revision", help="of the weights on the hub")
+    group.add_argument("--data-revision", help="of the recordings on the hub")
+    group.add_argument("--cache", type=Path, metavar="FOLDER", help="the hub's cache (default: its own)")
+    group.add_argument("--offline", action="store_true", help="read nothing but that cache")
+    group.add_argument("--at-once", type=_positive, metavar="K", help="samples in a call (default: all, or what fits)")
+    group.add_argument("--retry", type=_positive, metavar="N", help="ask a failed clip N times more")
+    group.add_argument("--stop-after", type=_positive, metavar="N", help="failures in a row (default: 20)")
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +233,7 @@ def _say_made(facts: dict[str, Any], out: Path) -> None:
 
     print(f"{facts['clips']} clips of {facts['samples']} samples, {facts['horizon']} steps of {facts['dt']} s: {out}")
     says = {**ERRORS, **WARNINGS, "samples": f"has another number of samples than the first clip's {facts['samples']}"}
+    says |= {"failed": "the model failed at it, as said above; the same command asks for it again"}
     for code, count in facts["dropped"].items():
         print(f"dropped {count:>8}  {code}: {says[code]}")
     unreadable = [source["unreadable"] for source in facts["sources"] if "unreadable" in source]

@@ -73,8 +73,10 @@ def trajectory_to_actions(
     batch, horizon = waypoints.shape[:-2], waypoints.shape[-2]
     _require_shapes(batch, {"yaw": (yaw, (*batch, horizon)), "v0": (v0, batch)})
     dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
+    if waypoints.numel() == 0:  # PyTorch 2.6 pads no empty batch
+        return waypoints.to(dtype)
     flat = (waypoints.reshape(-1, horizon, 2), yaw.reshape(-1, horizon), v0.reshape(-1))
-    rows = CHUNK if waypoints.device.type == "cpu" else max(len(flat[2]), 1)
+    rows = CHUNK if waypoints.device.type == "cpu" else len(flat[2])
     chunks = [flat] if len(flat[2]) <= rows else zip(*(tensor.split(rows) for tensor in flat), strict=True)
     parts = (_inverted(p, turns, start, dt, guard, weights) for p, turns, start in chunks)
     tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)

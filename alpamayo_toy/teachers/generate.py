@@ -7,21 +7,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from alpamayo_toy.config import scenario_named
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import HORIZON, Labels
-from alpamayo_toy.labels.formats import drives
-from alpamayo_toy.labels.formats.raw import labels_of
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, shared_facts
-from alpamayo_toy.labels.stored.label_set import FORMAT, SHARD_BYTES, LabelSet, is_set, open_set
-from alpamayo_toy.teachers.alpamayo import AlpamayoModel, Model
+from alpamayo_toy.labels.stored.label_set import FORMAT, SHARD_BYTES, LabelSet, Shard, is_set, open_set
+from alpamayo_toy.teachers.alpamayo import WEIGHTS, AlpamayoModel, Model, Origin
+from alpamayo_toy.teachers.asking import STOP_AFTER, Asker, Clip, GaveUp
 from alpamayo_toy.teachers.config import SyntheticConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import synthetic_teacher
@@ -30,15 +29,21 @@ DRIVEN = 3  # how the synthetic teacher drives; a set that an earlier one began 
 SYNTHETIC_TRAJECTORIES = 2**19  # that are driven at once
 MODEL_CLIPS = 32  # that a large model has done before they are on disk
 MAX_SAMPLES = 4096  # a clip
+OF_A_MODEL = "clip_list model package attention revision data_revision cache offline at_once retry stop_after"
+"""Options that mean nothing to the synthetic teacher."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """So many clips of a set, by a key that stands for them; work makes them, or says why one could not be made."""
+    """So many clips of a set, by a key that stands for them; work makes them, or says why one could not be made.
+
+    rest is the piece of those that are not among what is there, None where all are or can never be made.
+    """
 
     key: str
     clips: int
     work: Callable[[], Iterator[Labels | UserError]]
+    rest: Callable[[set[Clip]], "Piece | None"] = lambda there: None
 
 
 def generate(options: argparse.Namespace, out: Path, share: tuple[int, int]) -> LabelSet | None:
@@ -49,11 +54,18 @@ def generate(options: argparse.Namespace, out: Path, share: tuple[int, int]) -> 
     if options.samples > MAX_SAMPLES:
         raise UserError(f"--samples must be at most {MAX_SAMPLES} (got {options.samples})")
     if options.teacher == "synthetic":
+        given = [name for name in OF_A_MODEL.split() if getattr(options, name) not in (None, False)]
+        if given:
+            raise UserError(f"--{given[0].replace('_', '-')} is for --teacher alpamayo, which is not given")
         return synthetic(options.scenario, options.clips, options.samples, options.seed, out, share)
     if options.clip_list is None:
         raise UserError("--teacher alpamayo needs --clip-list FILE, a text file with 'clip_id t0_us' per line")
-    clips = listed(options.clip_list)
-    return by_model(AlpamayoModel(options.model), options.model, clips, options.samples, options.seed, out, share)
+    clips, weights = listed(options.clip_list), options.model or WEIGHTS
+    origin = Origin(options.revision, options.data_revision, options.cache, options.offline)
+    model = AlpamayoModel(weights, options.package, options.attention, origin)
+    name = f"{weights}@{options.revision}" if options.revision else weights
+    how = options.at_once, options.retry or 0, options.stop_after or STOP_AFTER
+    return by_model(model, name, clips, options.samples, options.seed, out, share, *how)
 
 
 def synthetic(scenario: str, clips: int, samples: int, seed: int, out: Path, share: tuple[int, int]) -> LabelSet | None:
@@ -81,43 +93,40 @@ def _driven(teacher: SyntheticTeacher, samples: int, seed: int, start: int, end:
 
 
 def by_model(
-    model: Model, name: str, clips: list[tuple[str, int]], samples: int, seed: int, out: Path, share: tuple[int, int]
+    model: Model,
+    name: str,
+    clips: list[Clip],
+    samples: int,
+    seed: int,
+    out: Path,
+    share: tuple[int, int],
+    at_once: int | None = None,
+    retry: int = 0,
+    stop_after: int = STOP_AFTER,
 ) -> LabelSet | None:
-    """The model's own trajectories for clips (clip_id, t0_us), its recorded drives as ground truth and history.
+    """The model's own trajectories for clips, its recorded drives as ground truth and history.
 
-    A clip that it fails at, or answers with NaN, is dropped, named and counted; where all of them fail, UserError.
+    A clip that it fails at, or answers with NaN, is named, counted and asked again by the next run; where all of them
+    fail, or stop_after in a row, UserError. How else it is asked: Asker.
     """
+    asker = Asker(model, name, samples, seed, at_once, retry, stop_after)
     mine = clips[share[0] - 1 :: share[1]]
-    pieces = []
-    for i in range(0, len(mine), MODEL_CLIPS):
-        group = mine[i : i + MODEL_CLIPS]
-        work = partial(_asked, model, name, group, samples, seed)
-        pieces.append(Piece(_key(name, group, samples, seed), len(group), work))
+    pieces = [_asked(asker, mine[i : i + MODEL_CLIPS]) for i in range(0, len(mine), MODEL_CLIPS)]
     return _written(pieces, out, {"name": name, "seed": seed, "samples": samples, "list": _key(clips)})
 
 
-def _asked(
-    model: Model, name: str, group: list[tuple[str, int]], samples: int, seed: int
-) -> Iterator[Labels | UserError]:
-    """The model's answers for a few clips."""
-    for clip_id, t0_us in group:
-        try:
-            answer = model.predict(clip_id, t0_us, samples, mixed(seed, t0_us))
-        except Exception as error:  # somebody else's code: one clip must not cost a night
-            yield UserError(f"{name}: clip {clip_id} at t0 {t0_us} us: {type(error).__name__}: {str(error)[:200]}")
-            continue
-        content = {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in answer.items()}
-        missing = [key for key in ("pred_xyz", "ego_history_xyz", "ego_future_xyz") if key not in content]
-        if missing:
-            raise UserError(f"{name}: its answers hold no {missing[0]}, which a set needs")
-        try:
-            for raw in drives.clips({**content, "clip_id": clip_id, "t0_us": t0_us}, Path(name)):
-                yield labels_of(raw, Path(name))
-        except UserError as error:
-            yield error
+def _asked(asker: Asker, group: list[Clip], again: bool = False) -> Piece:
+    """A few clips, and what is left of them once some are there."""
+
+    def rest(there: set[Clip]) -> Piece | None:
+        left = [clip for clip in group if clip not in there]
+        return _asked(asker, left, again=True) if left else None
+
+    key = _key(asker.name, group, asker.samples, asker.seed)
+    return Piece(key, len(group), partial(asker.labels, group, again), rest)
 
 
-def listed(path: Path) -> list[tuple[str, int]]:
+def listed(path: Path) -> list[Clip]:
     """'clip_id t0_us' lines; t0 is 5.1 s, as in NVIDIA's example, where it is not said. Raises UserError."""
     found = []
     try:
@@ -138,43 +147,78 @@ def listed(path: Path) -> list[tuple[str, int]]:
 
 
 def _written(pieces: Sequence[Piece], out: Path, source: dict[str, Any]) -> LabelSet | None:
-    """Each piece of work a shard; those that an earlier run has written are not done again."""
+    """Each piece of work a shard; of those that an earlier run has written, only what it failed at is done again."""
     if not pieces:
         return None
     wanted = sum(piece.clips for piece in pieces)
-    if is_set(out):
-        there = open_set(out).facts["sources"]
-        if not all({**mine, **source} == mine and mine["clips"] <= wanted for mine in there):
-            raise UserError(f"{out} is a set of other clips; name another folder for {wanted} of {source['name']}")
+    facts = open_set(out).facts if is_set(out) else {"sources": [], "shards": []}
+    if not all({**mine, **source} == mine and mine["clips"] <= wanted for mine in facts["sources"]):
+        raise UserError(f"{out} is a set of other clips; name another folder for {wanted} of {source['name']}")
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     failed: list[UserError] = []
-    with claimed(out):
-        for piece in tqdm(pieces, unit="shard", disable=None):
-            builder = Builder(out, piece.key)
-            if not builder.reuse():
-                failed += _write(piece, builder)
-            common += [builder.common] if builder.common else []
-            entries += builder.entries
+    with claimed(out), tqdm(total=wanted, unit="clip", disable=None) as bar:
+        noted = _noted(out, facts["shards"])
+        for piece in pieces:
+            left: Piece | None = piece
+            while left:
+                builder = Builder(out, left.key)
+                found = left.key in noted and builder.reuse()
+                if not found:
+                    failed += _write(left, builder)
+                common += [builder.common] if builder.common else []
+                entries += builder.entries
+                left = _rest(left, builder, out) if found else None
+            bar.update(piece.clips)
         if not entries:
             raise failed[0]
         got = sum(entry["clips"] for entry in entries)
-        dropped = {"unreadable": wanted - got} if wanted > got else {}
+        dropped = {"failed": wanted - got} if wanted > got else {}
         return finish(out, shared_facts(common, out), entries, [{**source, "clips": wanted, "kept": got}], dropped)
 
 
+def _noted(out: Path, entries: list[dict[str, Any]]) -> set[str]:
+    """The keys of the pieces that earlier runs have written, of those of a finished set too, which are noted anew.
+
+    Builder would look for each of them, and for each that is not there, in the whole set.
+    """
+    for key, group in groupby(entries, lambda entry: str(entry["name"]).rpartition("-")[0]):
+        builder = Builder(out, key)
+        builder.entries = list(group)
+        builder.done()
+    return {path.stem.removeprefix(".") for path in (out / "shards").glob(".*.json")}
+
+
+def _rest(piece: Piece, builder: Builder, out: Path) -> Piece | None:
+    """What an earlier run has failed at."""
+    if sum(entry["clips"] for entry in builder.entries) == piece.clips:
+        return None
+    assert builder.common is not None
+    keys = [Shard.opened(out, entry, builder.common).keys() for entry in builder.entries]
+    return piece.rest({clip for names, t0_us in keys for clip in zip(names, t0_us.tolist(), strict=True)})
+
+
 def _write(piece: Piece, builder: Builder) -> list[UserError]:
-    """The shards of a piece, noted as done unless none of its clips could be made; why some could not."""
+    """The shards of a piece, noted as done unless none of its clips could be made; why some could not.
+
+    Where asking on is of no use, GaveUp, once those are written that were made before.
+    """
     failed: list[UserError] = []
+    gave_up: GaveUp | None = None
     with builder:
-        for labels in piece.work():
-            if isinstance(labels, UserError):
-                failed.append(labels)
-                tqdm.write(f"left out: {labels}", file=sys.stderr)
-            else:
-                builder.add(labels)
+        try:
+            for labels in piece.work():
+                if isinstance(labels, UserError):
+                    failed.append(labels)
+                    tqdm.write(f"left out: {labels}", file=sys.stderr)
+                else:
+                    builder.add(labels)
+        except GaveUp as error:
+            gave_up = error
     if builder.entries:
         builder.done()
+    if gave_up is not None:
+        raise gave_up
     return failed
 
 

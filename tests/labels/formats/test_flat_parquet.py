@@ -66,9 +66,13 @@ def test_lists_of_every_kind(path: Path, kind: str, form: str) -> None:
     lists = {"list": pa.list_(item), "large": pa.large_list(item), "fixed": pa.list_(item, 24)}[form]
     values = [np.array(row, dtype=kind).tolist() for row in content["pred_xyz"]]
     values[3] = None
-    content["pred_xyz"] = pa.array(values, lists)
     content["clip_id"] = pa.array(content["clip_id"], pa.large_string())
-    (raw,) = read(saved(path, content))
+    try:
+        content["pred_xyz"] = pa.array(values, lists)
+        saved(path, content)
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        pytest.skip(f"pyarrow {pa.__version__} writes no such list: {error}")
+    (raw,) = read(path)
     assert raw.teacher.dtype == (np.float64 if kind == "float64" else np.float32)
     assert raw.teacher[:, 0, 0, 0].tolist() == [0, 10, 20]
     assert np.isnan(raw.teacher[1, 1]).all()

@@ -1,0 +1,50 @@
+"""Failures of somebody else's code: what is said of them, and how long they are waited for."""
+
+import pytest
+import torch
+from stand_in import Hub
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.teachers.failures import out_of_memory, pause_s, why
+
+
+def wrapped(inner: Exception, outer: Exception) -> Exception:
+    """The outer one, raised from the inner."""
+    try:
+        raise outer from inner
+    except type(outer) as error:
+        return error
+
+
+def test_a_failure_is_one_line_with_what_to_do() -> None:
+    assert why(ValueError("no\nsuch   thing")) == "ValueError: no such thing"
+    assert why(UserError("as it is")) == "as it is"
+    assert why(ValueError("x" * 1000)) == "ValueError: " + "x" * 200
+    assert why(Hub(429)).endswith("; the hub was asked too often; --retry 5 waits for it")
+    assert why(Hub(418)) == "Hub: 418 Client Error (Request ID: Root=1)"
+    assert "hub was asked too often" in why(wrapped(Hub(429), OSError("File is not a zip file")))
+
+
+def test_memory_runs_out_under_several_names() -> None:
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert out_of_memory(RuntimeError("CUDA error: out of memory"))
+    assert out_of_memory(wrapped(torch.OutOfMemoryError("no"), ValueError("generation failed")))
+    assert not out_of_memory(RuntimeError("size mismatch"))
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (ValueError("429"), [0, 0]),
+        (Hub(404), [0, 0]),
+        (Hub(429), [60, 120, 240, 300, 300]),
+        (Hub(503), [60, 120]),
+        (Hub(429, Retry_After="17"), [17, 17]),
+        (Hub(429, Retry_After="Wed, 21 Oct"), [60, 120]),
+        (Hub(429, RateLimit='"api";r=0;t=55'), [55, 55]),
+        (Hub(429, Retry_After="86400"), [300]),
+        (wrapped(Hub(429, Retry_After="17"), OSError("File is not a zip file")), [17]),
+    ],
+)
+def test_a_busy_hub_is_waited_for(error: Exception, seconds: list[float]) -> None:
+    assert [pause_s(error, attempt) for attempt in range(len(seconds))] == seconds
