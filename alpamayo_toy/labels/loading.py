@@ -11,15 +11,17 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.containers import NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, gathered, labels_of
 from alpamayo_toy.labels.formats.reading import read
+from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.untrusted.texts import one_line
 
 
 def load_labels(path: str | Path, told: str = "auto") -> Labels:
     """Read any supported label file or folder into memory; told names its layout where it should not be guessed.
 
-    A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
+    Behind the layout, told may say what names mean: "auto,teacher=my_key,dt=0.5". A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
     cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
     try:
@@ -32,6 +34,8 @@ def _loaded(path: Path, told: str) -> Labels:
     parts: list[Labels] = []
     waiting: list[RawClips] = []
     for part in read(path, told):
+        if isinstance(part, NoLabels):
+            continue
         if isinstance(part, UserError):
             raise part
         if isinstance(part, RawClips):
@@ -100,12 +104,9 @@ def _stacked(values: list[Any]) -> Tensor | np.ndarray:
 
 def _without_repeats(labels: Labels, path: Path) -> Labels:
     """Every (clip, t0) once. Raises UserError where two of them differ."""
-    seen: dict[tuple[str, int], int] = {}
-    kept = []
-    for row, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True)):
-        if key not in seen:
-            seen[key] = row
-            kept.append(row)
-        elif not torch.allclose(labels.teacher[seen[key]], labels.teacher[row], rtol=0, atol=1e-6):
-            raise UserError(f"{path}: clip {key[0]} at t0 {key[1]} us comes twice with different trajectories")
-    return labels if len(kept) == len(labels) else labels.select(torch.tensor(kept))
+    keys = list(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))
+    repeated, duplicate = Seen().again(keys, labels.teacher.numpy())
+    if duplicate.any():
+        clip, t0 = keys[int(duplicate.argmax())]
+        raise UserError(f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories")
+    return labels.select(torch.from_numpy(np.flatnonzero(~repeated))) if repeated.any() else labels

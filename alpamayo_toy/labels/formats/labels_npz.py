@@ -27,6 +27,11 @@ def matches(names: Collection[str]) -> bool:
     return "teacher" in names
 
 
+def is_history(names: Collection[str]) -> bool:
+    """The community's file of histories beside their labels, which holds no labels of its own."""
+    return "ego_history_xyz" in names and set(names) <= {"ego_history_xyz", "ego_history_rot"}
+
+
 def read(arrays: dict[str, Any], path: Path) -> Labels:
     """teacher (N, K, T, 4) with v0, or waypoints (N, K, T, 2), from which v0, yaw and v are recovered."""
     for name in REQUIRED:

@@ -33,7 +33,8 @@ class RawClips:
 
     clip_id, source (N,) str; t0_us (N,) int64; teacher (N, K, T, 3) m, the last column z; rotation (N, K, T, 3, 3) or
     None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str or None, nested_text
-    (N,) bool where it was a list in lists. v0 (N,) m/s only where the file states it. A clip without history has zeros
+    (N,) bool where it was a list in lists. text is (N, K) where each sample has its own. again (N,) bool: a sample was
+    there twice with the same numbers. origin (N,) str: the file of a folder that a clip is from. notes: what was not read, or not said. v0 (N,) m/s only where the file states it. A clip without history has zeros
     or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or None; route_source as in Labels. recorded: the
     teacher is a recorded drive, no model's rollout.
     """
@@ -54,6 +55,9 @@ class RawClips:
     route_source: str = ""
     dt: float = DT
     recorded: bool = False
+    again: np.ndarray | None = None
+    origin: np.ndarray | None = None
+    notes: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -66,7 +70,7 @@ class RawClips:
     @property
     def signature(self) -> tuple[object, ...]:
         """What clips must share to stand in one array: the shapes after N, dt, recorded."""
-        values = [getattr(self, f.name) for f in fields(self)]
+        values = [getattr(self, f.name) for f in fields(self) if f.name != "notes"]
         return tuple(value.shape[1:] if isinstance(value, np.ndarray) else value for value in values)
 
     @property
@@ -78,6 +82,21 @@ class RawClips:
         present: np.ndarray = (np.isfinite(said) & (said != 0)).any(tuple(range(1, said.ndim)))
         present &= np.isfinite(self.history).any((1, 2))
         return present
+
+    def with_samples(self, parts: list["RawClips"], again: bool) -> Self:
+        """The same clip with the samples of all parts, one after the other, and all their texts."""
+        joint: dict[str, Any] = {"teacher": np.concatenate([part.teacher for part in parts], 1)}
+        if self.rotation is not None:
+            joint["rotation"] = np.concatenate([part.rotation for part in parts if part.rotation is not None], 1)
+        said = [part.text[0] for part in parts if part.text is not None]
+        if len(parts) > 1 and len(said) == len(parts) and all(isinstance(text, str) for text in said):
+            joint["text"] = np.array([said], dtype=object)
+        notes = frozenset().union(*(part.notes for part in parts))
+        return replace(self, **joint, again=np.array([again]), notes=notes)
+
+    def noted(self, notes: frozenset[str]) -> Self:
+        """The same with further notes."""
+        return replace(self, notes=self.notes | notes)
 
     def select(self, index: np.ndarray) -> Self:
         """The clips at index, or where a mask is true."""
@@ -296,4 +315,4 @@ def joined(parts: list[RawClips]) -> RawClips:
         return parts[0]
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(RawClips)}
     arrays: dict[str, Any] = {n: np.concatenate(c) for n, c in columns.items() if isinstance(c[0], np.ndarray)}
-    return replace(parts[0], **arrays)
+    return replace(parts[0], **arrays, notes=frozenset().union(*(part.notes for part in parts)))

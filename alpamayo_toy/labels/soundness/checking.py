@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.containers import NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw
 from alpamayo_toy.labels.formats.reading import files_of, parts_of
 from alpamayo_toy.labels.loading import load_labels
@@ -50,15 +52,18 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
 
 def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
     """The clips of a file, folder or set once they are checked."""
-    for part in parts_of(path, told):
-        if isinstance(part, UserError):
+    sources = files_of(path, told)
+    for part in parts_of(tqdm(sources, unit="file", disable=True if len(sources) == 1 else None), told):
+        if isinstance(part, NoLabels):
+            check.left_aside(str(part))
+        elif isinstance(part, UserError):
             check.unreadable(str(part))
         else:
             raw = part if isinstance(part, RawClips) else as_raw(part)
             check.add(raw)
             yield raw
-    for folder in filter(is_set, files_of(path)):
-        for file in open_set(folder).damaged():
+    for source in sources:
+        for file in open_set(source.path).damaged() if is_set(source.path) else ():
             check.damaged(str(file))
 
 

@@ -1,0 +1,159 @@
+"""What the names in a file mean: a row a field, with the names that public code gives it, the surest first.
+
+Names are compared without case, underscores and what stands in front of a dot. A new layout is a name in a row here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from alpamayo_toy.errors import UserError
+
+SURE = """pred_xyz pred_future_xyz predicted_xyz predicted_future_xyz trajectory_xyz trajectories_xyz pred_xyz_full
+    pred_trajectory_xyz pred_traj_xyz pred_xy pred_xy_full pred_future_xy predicted_xy predicted_future_xy trajectory_xy
+    trajectories_xy""".split()
+"""Names that a teacher's trajectories alone have, so that where they hold nothing a clip has none."""
+LIKELY = """pred_trajectory pred_trajectories predicted_trajectory predicted_trajectories pred_traj pred_trajs
+    pred_waypoints predicted_waypoints trajectories trajectory trajs traj waypoints predictions prediction preds pred
+    teacher""".split()
+FIELDS: dict[str, list[str]] = {
+    "teacher": [*SURE, *LIKELY],
+    "rotation": """pred_rot pred_future_rot predicted_rotation predicted_rot trajectory_rot trajectories_rot
+        pred_rotation pred_rot_full""".split(),
+    "ground_truth": """gt_xyz gt_future_xyz ego_future_xyz future_xyz gt_xyz_full gt_trajectory_xyz ground_truth_xyz
+        gt_xy gt_xy_full gt_future_xy ego_future_xy future_xy ground_truth_xy gt_trajectory gt_traj gt_waypoints
+        gt_future ground_truth_trajectory ground_truth target_xyz expert_xyz actual_xyz driven_xyz gt""".split(),
+    "ground_truth_rotation": """gt_rot gt_future_rot ego_future_rot future_rot gt_rotation gt_trajectory_rot
+        ground_truth_rotation ground_truth_rot""".split(),
+    "history": """ego_history_xyz history_xyz hist_xyz hist_xyz_full ego_hist_xyz past_xyz ego_past_xyz ego_history_xy
+        history_xy hist_xy hist_xy_full past_xy gt_history_xyz history_trajectory past_trajectory ego_history
+        history hist""".split(),
+    "history_rotation": """ego_history_rot history_rot hist_rot ego_hist_rot past_rot ego_past_rot history_rotation
+        ego_history_rotation hist_rotation""".split(),
+    "clip_id": """clip_id clip_ids clip_uuid clip sample_token sample_tokens scenario_id scene_id scene_ids scene_token
+        sequence_id segment_id video_uuid token uuid sample_id scene id name""".split(),
+    "sample": """sample_idx sample_index trajectory_sample_id sample_no sample_number traj_idx traj_id trajectory_idx
+        trajectory_index trajectory_id mode_idx sample""".split(),
+    "samples": "n_traj num_traj num_traj_samples n_samples num_samples num_trajectory_samples n_trajs".split(),
+    "steps": "n_future num_future num_waypoints n_waypoints n_steps num_timesteps num_future_steps horizon".split(),
+    "text": """pred_cocs pred_coc cots cot coc_texts coc_text coc_trace cocs coc chain_of_causation chain_of_thought
+        pred_coc_raw pred_coc_ml reasoning text""".split(),
+    "v0": ["v0", "v0_mps"],
+    "source": ["source"],
+    "times": "ego_future_tvals future_tvals pred_tvals".split(),
+}
+TIMES = """t0 timestamp t0_timestamp ego_t0 keyframe_timestamp event_timestamp sample_timestamp frame_timestamp
+    anchor_timestamp""".split()
+TIME_UNITS = {"us": 1.0, "ns": 1e-3, "ms": 1e3, "s": 1e6, "sec": 1e6, "seconds": 1e6}
+STEPS = """dt time_step timestep step delta_t time_delta step_length sampling_interval sample_interval interval
+    interval_length""".split()
+RATES = """fps hz rate_hz frequency frequency_hz freq freq_hz sample_rate sample_rate_hz sampling_rate sampling_rate_hz
+    trajectory_hz output_hz prediction_hz pred_hz frame_rate framerate""".split()
+DURATIONS = "duration_sec duration_s duration horizon_s horizon_sec horizon_seconds time_horizon".split()
+
+MAPPED = (*FIELDS, "t0_us", "t0_ms", "t0_s", "t0_ns", "dt", "fps", "ignore")
+"""The names that --map takes."""
+
+
+class Meaning(NamedTuple):
+    """The field that a key names; rank: how surely, 0 first; scale: to microseconds, or to seconds of a step."""
+
+    field: str
+    rank: int
+    scale: float = 1.0
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[\s_-]", "", key.rsplit(".", 1)[-1].lower())
+
+
+def _table() -> dict[str, Meaning]:
+    found: dict[str, Meaning] = {}
+    rows = [(name, field, 1.0) for field, names in FIELDS.items() for name in names]
+    rows += [(f"{name}_{unit}", "t0", scale) for name in TIMES for unit, scale in TIME_UNITS.items()]
+    seconds = {"": 1.0, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0, "_ms": 1e-3, "_us": 1e-6}
+    rows += [(f"{name}{unit}", "dt", scale) for name in STEPS for unit, scale in seconds.items()]
+    rows += [(name, "rate", 1.0) for name in RATES] + [(name, "duration", 1.0) for name in DURATIONS]
+    for rank, (name, field, scale) in enumerate(rows):
+        found.setdefault(_plain(name), Meaning(field, rank, scale))
+    return found
+
+
+TABLE = _table()
+SURELY = {_plain(name) for name in SURE}
+
+
+class Names:
+    """The table, with what a user says by hand in front of it: {"teacher": "my_key", "dt": "0.5"}."""
+
+    def __init__(self, by_hand: Mapping[str, str] | None = None) -> None:
+        self.dt: float | None = None
+        self._keys: dict[str, Meaning] = {}
+        self.by_hand: set[str] = set()
+        for said, key in (by_hand or {}).items():
+            if said not in MAPPED:
+                raise UserError(f"map: there is no field {said}; known: {', '.join(MAPPED)}")
+            number = _number(key)
+            if said in ("dt", "fps") and number is not None:
+                self.dt = number if said == "dt" else 1 / number if number else 0.0
+                if not 0 < self.dt < 1e9:
+                    raise UserError(f"map: {said}={key} must be above 0")
+                continue
+            field = {"fps": "rate"}.get(said, "t0" if said.startswith("t0_") else said)
+            self._keys[key] = Meaning(field, -1, TIME_UNITS.get(said.removeprefix("t0_"), 1.0))
+            self.by_hand.add(field)
+
+    def of(self, key: str) -> Meaning | None:
+        """What a key means, None where no row has it."""
+        if self._keys:
+            told = self._keys.get(key) or self._keys.get(key.rsplit(".", 1)[-1])
+            if told is not None:
+                return told
+        return TABLE.get(_plain(key))
+
+    def is_sure(self, key: str) -> bool:
+        """Whether a key names a teacher's trajectories whatever it holds."""
+        return _plain(key) in SURELY
+
+
+def parsed(told: str) -> tuple[str, Names]:
+    """The layout and the names of "auto,teacher=my_key,dt=0.5". Raises UserError."""
+    layout, *pairs = told.split(",")
+    if "=" in layout:
+        layout, pairs = "auto", told.split(",")
+    by_hand = {}
+    for pair in filter(None, pairs):
+        field, equals, key = (part.strip() for part in pair.partition("="))
+        if not equals or not key:
+            raise UserError(f"map: {pair} must be field=key, such as teacher=my_key or dt=0.5")
+        by_hand[field] = key
+    return layout, Names(by_hand)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+TOKENS = re.compile(r"[a-z]+[0-9]*|[0-9]+")
+OF_OTHERS = frozenset("camera cameras frame frames image video inference gen runtime gpu diffusion jpeg keyframe".split())
+OF_STEPS = frozenset("dt fps hz freq frequency timestep timesteps interval".split())
+OF_TIMES = frozenset("t0 timestamp timestamps stamp time".split())
+OF_TRACKS = frozenset(
+    """pred preds predicted prediction predictions traj trajs trajectory trajectories gt truth future expert target
+    history hist past waypoints plan plans""".split()
+)
+NO_METRES = frozenset(
+    """action actions control controls norm normalized normalised vel velocity velocities speed speeds acc accel
+    acceleration curvature kappa rot rotation rotations quat yaw heading token tokens std var cov score scores logits
+    logprob embedding embeddings hidden features noise delta deltas residual image frames intrinsics extrinsics
+    v""".split()
+)
+
+
+def tokens(key: str) -> frozenset[str]:
+    """The words of a key."""
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", key.rsplit(".", 1)[-1])
+    return frozenset(TOKENS.findall(spaced.lower()))
