@@ -15,6 +15,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT
 from alpamayo_toy.labels.formats import drives
+from alpamayo_toy.labels.formats.containers import Unsaid
 from alpamayo_toy.labels.formats.fields import (
     OF_OTHERS,
     OF_STEPS,
@@ -24,7 +25,7 @@ from alpamayo_toy.labels.formats.fields import (
     Names,
     tokens,
 )
-from alpamayo_toy.labels.formats.raw import RawClips, joined
+from alpamayo_toy.labels.formats.raw import RawClips, matrices_of
 from alpamayo_toy.labels.formats.records import Record, is_array, is_track, shape_of
 from alpamayo_toy.labels.untrusted.arrays import integer, integers, name_of, names, numbers, points, rotations, seconds
 from alpamayo_toy.labels.untrusted.texts import flat_text, texts_of
@@ -34,11 +35,16 @@ TRACKS = ("teacher", "ground_truth", "history")
 
 
 def clips(records: Iterator[Record], names: Names, path: Path) -> Iterator[RawClips | UserError]:
-    """The clips of all records of a file, samples of one clip and t0 put together; a UserError for what cannot be."""
+    """The clips of all records of a file, samples of one clip and t0 put together; a UserError for what cannot be.
+
+    Raises Unsaid for what a user must say about the whole file.
+    """
     samples: dict[tuple[str, int], list[tuple[int, RawClips]]] = {}
     for i, record in enumerate(records):
         try:
             raw, sample = _Reader(record, names, path, i).clips()
+        except Unsaid:
+            raise
         except UserError as error:
             yield error
             continue
@@ -157,9 +163,9 @@ class _Reader:
         for key, value in self.record.values.items():
             words = tokens(key)
             if words & {"normalized", "normalised"} and isinstance(value, bool | int | float) and value:
-                raise UserError(f"{self._where(key)} says that its numbers are normalised; export metres")
+                raise Unsaid(f"{self._where(key)} says that its numbers are normalised; export metres")
             if words & {"unit", "units"} and isinstance(value, str) and value.lower() not in METRES:
-                raise UserError(f"{self._where(key)} says {value[:40]!r}; export metres in the ego frame at t0")
+                raise Unsaid(f"{self._where(key)} says {value[:40]!r}; export metres in the ego frame at t0")
 
     def _track(self, field: str) -> tuple[str, np.ndarray] | None:
         """The key and positions (..., T, 3) of a field. Raises UserError where two keys of it disagree."""
@@ -175,7 +181,7 @@ class _Reader:
             a, b = (array.reshape(-1, *array.shape[-2:])[..., :2] for array in (first, other))
             if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=AS_PRINTED, equal_nan=True):
                 option = f"--map {field}={chosen}"
-                raise UserError(f"{self._where(key)} says something else than {chosen}; choose one: {option}")
+                raise Unsaid(f"{self._where(key)} says something else than {chosen}; choose one: {option}")
         return chosen, first
 
     def _positions(self, key: str) -> np.ndarray:
@@ -229,16 +235,13 @@ class _Reader:
         if n is None:
             n = lead[0] if len(lead) > 2 and lead[0] > 1 else 1
             if len(lead) == 2 and min(lead) > 1:
-                raise UserError(
+                raise Unsaid(
                     f"{self._where(key)} has axes {tuple(array.shape)}: clips or sets? Give each clip its clip_id"
                 )
         while n > 1 and lead and lead[0] == 1:
             lead = lead[1:]
-        if n > 1 and (not lead or lead[0] != n):
-            said = self._value("clip_id")[0] or "clips"
-            raise UserError(
-                f"{self.path}: {n} {said} but {lead[0] if lead else 1} rows in {key}; rows are joined by their place"
-            )
+        if n > 1:
+            self._require_rows(key, lead[0] if lead else 1, n)
         return array, (n, math.prod(lead) // n if n > 1 else math.prod(lead), t)
 
     def _beside(
@@ -257,13 +260,13 @@ class _Reader:
         flat = array.reshape(rows, *array.shape[-2:])
         if rows == n * k > n and (flat.reshape(n, k, -1) == flat.reshape(n, k, -1)[:, :1]).all():
             return flat[::k].copy()
-        if rows != n:
-            said = self._value("clip_id")[0] or "clips"
-            raise UserError(f"{self.path}: {n} {said} but {rows} rows in {key}; rows are joined by their place")
+        self._require_rows(key, rows, n)
         return flat
 
     def _turned(self, field: str, track: tuple[str, np.ndarray] | None, shape: tuple[int, ...]) -> np.ndarray | None:
         key, value = self._value(field)
+        if track is not None and self.names.has_heading(track[0]):
+            return matrices_of(track[1][..., 2]).reshape(*shape, 3, 3)
         if key is None or track is None:
             return None
         array = numbers(self._where(key), value)
@@ -302,9 +305,9 @@ class _Reader:
             return round(1 / seconds(self._where(key), value), 6)
         unread = self._unread(OF_STEPS)
         if unread is not None:
-            raise UserError(f"{self._where(unread)} may be the length of a step: say so (--map dt={unread}) or ignore")
+            raise Unsaid(f"{self._where(unread)} may be the length of a step: say so (--map dt={unread}, or --map ignore={unread})")
         if t < SHORTEST:
-            raise UserError(
+            raise Unsaid(
                 f"{self.path}: clip {self.called} has {t} steps and no length of a step is said;"
                 " add dt in seconds to the file, or say it: --map dt=0.5"
             )
@@ -316,7 +319,7 @@ class _Reader:
         if key is None:
             unread = self._unread(OF_TIMES)
             if unread is not None:
-                raise UserError(
+                raise Unsaid(
                     f"{self._where(unread)} may be the time of t0 in a unit that is not said;"
                     f" say it: --map t0_us={unread} (or t0_ns, t0_ms, t0_s), or --map ignore={unread}"
                 )
@@ -330,7 +333,8 @@ class _Reader:
             else:
                 found = np.array([integer(self._where(key), value)])
         else:
-            scaled = numbers(self._where(key), value).reshape(-1) * self.scale[key]
+            with np.errstate(over="ignore"):
+                scaled = numbers(self._where(key), value).reshape(-1) * self.scale[key]
             if not (np.abs(scaled) < 2.0**63).all():
                 raise UserError(f"{self._where(key)} must hold seconds (got {str(value)[:100]})")
             found = np.round(scaled).astype(np.int64)
@@ -338,9 +342,11 @@ class _Reader:
         return found
 
     def _require_rows(self, key: str, rows: int, n: int) -> None:
+        """Raise UserError where a field has other rows than there are clips."""
         if rows != n:
             said = self._value("clip_id")[0] or "clips"
-            raise UserError(f"{self.path}: {n} {said} but {rows} rows in {key}; rows are joined by their place")
+            wanted = f"; {said} must have one text for each clip" if self.ids is None and said != "clips" else ""
+            raise UserError(f"{self.path}: {n} {said} but {rows} rows in {key}; rows are joined by their place{wanted}")
 
     def _ids(self) -> list[str] | None:
         """The ids of a list of them; None where there is one or none."""
@@ -447,7 +453,7 @@ class _Reader:
     def _refuse_passed_over(self, t: int) -> None:
         for key in self.unread:
             if "(a second prediction)" in key or (is_track(key, self.record.values[key]) and tokens(key) & OF_TRACKS):
-                raise UserError(
+                raise Unsaid(
                     f"{self._where(key)} could matter and is not understood; say what it is"
                     f" (--map ground_truth={key}, or history) or that it is nothing (--map ignore={key})"
                 )

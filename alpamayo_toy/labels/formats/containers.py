@@ -28,6 +28,14 @@ ROWS_AT_ONCE = 1024
 class NoLabels(UserError):
     """A file that holds no labels: alone it is an error, in a folder it is left aside."""
 
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} {why}")
+        self.path = path
+
+
+class Unsaid(UserError):
+    """Something that all records of a file leave open, so that the user must say it once."""
+
 
 def document(path: Path, names: Names) -> Any:
     """What a file holds, with the arrays that lie beside it. Raises UserError."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON
-from alpamayo_toy.labels.formats.fields import OF_OTHERS, OF_STEPS, Names, tokens
+from alpamayo_toy.labels.formats.fields import NAMES, OF_OTHERS, OF_STEPS, Names, tokens
 from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.labels.untrusted.arrays import names as names_of
 from alpamayo_toy.labels.untrusted.memory import half_of_memory
@@ -69,7 +69,7 @@ def _named(columns: Iterable[str], names: Names) -> dict[str, str]:
     return found
 
 
-def matches(columns: Collection[str], names: Names) -> bool:
+def matches(columns: Collection[str], names: Names = NAMES) -> bool:
     """Whether these are the columns of flat Parquet: a row a clip, t0 in microseconds and sample, positions in a row."""
     found = _named(columns, names)
     scales = [meaning.scale for name in ("t0_us", "dt") if name in found and (meaning := names.of(found[name]))]
@@ -105,16 +105,15 @@ def families(paths: list[Path], names: Names) -> dict[Path, list[Path]]:
     return found
 
 
-def clips(path: Path, shards: Sequence[Path] = (), names: Names | None = None) -> Iterator[RawClips | UserError]:
+def clips(path: Path, shards: Sequence[Path] = (), names: Names = NAMES) -> Iterator[RawClips | UserError]:
     """Batches of up to about 1024 clips, neighbours with equally many samples and steps together.
 
     Rows of one clip and t0 must be neighbours, in a file and on into the next of its shards; fewer than 2 million rows
     are sorted where they are not. What is null holds NaN; a column that is null throughout a batch counts as absent.
     A UserError in place of a clip that has a sample twice with other trajectories. Raises UserError.
     """
-    told = names or Names()
     with ExitStack() as stack:
-        files = [_Shard.of(one, stack.enter_context(opened(one)), told) for one in (path, *shards)]
+        files = [_Shard.of(one, stack.enter_context(opened(one)), names) for one in (path, *shards)]
         if len({tuple(sorted(file.named)) for file in files}) > 1:
             raise UserError(f"{path} and the files that share its clips have other columns; give all of them the same")
         rows_per_clip, neighbours = _runs(files)
@@ -125,7 +124,7 @@ def clips(path: Path, shards: Sequence[Path] = (), names: Names | None = None) -
                 if isinstance(raw, UserError):
                     yield raw
                 else:
-                    yield replace(raw, dt=raw.dt if told.dt is None else told.dt, notes=files[0].notes)
+                    yield replace(raw, dt=raw.dt if names.dt is None else names.dt, notes=files[0].notes)
 
 
 class _Shard(NamedTuple):

@@ -24,7 +24,7 @@ KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "route_sour
 
 
 def matches(names: Collection[str]) -> bool:
-    return "teacher" in names
+    return "teacher" in names or set(names) <= KNOWN
 
 
 def is_history(names: Collection[str]) -> bool:

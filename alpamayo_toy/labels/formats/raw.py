@@ -211,6 +211,14 @@ def yaw_of(rotation: np.ndarray | None) -> Tensor | None:
     return continuous(torch.atan2(matrices[..., 1, 0], matrices[..., 0, 0]))
 
 
+def matrices_of(yaw: np.ndarray) -> np.ndarray:
+    """Rotations (..., 3, 3) of headings (...)."""
+    matrices = np.zeros((*yaw.shape, 3, 3))
+    matrices[..., 0, 0] = matrices[..., 1, 1] = np.cos(yaw)
+    matrices[..., 1, 0], matrices[..., 0, 1], matrices[..., 2, 2] = np.sin(yaw), -np.sin(yaw), 1.0
+    return matrices
+
+
 def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
@@ -266,11 +274,7 @@ def as_raw(labels: Labels) -> RawClips:
     def turned(trajectories: Tensor | None) -> Any:
         if trajectories is None:
             return None
-        yaw = trajectories[..., 2].double()
-        matrices = torch.zeros(*yaw.shape, 3, 3, dtype=torch.float64)
-        matrices[..., 0, 0] = matrices[..., 1, 1] = yaw.cos()
-        matrices[..., 1, 0], matrices[..., 0, 1], matrices[..., 2, 2] = yaw.sin(), -yaw.sin(), 1.0
-        return matrices.numpy()
+        return matrices_of(trajectories[..., 2].double().numpy())
 
     return RawClips(
         clip_id=labels.clip_id,

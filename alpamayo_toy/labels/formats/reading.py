@@ -29,7 +29,7 @@ from alpamayo_toy.labels.formats.fields import Names, parsed
 from alpamayo_toy.labels.formats.raw import GATHERED, RawClips, check_labels, gathered
 from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, has_teacher, records
 from alpamayo_toy.labels.stored import label_set
-from alpamayo_toy.labels.untrusted.parquet_file import schema
+from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
 
 Part = RawClips | Labels | UserError
@@ -81,9 +81,14 @@ def read(what: Path | Collection[Source], told: str = "auto") -> Iterator[Part]:
     """
     try:
         for part in _parts(what, told):
-            yield type(part)(one_line(str(part))) if isinstance(part, UserError) else part
+            yield _in_one_line(part) if isinstance(part, UserError) else part
     except UserError as error:
-        raise type(error)(one_line(str(error))) from None
+        raise _in_one_line(error) from None
+
+
+def _in_one_line(error: UserError) -> UserError:
+    error.args = (one_line(str(error)),)
+    return error
 
 
 def _parts(what: Path | Collection[Source], told: str) -> Iterator[Part]:
@@ -234,7 +239,7 @@ def _file(source: Source, told: str, names: Names) -> Iterator[Part]:
             yield from _zip(path, told, names)
         elif suffix in SUFFIXES:
             if suffix == ".npy" and not is_teacher(path, names):
-                raise NoLabels(f"{path} is an array of a name that is not known; say it: --map teacher={path.stem}")
+                raise NoLabels(path, f"is an array of a name that is not known; say it: --map teacher={path.stem}")
             yield from _document(path, told, names, document(path, names))
         else:
             raise UserError(f"{path}: cannot read {suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
@@ -257,8 +262,9 @@ def _document(path: Path, told: str, names: Names, content: Any) -> Iterator[Par
     teacher = has_teacher(content, names)
     if not teacher and not has_drive(content, names):
         raise _nothing(path, content, names)
-    if isinstance(content, list) and not all(isinstance(item, dict) for item in content):
-        raise UserError(f"{path}: expected a list of clips, each an object with pred_xyz")
+    for i, item in enumerate(content if isinstance(content, list) else ()):
+        if not isinstance(item, dict):
+            yield UserError(f"{path}: entry {i} is no object with pred_xyz or ego_future_xyz")
     json_layout = "results_json" if isinstance(content, list) else "clip_json"
     found = LAYOUTS.get(path.suffix.lower(), json_layout) if teacher else "drives"
     both = {found, "drives"} if has_drive(content, names) else {found}
@@ -269,19 +275,16 @@ def _document(path: Path, told: str, names: Names, content: Any) -> Iterator[Par
 def _nothing(path: Path, content: Any, names: Names) -> NoLabels:
     """What to say of a file without trajectories: what it has, and how to say what is meant."""
     if isinstance(content, list | tuple) and not content:
-        return NoLabels(f"{path} holds no clips")
+        return NoLabels(path, "holds no clips")
     wanted = "expected a list of clips, each an object with pred_xyz"
     if _is_referred(path):
-        return NoLabels(f"{path} holds arrays that a file of rows beside it names; name that file, or the folder")
+        return NoLabels(path, "holds arrays that a file of rows beside it names; name that file, or the folder")
     keys = f"the keys {', '.join(sorted(map(str, content))[:8])}" if isinstance(content, dict) else "such content"
-    tracks = [f"{shown(name)} {shape}" for name, shape in candidates(content)][:SHOWN]
+    tracks = {name.rsplit(".", 1)[-1]: f"{shown(name)} {shape}" for name, shape in candidates(content)}
     if not tracks:
-        return NoLabels(
-            f"{path}: no layout known has {keys}, and it holds no trajectories;"
-            f" {wanted} [K][T][3] in metres"
-        )
-    option = f"--map teacher={tracks[0].split(' ')[0]}"
-    return NoLabels(f"{path}: no layout known has {keys}; {', '.join(tracks)} may be trajectories: {option}; {wanted}")
+        return NoLabels(path, f"holds no trajectories, only {keys}; {wanted} [K][T][3] in metres: export that")
+    may = f"{', '.join(list(tracks.values())[:SHOWN])} may be trajectories: --map teacher={shown(next(iter(tracks)))}"
+    return NoLabels(path, f"has no layout that is known, but {keys}; {may}; {wanted}")
 
 
 def _is_referred(path: Path) -> bool:
@@ -296,7 +299,7 @@ def _is_referred(path: Path) -> bool:
 
 def _parquet(source: Source, told: str, names: Names) -> Iterator[Part]:
     path = source.path
-    kinds = schema(path)
+    kinds = columns(path)
     if egomotion.matches(kinds):
         expect(path, told, "egomotion")
         yield from egomotion.clips(path)
@@ -325,7 +328,7 @@ def _zip(path: Path, told: str, names: Names) -> Iterator[Part]:
                 except UserError as error:
                     yield UserError(str(error).replace(str(folder), str(path)))
         except UserError as error:
-            raise type(error)(str(error).replace(str(folder), str(path))) from None
+            raise UserError(str(error).replace(str(folder), str(path))) from None
 
 
 def expect(path: Path, told: str, found: str) -> None:

@@ -57,6 +57,7 @@ ROUTES = {
 NAMED = 20  # clips that a report names for each code
 SHOWN = 3  # and a table
 UNREAD = 30  # names of what was not read, in a table
+ASIDE = 10  # files
 
 
 class Check:
@@ -76,7 +77,7 @@ class Check:
         self._routes: dict[str, int] = {}
         self._fits: list[np.ndarray] = []
         self._seen = Seen()
-        self._aside: list[str] = []
+        self._aside: dict[str, str] = {}
         self._notes: set[str] = set()
         self._repeating: dict[str, list[int]] = {}  # of each file its clips, and how many of them came before
 
@@ -103,9 +104,9 @@ class Check:
         self._clips += 1
         self._tell("unreadable", 1, [why])
 
-    def left_aside(self, why: str) -> None:
+    def left_aside(self, file: str, why: str) -> None:
         """List a file that holds no labels; it is counted nowhere."""
-        self._aside.append(why)
+        self._aside[file] = why
 
     def damaged(self, file: str) -> None:
         """Count a file of a set whose bytes have changed, whatever its clips look like."""
@@ -132,7 +133,7 @@ class Check:
             "routes": dict(sorted(self._routes.items())),
             "errors": self._said(ERRORS, counts),
             "warnings": self._said(WARNINGS, counts | self._unusual()),
-            "left_aside": [*self._aside, *(f"{file} holds nothing but clips of other files" for file in summaries)],
+            "left_aside": self._aside | dict.fromkeys(summaries, "holds nothing but clips of other files"),
             "notes": sorted(self._notes),
             "kinematic_fit": {
                 "mean": None if fits is None else round(float(fits.mean()), 6),
@@ -222,10 +223,9 @@ def table(report: dict[str, Any]) -> str:
     if unread:
         lines.append(f"  not read: {', '.join(map(one_line, unread[:UNREAD]))}" + _more(len(unread) - UNREAD))
     lines += [f"  {one_line(note)}" for note in report["notes"] if not note.startswith("not read: ")]
-    for why in report["left_aside"][:SHOWN]:
-        lines.append(f"  left aside: {one_line(why)}")
-    if len(report["left_aside"]) > SHOWN:
-        lines.append(f"  left aside: {len(report['left_aside']) - SHOWN} files more that hold no labels")
+    aside = list(map(one_line, report["left_aside"]))
+    if aside:
+        lines.append(f"  left aside, no labels of their own: {', '.join(aside[:ASIDE])}{_more(len(aside) - ASIDE)}")
     fit = report["kinematic_fit"]
     if fit["mean"] is not None:
         lines.append(f"  as actions and back: mean {fit['mean']:.4f} m, p99 {fit['p99']:.4f} m, max {fit['max']:.4f} m")

@@ -75,6 +75,7 @@ def warnings(raw: RawClips) -> tuple[Masks, np.ndarray]:
         "empty_text": nothing if raw.text is None else np.array([not str(text).strip() for text in raw.text]),
         "nested_text": nothing if raw.nested_text is None else raw.nested_text.astype(bool),
         "straight_line": ~still & _straight_line(points),
+        "repeated_samples": nothing if raw.again is None else raw.again,
         "no_history": nothing if raw.history is None else ~raw.has_history,
         **_route(raw),
     }

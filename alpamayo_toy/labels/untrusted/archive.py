@@ -90,7 +90,7 @@ def read_pt(path: Path) -> object:
         order = members.get(f"{folder}byteorder")
         if order is not None and _bytes(archive, order).decode("ascii").strip() != sys.byteorder:
             raise UserError(f"{path} was written on a machine of the other byte order; save it again on this one")
-        tensors = _Tensors(archive, members, f"{folder}data/", path.stat().st_size)
+        tensors = _Tensors(path, archive, members, f"{folder}data/")
         instructions = bytes(_bytes(archive, members[data[0]]))
         names = numpy_names(len(instructions), nested=False) | tensors.names
         try:
@@ -281,9 +281,10 @@ class _Tensors:
     """Makes tensors of the bytes of a pt archive; names: what its pickle may call."""
 
     def __init__(
-        self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str, file_size: int
+        self, path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str
     ) -> None:
-        self._archive, self._members, self._folder, self.file_size = archive, members, folder, file_size
+        self._path, self._archive, self._members, self._folder = path, archive, members, folder
+        self.file_size = path.stat().st_size
         self._read: dict[str, Tensor] = {}
         self.names: dict[tuple[str, str], object] = {
             ("torch", name): _StorageType(dtype) for name, dtype in STORAGES.items()
@@ -297,6 +298,8 @@ class _Tensors:
         """The member that ("storage", type, key, device, number of elements) refers to, read once."""
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
             raise ValueError("it refers to something that is no storage")
+        if isinstance(pid[1], type):  # a stranger
+            raise pickles.refusal(str(self._path), pid[1].__name__)
         if not isinstance(pid[1], _StorageType) or not isinstance(pid[2], str):
             raise ValueError("it refers to something that is no storage")
         key, elements = f"{self._folder}{pid[2]}", count((pid[4],))

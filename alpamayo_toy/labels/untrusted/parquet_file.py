@@ -26,7 +26,7 @@ def opened(path: Path) -> Iterator[Any]:
         raise UserError(f"{path} is no sound Parquet file, perhaps cut off or encrypted: {reason}") from None
 
 
-def schema(path: Path) -> dict[str, str]:
+def columns(path: Path) -> dict[str, str]:
     """A Parquet file's columns and their types. Raises UserError."""
     with opened(path) as file:
         found = file.schema_arrow

@@ -48,11 +48,11 @@ def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]], 
                 if (module, name) not in globals_allowed:
                     stranger = _Unknown(f"{module}.{name}")
                     if not strangers or opcode.name == "INST":
-                        raise _refusal(where, stranger.name)
+                        raise refusal(where, stranger.name)
             elif opcode.name in ("REDUCE", "NEWOBJ"):
                 called = machine.below_top()
                 if isinstance(called, _Unknown) and opcode.name == "REDUCE":
-                    raise _refusal(where, called.name)
+                    raise refusal(where, called.name)
                 if isinstance(called, _Unknown):
                     machine.step(opcode, arg, seen)
                     continue
@@ -102,11 +102,12 @@ def load(
             else UserError(f"{where} is no valid pickle, perhaps damaged: {shown(str(error))}")
         ) from None
     if isinstance(value, Stranger):
-        raise _refusal(where, value.name)
+        raise refusal(where, value.name)
     return value
 
 
-def _refusal(where: str, name: str) -> UserError:
+def refusal(where: str, name: str) -> UserError:
+    """What is said of a pickle that would call something."""
     return UserError(f"{where} holds a pickle that wants to call {shown(name)}; it was not opened")
 
 
