@@ -223,6 +223,10 @@ def _say_made(facts: dict[str, Any], out: Path) -> None:
     says = {**ERRORS, **WARNINGS, "samples": f"has another number of samples than the first clip's {facts['samples']}"}
     for code, count in facts["dropped"].items():
         print(f"dropped {count:>8}  {code}: {says[code]}")
+    aside = [source["name"] for source in facts["sources"] if "aside" in source]
+    if aside:
+        more = f" and {len(aside) - UNREADABLE} more" if len(aside) > UNREADABLE else ""
+        print(f"left aside, no labels of their own: {', '.join(map(one_line, aside[:UNREADABLE]))}{more}")
     unreadable = [source["unreadable"] for source in facts["sources"] if "unreadable" in source]
     for why in unreadable[:UNREADABLE]:
         print(f"not read: {one_line(why)}")

@@ -128,7 +128,7 @@ class Labels:
         e = len(self.context_names)
         shapes: dict[str, tuple[int | None, ...]] = {
             **dict.fromkeys(("clip_id", "t0_us", "v0", "scenario", "source", "v0_source"), (n,)),
-            "text": (n,) if self.text is None or self.text.ndim == 1 else (n, self.teacher.shape[1]),
+            "text": (n,) if self.text is None or self.text.ndim == 1 else (n, None),
             "ground_truth": (n, horizon, 4),
             "history": (n, None, 4),
             "context": (n, e),

@@ -73,6 +73,9 @@ def joined(parts: list[Labels], path: Path) -> Labels:
         given = [value for value in values if isinstance(value, Tensor | np.ndarray)]
         if not given:
             continue
+        if field.name == "text" and len({value.shape[1:] for value in given}) > 1:
+            values = [_for_each_sample(value, first.teacher.shape[1]) for value in values]
+            given = [value for value in values if value is not None]
         fits = len({value.shape[1:] for value in given}) == 1
         fits &= field.name != "context" or len({part.context_names for part in parts if part.context is not None}) == 1
         fits &= field.name != "ground_truth" or len(given) == len(parts)
@@ -88,6 +91,11 @@ def joined(parts: list[Labels], path: Path) -> Labels:
     return replace(first, **found)
 
 
+def _for_each_sample(text: np.ndarray | None, k: int) -> np.ndarray | None:
+    """Texts (N, K) of those that clips have one of."""
+    return text if text is None or text.ndim == 2 else text[:, None].repeat(k, 1)
+
+
 def _or_unknown(part: Labels, name: str, like: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """A field, or as many rows of NaN or "" where the part has none."""
     value: Tensor | np.ndarray | None = getattr(part, name)
@@ -95,7 +103,7 @@ def _or_unknown(part: Labels, name: str, like: Tensor | np.ndarray) -> Tensor | 
         return value
     if isinstance(like, Tensor):
         return like.new_full((len(part), *like.shape[1:]), torch.nan)
-    return np.full(len(part), "", dtype=like.dtype)
+    return np.full((len(part), *like.shape[1:]), "", dtype=like.dtype)
 
 
 def _stacked(values: list[Any]) -> Tensor | np.ndarray:

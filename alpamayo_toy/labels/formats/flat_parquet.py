@@ -315,13 +315,20 @@ def _made(path: Path, table: Any) -> Iterator[RawClips | UserError]:
     lists = _lists(path, table, heads, names, counts)
     v0, dt = _floats(heads, "v0", np.nan), _steps(path, heads, names)
     rest = {"source": _sources(path, heads), "t0_us": _whole(heads.column("t0_us")).cast("int64").to_numpy().copy()}
-    rest |= _texts(path, heads, names)
+    each = _own_texts(table, starts, counts)
+    rest |= _texts(path, table if each else heads, np.repeat(names, counts) if each else names)
     shapes = [counts, dt, np.isnan(v0), *(lists[n].lengths for n in PER_CLIP if n in lists)]
     shapes.append(lists["pred_xyz"].lengths[starts])
     for run in _alike(shapes):
         n, k = run.stop - run.start, int(counts[run.start])
         rows = slice(int(starts[run.start]), int(starts[run.start]) + n * k)
-        optional: dict[str, Any] = {name: value[run] for name, value in rest.items()}
+        optional: dict[str, Any] = {
+            name: value[rows] if each and name in TEXTS else value[run] for name, value in rest.items()
+        }
+        if each and k > 1:
+            optional["text"] = optional["text"].reshape(n, k)
+        if each:
+            optional["nested_text"] = optional["nested_text"].reshape(n, k).any(1)
         for name, field in PER_CLIP.items():
             if name in lists:
                 optional[field] = lists[name].rows(run).reshape(n, -1, *SHAPES[name])
@@ -477,6 +484,17 @@ def _sources(path: Path, heads: Any) -> np.ndarray:
         return np.full(heads.num_rows, path.name)
     sources = [path.name if source is None else source for source in heads.column("source").to_pylist()]
     return names_of(f"{path}: source", sources)
+
+
+TEXTS = ("text", "nested_text")
+
+
+def _own_texts(table: Any, starts: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether samples of a clip have texts of their own, in which every row has one."""
+    if "coc" not in table.column_names or not _is_text(table.column("coc").type) or table.column("coc").null_count:
+        return False
+    column = _whole(table.column("coc"))
+    return not column.equals(column.take(np.repeat(starts, counts)))
 
 
 def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:

@@ -46,7 +46,7 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
         other = [value for value in values if not isinstance(value, str)] if isinstance(values, list) else []
         if other:
             raise UserError(f"{path}: {name} must hold strings (got {str(other[0])[:40]})")
-    flat = [name for name in STRINGS if name in arrays and np.ndim(arrays[name]) != 1]
+    flat = [n for n in STRINGS if n in arrays and np.ndim(arrays[n]) != 1 and (n != "text" or np.ndim(arrays[n]) != 2)]
     if flat:
         raise UserError(f"{path}: {flat[0]} must be a row of strings (got shape {np.shape(arrays[flat[0]])})")
     rest: dict[str, Any] = {}

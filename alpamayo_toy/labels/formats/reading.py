@@ -101,7 +101,7 @@ def _parts(what: Path | Collection[Source], told: str) -> Iterator[Part]:
                 yield from _set(source.path, layout)
             else:
                 for part in _file(source, layout, names):
-                    yield _from(part, source) if len(sources) > 1 else part
+                    yield _from(part, source)
         except NoLabels as error:
             aside.append(error)
             if len(sources) > 1:
@@ -122,7 +122,7 @@ def _told(told: str) -> tuple[str, Names]:
 
 
 def _from(part: Part, source: Source) -> Part:
-    """A part that remembers which of several files it came from."""
+    """A part that remembers which file it came from."""
     if not isinstance(part, RawClips):
         return part
     return replace(part, origin=np.full(len(part), str(source.path), dtype=object))

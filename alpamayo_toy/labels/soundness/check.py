@@ -1,7 +1,9 @@
 """Check: is a label file sound? Per clip, errors that drop it and warnings that are counted; and a verdict on all."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,10 +114,14 @@ class Check:
         """Count a file of a set whose bytes have changed, whatever its clips look like."""
         self._tell("damaged", 1, [file])
 
+    def summaries(self) -> list[str]:
+        """The files that hold nothing but clips of other files; they are left aside."""
+        return [file for file, (clips, again) in self._repeating.items() if clips == again]
+
     def report(self) -> dict[str, Any]:
         """The verdict and what it rests on: JSON, codes in the order of ERRORS and WARNINGS, those not met left out."""
         fits = np.concatenate(self._fits) if self._fits else None
-        summaries = [file for file, (clips, again) in self._repeating.items() if clips == again]
+        summaries = self.summaries()
         repeating = sum(self._repeating[file][0] for file in summaries)
         counts = dict(self._counts)
         if repeating:
@@ -223,9 +229,10 @@ def table(report: dict[str, Any]) -> str:
     if unread:
         lines.append(f"  not read: {', '.join(map(one_line, unread[:UNREAD]))}" + _more(len(unread) - UNREAD))
     lines += [f"  {one_line(note)}" for note in report["notes"] if not note.startswith("not read: ")]
-    aside = list(map(one_line, report["left_aside"]))
+    aside = Counter(Path(file).name for file in report["left_aside"])
     if aside:
-        lines.append(f"  left aside, no labels of their own: {', '.join(aside[:ASIDE])}{_more(len(aside) - ASIDE)}")
+        shown = [one_line(name) + (f" ({count} of them)" if count > 1 else "") for name, count in aside.items()]
+        lines.append(f"  left aside, no labels of their own: {', '.join(shown[:ASIDE])}{_more(len(shown) - ASIDE)}")
     fit = report["kinematic_fit"]
     if fit["mean"] is not None:
         lines.append(f"  as actions and back: mean {fit['mean']:.4f} m, p99 {fit['p99']:.4f} m, max {fit['max']:.4f} m")

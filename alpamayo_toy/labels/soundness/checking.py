@@ -12,7 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.containers import NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw
-from alpamayo_toy.labels.formats.reading import files_of, name_in_set, parts_of
+from alpamayo_toy.labels.formats.reading import files_of, parts_of
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.soundness.check import Check, leakage, table
 from alpamayo_toy.labels.stored.label_set import is_set, open_set
@@ -55,7 +55,7 @@ def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
     sources = files_of(path, told)
     for part in parts_of(tqdm(sources, unit="file", disable=True if len(sources) == 1 else None), told):
         if isinstance(part, NoLabels):
-            check.left_aside(name_in_set(part.path, path), str(part))
+            check.left_aside(str(part.path), str(part))
         elif isinstance(part, UserError):
             check.unreadable(str(part))
         else:

@@ -213,6 +213,8 @@ def _build(builder: Builder, source: Source, unit: Unit, check: Check, dropped: 
         if len(sound):
             builder.add(labels_of(sound, file) if isinstance(sound, RawClips) else sound)
         clips, kept = clips + len(part), kept + len(sound)
+    if clips and str(file) in check.summaries():
+        return {"clips": 0, "kept": 0, "aside": f"{file} holds nothing but clips of other files"}
     return {"clips": clips, "kept": kept, **why}
 
 
