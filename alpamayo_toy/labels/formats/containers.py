@@ -1,5 +1,6 @@
 """Containers: files of any kind as plain documents, lists, objects and arrays, before anybody asks what they mean."""
 
+import gc
 import json
 import math
 import shutil
@@ -60,16 +61,29 @@ def rows(path: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
             yield batch.to_pylist()
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nothing that JSON makes is garbage, which Python would look for after every few hundred lists of it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with _uncollected():
+            return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON, perhaps cut off: {str(error)[:200]}") from None
 
 
 def _lines(path: Path) -> list[Any]:
     found = []
-    with path.open("rb") as file:
+    with path.open("rb") as file, _uncollected():
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:

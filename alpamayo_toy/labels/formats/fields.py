@@ -5,6 +5,7 @@ Names are compared without case, underscores and what stands in front of a dot. 
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from alpamayo_toy.errors import UserError
@@ -63,6 +64,7 @@ class Meaning(NamedTuple):
     scale: float = 1.0
 
 
+@lru_cache(maxsize=4096)
 def _plain(key: str) -> str:
     return re.sub(r"[\s_-]", "", key.rsplit(".", 1)[-1].lower())
 
@@ -161,6 +163,7 @@ NO_METRES = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def tokens(key: str) -> frozenset[str]:
     """The words of a key."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", key.rsplit(".", 1)[-1])

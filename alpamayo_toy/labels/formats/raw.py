@@ -300,15 +300,17 @@ GATHERED = 1024  # clips that are worked on at once
 def gathered(parts: Iterable[RawClips], size: int = GATHERED) -> Iterator[RawClips]:
     """Neighbours of the same shapes joined into batches of about that many clips, and larger ones cut, in order."""
     waiting: list[RawClips] = []
+    together, clips = None, 0
     for part in parts:
-        if waiting and (part.signature != waiting[0].signature or sum(map(len, waiting)) >= size):
+        if waiting and (part.signature != together or clips >= size):
             yield joined(waiting)
-            waiting = []
+            waiting, clips = [], 0
         whole = len(part) // size * size if not waiting else 0
         for start in range(0, whole, size):
             yield part.select(np.arange(start, start + size))
         if whole < len(part):
-            waiting.append(part.select(np.arange(whole, len(part))))
+            waiting.append(part.select(np.arange(whole, len(part))) if whole else part)
+            together, clips = waiting[0].signature if not clips else together, clips + len(part) - whole
     if waiting:
         yield joined(waiting)
 

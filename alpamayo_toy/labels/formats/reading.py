@@ -199,15 +199,18 @@ def name_in_set(file: Path, given: Path) -> str:
 def parts_of(what: Path | Collection[Source], told: str = "auto") -> Iterator[Part]:
     """read(), with single clips gathered into batches; what was read before an error is not lost."""
     waiting: list[RawClips] = []
+    clips_waiting = 0
     try:
         for part in read(what, told):
             if not isinstance(part, RawClips):
                 yield part
                 continue
             waiting.append(part)
-            if sum(map(len, waiting)) >= GATHERED:
+            clips_waiting += len(part)
+            if clips_waiting >= GATHERED:
                 yield from gathered(waiting)
                 waiting.clear()
+                clips_waiting = 0
     except UserError:
         yield from gathered(waiting)
         raise
@@ -267,8 +270,7 @@ def _document(path: Path, told: str, names: Names, content: Any) -> Iterator[Par
             yield UserError(f"{path}: entry {i} is no object with pred_xyz or ego_future_xyz")
     json_layout = "results_json" if isinstance(content, list) else "clip_json"
     found = LAYOUTS.get(path.suffix.lower(), json_layout) if teacher else "drives"
-    both = {found, "drives"} if has_drive(content, names) else {found}
-    expect(path, told, told if told in both else found)
+    expect(path, told, "drives" if told == "drives" and has_drive(content, names) else found)
     yield from clips(records(content, names, path.stem), names, path)
 
 
