@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.formats.containers import NoLabels
+from alpamayo_toy.labels.formats.containers import Failed, NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, gathered, labels_of
 from alpamayo_toy.labels.formats.reading import read
 from alpamayo_toy.labels.repeats import Seen
@@ -33,8 +33,12 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
 def _loaded(path: Path, told: str) -> Labels:
     parts: list[Labels] = []
     waiting: list[RawClips] = []
+    failed: list[Failed] = []
     for part in read(path, told):
         if isinstance(part, NoLabels):
+            continue
+        if isinstance(part, Failed):
+            failed.append(part)
             continue
         if isinstance(part, UserError):
             raise part
@@ -43,6 +47,11 @@ def _loaded(path: Path, told: str) -> Labels:
         else:
             parts.append(part)
     parts += [labels_of(raw, path) for raw in gathered(waiting)]
+    if failed and not parts:
+        raise failed[0]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        warnings.warn(f"{path}: {failed[0]}{more} and is left out, not all clips have it", stacklevel=3)
     return _without_repeats(joined(parts, path), path)
 
 
@@ -116,5 +125,5 @@ def _without_repeats(labels: Labels, path: Path) -> Labels:
     repeated, duplicate = Seen().again(keys, labels.teacher.numpy())
     if duplicate.any():
         clip, t0 = keys[int(duplicate.argmax())]
-        raise UserError(f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories")
+        raise UserError(f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories; keep one, or number its samples (sample_idx)")
     return labels.select(torch.from_numpy(np.flatnonzero(~repeated))) if repeated.any() else labels

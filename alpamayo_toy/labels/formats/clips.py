@@ -15,7 +15,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT
 from alpamayo_toy.labels.formats import drives
-from alpamayo_toy.labels.formats.containers import Unsaid
+from alpamayo_toy.labels.formats.containers import Failed, Unsaid
 from alpamayo_toy.labels.formats.fields import (
     OF_OTHERS,
     OF_STEPS,
@@ -155,9 +155,8 @@ class _Reader:
     def _lacking(self) -> NoReturn:
         named = [key for key in self.record.values if self.names.is_sure(key)]
         why = next((str(v)[:100] for k, v in self.record.values.items() if "error" in tokens(k) and v), "")
-        raise UserError(
-            f"{self.path}: clip {self.called} has no {named[0] if named else 'pred_xyz'}" + (f" ({why})" if why else "")
-        )
+        said = f"{self.path}: clip {self.called} has no {named[0] if named else 'pred_xyz'}"
+        raise (Failed if named else UserError)(said + (f" ({why})" if why else ""))
 
     def _refuse_units(self) -> None:
         for key, value in self.record.values.items():
@@ -287,6 +286,8 @@ class _Reader:
             return self.names.dt
         key, value = self._value("dt")
         if key is not None:
+            if is_array(value) and len(set(numbers(self._where(key), value).ravel().tolist())) == 1:
+                value = numbers(self._where(key), value).ravel()[:1]
             return round(seconds(self._where(key), value) * self.scale[key], 6)
         key, value = self._value("times")
         if key is not None and is_array(value):
@@ -305,7 +306,11 @@ class _Reader:
             return round(1 / seconds(self._where(key), value), 6)
         unread = self._unread(OF_STEPS)
         if unread is not None:
-            raise Unsaid(f"{self._where(unread)} may be the length of a step: say so (--map dt={unread}, or --map ignore={unread})")
+            option = "fps" if tokens(unread) & {"fps", "hz", "freq", "frequency"} else "dt"
+            raise Unsaid(
+                f"{self._where(unread)} may be the length of a step: say so (--map {option}={unread}),"
+                f" or that it is nothing (--map ignore={unread})"
+            )
         if t < SHORTEST:
             raise Unsaid(
                 f"{self.path}: clip {self.called} has {t} steps and no length of a step is said;"
@@ -452,7 +457,9 @@ class _Reader:
 
     def _refuse_passed_over(self, t: int) -> None:
         for key in self.unread:
-            if "(a second prediction)" in key or (is_track(key, self.record.values[key]) and tokens(key) & OF_TRACKS):
+            value = self.record.values[key]
+            as_long = is_track(key, value) and (tokens(key) & OF_TRACKS or shape_of(value)[-2] == t)
+            if as_long or "(a second prediction)" in key:
                 raise Unsaid(
                     f"{self._where(key)} could matter and is not understood; say what it is"
                     f" (--map ground_truth={key}, or history) or that it is nothing (--map ignore={key})"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.fields import Names
@@ -34,6 +35,10 @@ class NoLabels(UserError):
         self.path = path
 
 
+class Failed(UserError):
+    """A row that its writer could not fill: it has a place for trajectories and nothing in it."""
+
+
 class Unsaid(UserError):
     """Something that all records of a file leave open, so that the user must say it once."""
 
@@ -52,6 +57,19 @@ def document(path: Path, names: Names) -> Any:
     if suffix in (".pkl", ".pickle"):
         return read_pickle(path)
     return read_pt(path)
+
+
+def named(content: Any, stem: str) -> Any:
+    """A bare array under the name of its file; what the models return, (trajectories, rotations, extra), by its names."""
+    if isinstance(content, np.ndarray | Tensor):
+        return {stem: content}
+    if not isinstance(content, list | tuple) or not all(isinstance(item, np.ndarray | Tensor) for item in content[:2]):
+        return content
+    tails = [tuple(item.shape[-2:]) for item in content[:2]]
+    if len(tails) < 2 or tails[0][-1:] != (3,) or tails[1] != (3, 3):
+        return content
+    extra = content[-1] if isinstance(content[-1], dict) else {}
+    return {**extra, "pred_xyz": content[0], "pred_rot": content[1]}
 
 
 def rows(path: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -155,10 +173,11 @@ def is_teacher(path: Path, names: Names) -> bool:
 
 
 def _texts(content: Any) -> Any:
-    """The texts of a list of objects that hold one each."""
-    if isinstance(content, list) and all(isinstance(item, dict) and "text" in item for item in content):
-        return [item["text"] for item in content]
-    return content
+    """The texts of a list of objects that hold one each, or the one that there is."""
+    if not isinstance(content, list) or not all(isinstance(item, dict) and "text" in item for item in content):
+        return content
+    texts = [item["text"] for item in content]
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _npy(path: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ SURE = """pred_xyz pred_future_xyz predicted_xyz predicted_future_xyz trajectory
 """Names that a teacher's trajectories alone have, so that where they hold nothing a clip has none."""
 LIKELY = """pred_trajectory pred_trajectories predicted_trajectory predicted_trajectories pred_traj pred_trajs
     pred_waypoints predicted_waypoints trajectories trajectory trajs traj waypoints predictions prediction preds pred
-    teacher poses""".split()
+    teacher trajectory_poses""".split()
 FIELDS: dict[str, list[str]] = {
     "teacher": [*SURE, *LIKELY],
     "rotation": """pred_rot pred_future_rot predicted_rotation predicted_rot trajectory_rot trajectories_rot
@@ -115,7 +115,7 @@ class Names:
 
     def has_heading(self, key: str) -> bool:
         """Whether the third column of a name's positions is their heading, not their height."""
-        return _plain(key) == "poses"
+        return _plain(key) == "trajectoryposes"
 
     def is_sure(self, key: str) -> bool:
         """Whether a key names a teacher's trajectories whatever it holds."""

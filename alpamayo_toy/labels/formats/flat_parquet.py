@@ -16,7 +16,7 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON
-from alpamayo_toy.labels.formats.fields import NAMES, OF_OTHERS, OF_STEPS, Names, tokens
+from alpamayo_toy.labels.formats.fields import NAMES, NO_METRES, OF_OTHERS, OF_STEPS, OF_TRACKS, Names, tokens
 from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.labels.untrusted.arrays import names as names_of
 from alpamayo_toy.labels.untrusted.memory import half_of_memory
@@ -70,39 +70,30 @@ def _named(columns: Iterable[str], names: Names) -> dict[str, str]:
 
 
 def matches(columns: Collection[str], names: Names = NAMES) -> bool:
-    """Whether these are the columns of flat Parquet: a row a clip, t0 in microseconds and sample, positions in a row."""
+    """Whether these are the columns of flat Parquet: a row a clip, t0 in microseconds and sample, positions in a row.
+
+    What may need a closer look, as two columns of predictions or a rate in place of a step, is none.
+    """
     found = _named(columns, names)
+    fields = [meaning.field for column in columns if (meaning := names.of(column))]
+    if {"rate", "duration", "times"} & set(fields) or any(tokens(column) & CLOSER for column in columns):
+        return False
+    if any(fields.count(name) > 1 for name in ("teacher", "ground_truth", "history")):
+        return False
     scales = [meaning.scale for name in ("t0_us", "dt") if name in found and (meaning := names.of(found[name]))]
     tracks = [found[name] for name in SHAPES if name in found and name.endswith("_xyz")]
     return set(NEEDED) <= set(found) and set(scales) == {1.0} and all("xyz" in name.lower() for name in tracks)
 
 
-def families(paths: list[Path], names: Names) -> dict[Path, list[Path]]:
-    """Of Parquet files those that share clips: the first of them, and the others in their order."""
-    first_with: dict[tuple[Path, str, int], int] = {}
-    joint = list(range(len(paths)))
-
-    def head(i: int) -> int:
-        return i if joint[i] == i else head(joint[i])
-
-    for i, path in enumerate(paths):
-        try:
-            with opened(path) as file:
-                if not matches(file.schema_arrow.names, names):
-                    continue
-                named = _named(file.schema_arrow.names, names)
-                keys = file.read(columns=[named["clip_id"], named["t0_us"]])
-                pairs = set(zip(*(keys.column(named[name]).to_pylist() for name in KEYS[:2]), strict=True))
-        except UserError:  # which reading it will say
-            continue
-        for clip, t0 in pairs:
-            other = head(first_with.setdefault((path.parent, clip, t0), i))
-            joint[max(other, head(i))] = min(other, head(i))
-    found: dict[Path, list[Path]] = {}
-    for i, path in enumerate(paths):
-        if head(i) != i:
-            found.setdefault(paths[head(i)], []).append(path)
-    return found
+def keys_of(path: Path, names: Names) -> set[tuple[str, str]]:
+    """The clips and times of a file, if it is flat Parquet. Raises UserError."""
+    with opened(path) as file:
+        if not matches(file.schema_arrow.names, names):
+            return set()
+        named = _named(file.schema_arrow.names, names)
+        keys = file.read(columns=[named["clip_id"], named["t0_us"]])
+        clips, times = (keys.column(named[name]).to_pylist() for name in KEYS[:2])
+        return set(zip(map(str, clips), map(str, times), strict=True))
 
 
 def clips(path: Path, shards: Sequence[Path] = (), names: Names = NAMES) -> Iterator[RawClips | UserError]:
@@ -142,7 +133,7 @@ class _Shard(NamedTuple):
         for name in NEEDED:
             if name not in named:
                 raise UserError(f"{path} has no column {name}; it must hold {', '.join(NEEDED)}")
-        _refuse_steps(path, columns, names)
+        _refuse_passed_over(path, file.schema_arrow, names)
         read = _checked_columns(path, file.schema_arrow, named)
         known = {column for column in columns if names.of(column)}
         unread = frozenset(f"not read: {column}" for column in columns if column not in known)
@@ -162,15 +153,23 @@ class _Shard(NamedTuple):
             yield batch.select(columns).rename_columns(list(KEYS))
 
 
-def _refuse_steps(path: Path, columns: Iterable[str], names: Names) -> None:
-    """Raise UserError for a column that may be the length of a step under another name."""
-    if names.dt is not None or any((m := names.of(column)) and m.field == "dt" for column in columns):
-        return
-    for column in columns:
-        meaning = names.of(column)
-        strange = meaning is None and tokens(column) & OF_STEPS and not tokens(column) & OF_OTHERS
-        if strange or (meaning is not None and meaning.field == "rate"):
+CLOSER = frozenset(("normalized", "normalised", "unit", "units"))
+
+
+def _refuse_passed_over(path: Path, schema: Any, names: Names) -> None:
+    """Raise UserError for a column that may be the length of a step, or trajectories, under a name that is not known."""
+    said = names.dt is not None or any((m := names.of(column)) and m.field == "dt" for column in schema.names)
+    for column, kind in zip(schema.names, schema.types, strict=True):
+        words = tokens(column)
+        if names.of(column) is not None or words & OF_OTHERS:
+            continue
+        if words & OF_STEPS and not said:
             raise UserError(f"{path}: column {column} may be the length of a step; say it in seconds: --map dt=0.1")
+        if _is_floats(kind) and words & OF_TRACKS and not words & NO_METRES:
+            raise UserError(
+                f"{path}: column {column} could matter and is not understood; say what it is"
+                f" (--map ground_truth={column}, or history) or that it is nothing (--map ignore={column})"
+            )
 
 
 def _checked_columns(path: Path, schema: Any, named: dict[str, str]) -> list[str]:

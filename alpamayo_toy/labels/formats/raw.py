@@ -89,7 +89,7 @@ class RawClips:
         if self.rotation is not None:
             joint["rotation"] = np.concatenate([part.rotation for part in parts if part.rotation is not None], 1)
         said = [part.text[0] for part in parts if part.text is not None]
-        if len(parts) > 1 and len(said) == len(parts) and all(isinstance(text, str) for text in said):
+        if len(parts) > 1 and len(said) == len(parts) and all(isinstance(text, str) for text in said) and any(said):
             joint["text"] = np.array([said], dtype=object)
         notes = frozenset().union(*(part.notes for part in parts))
         return replace(self, **joint, again=np.array([again]), notes=notes)

@@ -22,9 +22,11 @@ from alpamayo_toy.labels.formats.containers import (
     document,
     history_file,
     is_teacher,
+    named,
     rows,
     unpacked,
 )
+from alpamayo_toy.labels.formats.families import families
 from alpamayo_toy.labels.formats.fields import Names, parsed
 from alpamayo_toy.labels.formats.raw import GATHERED, RawClips, check_labels, gathered
 from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, has_teacher, records
@@ -131,8 +133,8 @@ def _from(part: Part, source: Source) -> Part:
 def files_of(path: Path, told: str = "auto") -> list[Source]:
     """The label files and sets in a folder in the order of their names, or the path itself. Raises UserError if none.
 
-    Hidden ones are left aside, and what only goes with another file; links to folders are followed. Parquet files that
-    share clips are one.
+    Hidden ones are left aside, and what only goes with another file; links to folders are followed. Files that share
+    clips, sample by sample, are one.
     """
     meanings = _told(told)[1]
     if not path.exists():
@@ -156,8 +158,7 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
     files = [file for file in files if file.is_dir() or (file.is_file() and not _goes_with(file, meanings))]
     if not files:
         raise UserError(f"{path} holds no label file; known: {', '.join(SUFFIXES)}")
-    parquet = [file for file in files if file.suffix.lower() == ".parquet"]
-    shards = flat_parquet.families(parquet, meanings) if len(parquet) > 1 else {}
+    shards = families(files, meanings) if len(files) > 1 else {}
     hidden = {shard for others in shards.values() for shard in others}
     return [Source(file, tuple(shards.get(file, ()))) for file in files if file not in hidden]
 
@@ -243,7 +244,11 @@ def _file(source: Source, told: str, names: Names) -> Iterator[Part]:
         elif suffix in SUFFIXES:
             if suffix == ".npy" and not is_teacher(path, names):
                 raise NoLabels(path, f"is an array of a name that is not known; say it: --map teacher={path.stem}")
-            yield from _document(path, told, names, document(path, names))
+            content = named(document(path, names), path.stem)
+            for shard in source.shards:
+                more = document(shard, names)
+                content = [*_listed(content), *_listed(more)]
+            yield from _document(path, told, names, content)
         else:
             raise UserError(f"{path}: cannot read {suffix or 'a file without suffix'}; known: {', '.join(SUFFIXES)}")
     except OSError as error:
@@ -252,6 +257,10 @@ def _file(source: Source, told: str, names: Names) -> Iterator[Part]:
         raise UserError(f"{path} is nested too deeply") from None
     except ValueError as error:  # what Labels finds wrong
         raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
+
+
+def _listed(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
 
 
 def _document(path: Path, told: str, names: Names, content: Any) -> Iterator[Part]:
@@ -271,7 +280,8 @@ def _document(path: Path, told: str, names: Names, content: Any) -> Iterator[Par
     json_layout = "results_json" if isinstance(content, list) else "clip_json"
     found = LAYOUTS.get(path.suffix.lower(), json_layout) if teacher else "drives"
     expect(path, told, "drives" if told == "drives" and has_drive(content, names) else found)
-    yield from clips(records(content, names, path.stem), names, path)
+    stem = path.parent.name if path.suffix.lower() == ".npy" else path.stem
+    yield from clips(records(content, names, stem), names, path)
 
 
 def _nothing(path: Path, content: Any, names: Names) -> NoLabels:
@@ -281,7 +291,8 @@ def _nothing(path: Path, content: Any, names: Names) -> NoLabels:
     wanted = "expected a list of clips, each an object with pred_xyz"
     if _is_referred(path):
         return NoLabels(path, "holds arrays that a file of rows beside it names; name that file, or the folder")
-    keys = f"the keys {', '.join(sorted(map(str, content))[:8])}" if isinstance(content, dict) else "such content"
+    first = next((item for item in content if isinstance(item, dict)), None) if isinstance(content, list) else content
+    keys = f"the keys {', '.join(sorted(map(str, first))[:8])}" if isinstance(first, dict) else "such content"
     tracks = {name.rsplit(".", 1)[-1]: f"{shown(name)} {shape}" for name, shape in candidates(content)}
     if not tracks:
         return NoLabels(path, f"holds no trajectories, only {keys}; {wanted} [K][T][3] in metres: export that")

@@ -94,7 +94,7 @@ def _flatten(
     """Plain values and objects without trajectories into own, by dotted names; what holds trajectories apart."""
     for key, value in node.items():
         name = f"{prefix}{key}"
-        inner = value.state if isinstance(value, Stranger) else value
+        inner = _inner(value)
         if isinstance(inner, dict) or _is_objects(inner):
             if has_teacher(inner, names):
                 children[name] = inner
@@ -108,8 +108,7 @@ def _flatten(
 
 def has_teacher(node: Any, names: Names, depth: int = 0) -> bool:
     """Whether trajectories stand in it under a name that is known."""
-    if isinstance(node, Stranger):
-        node = node.state
+    node = _inner(node)
     if depth == MAX_LEVELS:
         return False
     if isinstance(node, dict):
@@ -133,6 +132,15 @@ def has_drive(node: Any, names: Names) -> bool:
     return {"ground_truth", "history"} <= fields
 
 
+def _inner(value: Any) -> Any:
+    """What an object of a class that is not known holds; a trajectory's poses are x, y and heading."""
+    if not isinstance(value, Stranger):
+        return value
+    if isinstance(value.state, dict) and value.name.endswith(".Trajectory") and "poses" in value.state:
+        return {"trajectory_poses" if key == "poses" else key: inner for key, inner in value.state.items()}
+    return value.state
+
+
 def _is_objects(value: Any) -> bool:
     """A list with objects in it."""
     return isinstance(value, list | tuple) and len(value) > 0 and any(isinstance(v, dict | Stranger) for v in value)
@@ -142,7 +150,10 @@ def _is_teacher(key: str, value: Any, names: Names) -> bool:
     meaning = names.of(key)
     if meaning is None or meaning.field != "teacher" or isinstance(value, dict | Stranger) or _is_objects(value):
         return False
-    return meaning.rank == -1 or names.is_sure(key) or (shape_of(value) != () and is_array(value))
+    if meaning.rank == -1 or names.is_sure(key):
+        return True
+    shape = shape_of(value)
+    return len(shape) > 1 and shape[-1] in (2, 3) and is_array(value)
 
 
 def is_array(value: Any) -> bool:
@@ -171,8 +182,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 def candidates(node: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of what looks like trajectories, whatever it is called."""
-    if isinstance(node, Stranger):
-        node = node.state
+    node = _inner(node)
     if isinstance(node, dict) and depth < MAX_LEVELS:
         for key, value in node.items():
             if is_track(str(key), value):

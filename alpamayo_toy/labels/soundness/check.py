@@ -26,7 +26,7 @@ ERRORS = {
     "left_handed": "turns one way while its rotations turn the other: y must point left and yaw run counter-clockwise",
     "frame": "is not in the ego frame at t0: move t0 to the origin and turn it so that the car faces along x",
     "teleporting": "jumps further than a car can drive: look for lost frames, mixed clips or another unit than metres",
-    "duplicate": "came before with the same id and t0 but other trajectories: keep the right one",
+    "duplicate": "came before with the same id and t0 but other trajectories: keep one, or number samples (sample_idx)",
 }
 WARNINGS = {
     "repeated": "came before with the same id, t0 and trajectories: only the first is kept",

@@ -15,7 +15,7 @@ import torch
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.formats.containers import NoLabels
+from alpamayo_toy.labels.formats.containers import Failed, NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 from alpamayo_toy.labels.formats.reading import files_besides, parts_of, read_together
 from alpamayo_toy.labels.held_out import split_hash
@@ -86,7 +86,7 @@ def split_set(path: Path, out: Path, told: str, rule: ByHash | ByPattern) -> dic
                 stack.enter_context(builder)
             seen = Seen()
             for part in parts_of([source for source, _ in files], told):
-                if isinstance(part, NoLabels):
+                if isinstance(part, NoLabels | Failed):
                     continue
                 if isinstance(part, UserError):
                     raise part
