@@ -21,8 +21,9 @@ from alpamayo_toy.labels.untrusted.texts import one_line
 def load_labels(path: str | Path, told: str = "auto") -> Labels:
     """Read any supported label file or folder into memory; told names its layout where it should not be guessed.
 
-    Behind the layout, told may say what names mean: "auto,teacher=my_key,dt=0.5". A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
-    cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
+    Behind the layout, told may say what names mean: "auto,teacher=my_key,dt=0.5". A clip that comes twice with the same
+    numbers is kept once, and one whose row holds no trajectories is left out with a warning. Raises UserError naming
+    file and clip for anything that cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
     try:
         return _loaded(Path(path), told)
@@ -125,5 +126,8 @@ def _without_repeats(labels: Labels, path: Path) -> Labels:
     repeated, duplicate = Seen().again(keys, labels.teacher.numpy())
     if duplicate.any():
         clip, t0 = keys[int(duplicate.argmax())]
-        raise UserError(f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories; keep one, or number its samples (sample_idx)")
+        raise UserError(
+            f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories;"
+            " keep one, or number its samples (sample_idx)"
+        )
     return labels.select(torch.from_numpy(np.flatnonzero(~repeated))) if repeated.any() else labels

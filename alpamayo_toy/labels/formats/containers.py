@@ -60,7 +60,7 @@ def document(path: Path, names: Names) -> Any:
 
 
 def named(content: Any, stem: str) -> Any:
-    """A bare array under the name of its file; what the models return, (trajectories, rotations, extra), by its names."""
+    """A bare array by the name of its file; what the models return, trajectories, rotations and extra, by theirs."""
     if isinstance(content, np.ndarray | Tensor):
         return {stem: content}
     if not isinstance(content, list | tuple) or not all(isinstance(item, np.ndarray | Tensor) for item in content[:2]):
@@ -206,7 +206,9 @@ def unpacked(path: Path) -> Iterator[Path]:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
             if len(infos) > MAX_MEMBERS or sum(info.file_size for info in infos) > half_of_memory():
-                raise UserError(f"{path} unpacks to more than half of the memory; unpack it yourself and name the folder")
+                raise UserError(
+                    f"{path} unpacks to more than half of the memory; unpack it yourself and name the folder"
+                )
             for info in infos:
                 target = (folder / info.filename).resolve()
                 if not target.is_relative_to(folder.resolve()) or info.flag_bits & 0x1:

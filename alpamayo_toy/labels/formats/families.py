@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.formats import flat_parquet
+from alpamayo_toy.labels.formats import flat_columns
 from alpamayo_toy.labels.formats.containers import document
 from alpamayo_toy.labels.formats.fields import Names
 from alpamayo_toy.labels.formats.records import has_teacher, records
@@ -41,7 +41,7 @@ def _keys(path: Path, names: Names) -> set[tuple[str, str]]:
     """The clips and times of a file whose rows number their samples; none of any other."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return flat_parquet.keys_of(path, names)
+        return flat_columns.keys_of(path, names)
     if suffix not in (".json", ".jsonl", ".ndjson"):
         return set()
     with path.open("rb") as file:

@@ -10,50 +10,49 @@ from typing import NamedTuple
 
 from alpamayo_toy.errors import UserError
 
-SURE = """pred_xyz pred_future_xyz predicted_xyz predicted_future_xyz trajectory_xyz trajectories_xyz pred_xyz_full
-    pred_trajectory_xyz pred_traj_xyz pred_xy pred_xy_full pred_future_xy predicted_xy predicted_future_xy trajectory_xy
-    trajectories_xy""".split()
-"""Names that a teacher's trajectories alone have, so that where they hold nothing a clip has none."""
-LIKELY = """pred_trajectory pred_trajectories predicted_trajectory predicted_trajectories pred_traj pred_trajs
-    pred_waypoints predicted_waypoints trajectories trajectory trajs traj waypoints predictions prediction preds pred
-    teacher trajectory_poses""".split()
-FIELDS: dict[str, list[str]] = {
-    "teacher": [*SURE, *LIKELY],
-    "rotation": """pred_rot pred_future_rot predicted_rotation predicted_rot trajectory_rot trajectories_rot
-        pred_rotation pred_rot_full""".split(),
-    "ground_truth": """gt_xyz gt_future_xyz ego_future_xyz future_xyz gt_xyz_full gt_trajectory_xyz ground_truth_xyz
-        gt_xy gt_xy_full gt_future_xy ego_future_xy future_xy ground_truth_xy gt_trajectory gt_traj gt_waypoints
-        gt_future ground_truth_trajectory ground_truth target_xyz expert_xyz actual_xyz driven_xyz gt""".split(),
-    "ground_truth_rotation": """gt_rot gt_future_rot ego_future_rot future_rot gt_rotation gt_trajectory_rot
-        ground_truth_rotation ground_truth_rot""".split(),
-    "history": """ego_history_xyz history_xyz hist_xyz hist_xyz_full ego_hist_xyz past_xyz ego_past_xyz ego_history_xy
-        history_xy hist_xy hist_xy_full past_xy gt_history_xyz history_trajectory past_trajectory ego_history
-        history hist""".split(),
-    "history_rotation": """ego_history_rot history_rot hist_rot ego_hist_rot past_rot ego_past_rot history_rotation
-        ego_history_rotation hist_rotation""".split(),
-    "clip_id": """clip_id clip_ids clip_uuid clip sample_token sample_tokens scenario_id scene_id scene_ids scene_token
-        sequence_id segment_id video_uuid token uuid sample_id scene id name""".split(),
-    "sample": """sample_idx sample_index trajectory_sample_id sample_no sample_number traj_idx traj_id trajectory_idx
-        trajectory_index trajectory_id mode_idx sample""".split(),
-    "samples": "n_traj num_traj num_traj_samples n_samples num_samples num_trajectory_samples n_trajs".split(),
-    "steps": "n_future num_future num_waypoints n_waypoints n_steps num_timesteps num_future_steps horizon".split(),
-    "text": """pred_cocs pred_coc cots cot coc_texts coc_text coc_trace cocs coc chain_of_causation chain_of_thought
-        pred_coc_raw pred_coc_ml reasoning text""".split(),
-    "v0": ["v0", "v0_mps"],
-    "source": ["source"],
-    "times": "ego_future_tvals future_tvals pred_tvals".split(),
+ROWS = """
+teacher: pred_xyz pred_future_xyz predicted_xyz predicted_future_xyz trajectory_xyz trajectories_xyz pred_xyz_full
+teacher: pred_trajectory_xyz pred_traj_xyz pred_xy pred_xy_full pred_future_xy predicted_xy predicted_future_xy
+teacher: trajectory_xy trajectories_xy
+teacher?: pred_trajectory pred_trajectories predicted_trajectory predicted_trajectories pred_traj pred_trajs
+teacher?: pred_waypoints predicted_waypoints trajectories trajectory trajs traj waypoints predictions prediction
+teacher?: preds pred teacher trajectory_poses
+rotation: pred_rot pred_future_rot predicted_rotation predicted_rot trajectory_rot trajectories_rot pred_rotation
+rotation: pred_rot_full
+ground_truth: gt_xyz gt_future_xyz ego_future_xyz future_xyz gt_xyz_full gt_trajectory_xyz ground_truth_xyz gt_xy
+ground_truth: gt_xy_full gt_future_xy ego_future_xy future_xy ground_truth_xy gt_trajectory gt_traj gt_waypoints
+ground_truth: gt_future ground_truth_trajectory ground_truth target_xyz expert_xyz actual_xyz driven_xyz gt
+ground_truth_rotation: gt_rot gt_future_rot ego_future_rot future_rot gt_rotation gt_trajectory_rot
+ground_truth_rotation: ground_truth_rotation ground_truth_rot
+history: ego_history_xyz history_xyz hist_xyz hist_xyz_full ego_hist_xyz past_xyz ego_past_xyz ego_history_xy
+history: history_xy hist_xy hist_xy_full past_xy gt_history_xyz history_trajectory past_trajectory ego_history
+history: history hist
+history_rotation: ego_history_rot history_rot hist_rot ego_hist_rot past_rot ego_past_rot history_rotation
+history_rotation: ego_history_rotation hist_rotation
+clip_id: clip_id clip_ids clip_uuid clip sample_token sample_tokens scenario_id scene_id scene_ids scene_token
+clip_id: sequence_id segment_id video_uuid token uuid sample_id scene id name
+sample: sample_idx sample_index trajectory_sample_id sample_no sample_number traj_idx traj_id trajectory_idx
+sample: trajectory_index trajectory_id mode_idx sample
+samples: n_traj num_traj num_traj_samples n_samples num_samples num_trajectory_samples n_trajs
+steps: n_future num_future num_waypoints n_waypoints n_steps num_timesteps num_future_steps horizon
+text: pred_cocs pred_coc cots cot coc_texts coc_text coc_trace cocs coc chain_of_causation chain_of_thought
+text: pred_coc_raw pred_coc_ml reasoning text
+v0: v0 v0_mps
+source: source
+times: ego_future_tvals future_tvals pred_tvals
+t0*: t0 timestamp t0_timestamp ego_t0 keyframe_timestamp event_timestamp sample_timestamp frame_timestamp
+t0*: anchor_timestamp
+dt*: dt time_step timestep step delta_t time_delta step_length sampling_interval sample_interval interval
+dt*: interval_length
+rate: fps hz rate_hz frequency frequency_hz freq freq_hz sample_rate sample_rate_hz sampling_rate sampling_rate_hz
+rate: trajectory_hz output_hz prediction_hz pred_hz frame_rate framerate
+duration: duration_sec duration_s duration horizon_s horizon_sec horizon_seconds time_horizon
+"""
+"""Field: its names, the surest first. ?: only where they hold (..., T, 2 or 3). *: with a unit behind, as in t0_us."""
+UNITS = {
+    "t0": {"_us": 1.0, "_ns": 1e-3, "_ms": 1e3, "_s": 1e6, "_sec": 1e6, "_seconds": 1e6},
+    "dt": {"": 1.0, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0, "_ms": 1e-3, "_us": 1e-6},
 }
-TIMES = """t0 timestamp t0_timestamp ego_t0 keyframe_timestamp event_timestamp sample_timestamp frame_timestamp
-    anchor_timestamp""".split()
-TIME_UNITS = {"us": 1.0, "ns": 1e-3, "ms": 1e3, "s": 1e6, "sec": 1e6, "seconds": 1e6}
-STEPS = """dt time_step timestep step delta_t time_delta step_length sampling_interval sample_interval interval
-    interval_length""".split()
-RATES = """fps hz rate_hz frequency frequency_hz freq freq_hz sample_rate sample_rate_hz sampling_rate sampling_rate_hz
-    trajectory_hz output_hz prediction_hz pred_hz frame_rate framerate""".split()
-DURATIONS = "duration_sec duration_s duration horizon_s horizon_sec horizon_seconds time_horizon".split()
-
-MAPPED = (*FIELDS, "t0_us", "t0_ms", "t0_s", "t0_ns", "dt", "fps", "ignore")
-"""The names that --map takes."""
 
 
 class Meaning(NamedTuple):
@@ -69,20 +68,25 @@ def _plain(key: str) -> str:
     return re.sub(r"[\s_-]", "", key.rsplit(".", 1)[-1].lower())
 
 
-def _table() -> dict[str, Meaning]:
+def _table() -> tuple[dict[str, Meaning], set[str]]:
+    """What each name means, and the names that a teacher's trajectories alone have, whatever they hold."""
     found: dict[str, Meaning] = {}
-    rows = [(name, field, 1.0) for field, names in FIELDS.items() for name in names]
-    rows += [(f"{name}_{unit}", "t0", scale) for name in TIMES for unit, scale in TIME_UNITS.items()]
-    seconds = {"": 1.0, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0, "_ms": 1e-3, "_us": 1e-6}
-    rows += [(f"{name}{unit}", "dt", scale) for name in STEPS for unit, scale in seconds.items()]
-    rows += [(name, "rate", 1.0) for name in RATES] + [(name, "duration", 1.0) for name in DURATIONS]
-    for rank, (name, field, scale) in enumerate(rows):
-        found.setdefault(_plain(name), Meaning(field, rank, scale))
-    return found
+    sure: set[str] = set()
+    for row in ROWS.strip().splitlines():
+        said, _, names = row.partition(":")
+        field = said.rstrip("?*")
+        for name in names.split():
+            for unit, scale in UNITS[field].items() if said.endswith("*") else [("", 1.0)]:
+                found.setdefault(_plain(name + unit), Meaning(field, len(found), scale))
+            sure |= {_plain(name)} if said == "teacher" else set()
+    return found, sure
 
 
-TABLE = _table()
-SURELY = {_plain(name) for name in SURE}
+TABLE, SURELY = _table()
+FIELDS = tuple(dict.fromkeys(meaning.field for meaning in TABLE.values()))
+TIMES = ("t0_us", "t0_ms", "t0_s", "t0_ns", "fps")
+MAPPED = (*(field for field in FIELDS if field not in ("t0", "rate")), *TIMES, "ignore")
+"""The names that --map takes."""
 
 
 class Names:
@@ -102,7 +106,7 @@ class Names:
                     raise UserError(f"map: {said}={key} must be above 0")
                 continue
             field = {"fps": "rate"}.get(said, "t0" if said.startswith("t0_") else said)
-            self._keys[key] = Meaning(field, -1, TIME_UNITS.get(said.removeprefix("t0_"), 1.0))
+            self._keys[key] = Meaning(field, -1, UNITS["t0"].get(said.removeprefix("t0"), 1.0))
             self.by_hand.add(field)
 
     def of(self, key: str) -> Meaning | None:
@@ -148,18 +152,28 @@ def _number(text: str) -> float | None:
 
 
 TOKENS = re.compile(r"[a-z]+[0-9]*|[0-9]+")
-OF_OTHERS = frozenset("camera cameras frame frames image video inference gen runtime gpu diffusion jpeg keyframe".split())
-OF_STEPS = frozenset("dt fps hz freq frequency timestep timesteps interval".split())
-OF_TIMES = frozenset("t0 timestamp timestamps stamp time".split())
-OF_TRACKS = frozenset(
-    """pred preds predicted prediction predictions traj trajs trajectory trajectories gt truth future expert target
-    history hist past waypoints plan plans""".split()
-)
-NO_METRES = frozenset(
-    """action actions control controls norm normalized normalised vel velocity velocities speed speeds acc accel
-    acceleration curvature kappa rot rotation rotations quat yaw heading token tokens std var cov score scores logits
-    logprob embedding embeddings hidden features noise delta deltas residual image frames intrinsics extrinsics
-    v""".split()
+WORDS = """
+others: camera cameras frame frames image video inference gen runtime gpu diffusion jpeg keyframe
+steps: dt fps hz freq frequency timestep timesteps interval
+times: t0 timestamp timestamps stamp time
+tracks: pred preds predicted prediction predictions traj trajs trajectory trajectories gt truth future expert target
+tracks: history hist past waypoints plan plans
+no metres: action actions control controls norm normalized normalised vel velocity velocities speed speeds acc accel
+no metres: acceleration curvature kappa rot rotation rotations quat yaw heading token tokens std var cov score scores
+no metres: logits logprob embedding embeddings hidden features noise delta deltas residual image frames intrinsics
+no metres: extrinsics v
+closer: normalized normalised unit units
+"""
+"""Words in names that no row has, by what such a name may be about."""
+
+
+def _about(subject: str) -> frozenset[str]:
+    rows = (row.partition(": ") for row in WORDS.strip().splitlines())
+    return frozenset(word for said, _, words in rows if said == subject for word in words.split())
+
+
+OF_OTHERS, OF_STEPS, OF_TIMES, OF_TRACKS, NO_METRES, CLOSER = map(
+    _about, ("others", "steps", "times", "tracks", "no metres", "closer")
 )
 
 

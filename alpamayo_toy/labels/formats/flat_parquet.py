@@ -4,8 +4,7 @@ pred_xyz, gt_xyz (lists of 3 T floats) and hist_xyz (3 H) are x, y, z of one way
 and hist_rot (9 T, 9 H) are rotation matrices row by row. Also read: coc, v0, source, dt. Needs pyarrow.
 """
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -16,84 +15,29 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON
-from alpamayo_toy.labels.formats.fields import NAMES, NO_METRES, OF_OTHERS, OF_STEPS, OF_TRACKS, Names, tokens
+from alpamayo_toy.labels.formats.fields import NAMES, Names
+from alpamayo_toy.labels.formats.flat_columns import (
+    KEYS,
+    NEEDED,
+    PAIRS,
+    PER_CLIP,
+    SHAPES,
+    SIZES,
+    check_sizes,
+    checked_columns,
+    is_text,
+    named_here,
+    refuse_passed_over,
+)
 from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.labels.untrusted.arrays import names as names_of
 from alpamayo_toy.labels.untrusted.memory import half_of_memory
 from alpamayo_toy.labels.untrusted.parquet_file import opened
 from alpamayo_toy.labels.untrusted.texts import flat_text
 
-KEYS = ("clip_id", "t0_us", "sample_idx")
-NEEDED = (*KEYS, "pred_xyz")
-PAIRS = (("pred_xyz", "pred_rot"), ("gt_xyz", "gt_rot"), ("hist_xyz", "hist_rot"))
-SHAPES = {name: shape for pair in PAIRS for name, shape in zip(pair, ((3,), (3, 3)), strict=True)}
-SIZES = {name: math.prod(shape) for name, shape in SHAPES.items()}
-"""Columns of lists, and how many numbers each has for a waypoint."""
-PER_CLIP = {
-    "gt_xyz": "ground_truth",
-    "gt_rot": "ground_truth_rotation",
-    "hist_xyz": "history",
-    "hist_rot": "history_rotation",
-}
-"""Columns that say the same in every sample's row: the first one's is taken."""
-
 CLIPS_AT_ONCE = 1024
 KEYS_AT_ONCE = 250_000  # rows
 SORTED_HERE = 2_000_000  # rows, from that many on a file must come sorted
-
-
-FIELDS = {
-    "clip_id": "clip_id",
-    "t0": "t0_us",
-    "sample": "sample_idx",
-    "teacher": "pred_xyz",
-    "rotation": "pred_rot",
-    "ground_truth": "gt_xyz",
-    "ground_truth_rotation": "gt_rot",
-    "history": "hist_xyz",
-    "history_rotation": "hist_rot",
-    "text": "coc",
-    "v0": "v0",
-    "source": "source",
-    "dt": "dt",
-}
-"""What columns are called here, by the fields that they name."""
-
-
-def _named(columns: Iterable[str], names: Names) -> dict[str, str]:
-    """The columns that say what is read here, under their names here: the surest for each field."""
-    ranked = [(meaning, column) for column in columns if (meaning := names.of(column)) and meaning.field in FIELDS]
-    found: dict[str, str] = {}
-    for meaning, column in sorted(ranked, key=lambda one: one[0].rank):
-        found.setdefault(FIELDS[meaning.field], column)
-    return found
-
-
-def matches(columns: Collection[str], names: Names = NAMES) -> bool:
-    """Whether these are the columns of flat Parquet: a row a clip, t0 in microseconds and sample, positions in a row.
-
-    What may need a closer look, as two columns of predictions or a rate in place of a step, is none.
-    """
-    found = _named(columns, names)
-    fields = [meaning.field for column in columns if (meaning := names.of(column))]
-    if {"rate", "duration", "times"} & set(fields) or any(tokens(column) & CLOSER for column in columns):
-        return False
-    if any(fields.count(name) > 1 for name in ("teacher", "ground_truth", "history")):
-        return False
-    scales = [meaning.scale for name in ("t0_us", "dt") if name in found and (meaning := names.of(found[name]))]
-    tracks = [found[name] for name in SHAPES if name in found and name.endswith("_xyz")]
-    return set(NEEDED) <= set(found) and set(scales) == {1.0} and all("xyz" in name.lower() for name in tracks)
-
-
-def keys_of(path: Path, names: Names) -> set[tuple[str, str]]:
-    """The clips and times of a file, if it is flat Parquet. Raises UserError."""
-    with opened(path) as file:
-        if not matches(file.schema_arrow.names, names):
-            return set()
-        named = _named(file.schema_arrow.names, names)
-        keys = file.read(columns=[named["clip_id"], named["t0_us"]])
-        clips, times = (keys.column(named[name]).to_pylist() for name in KEYS[:2])
-        return set(zip(map(str, clips), map(str, times), strict=True))
 
 
 def clips(path: Path, shards: Sequence[Path] = (), names: Names = NAMES) -> Iterator[RawClips | UserError]:
@@ -129,106 +73,35 @@ class _Shard(NamedTuple):
     @classmethod
     def of(cls, path: Path, file: Any, names: Names) -> "_Shard":
         columns = file.schema_arrow.names
-        named = _named(columns, names)
+        named = named_here(columns, names)
         for name in NEEDED:
             if name not in named:
                 raise UserError(f"{path} has no column {name}; it must hold {', '.join(NEEDED)}")
-        _refuse_passed_over(path, file.schema_arrow, names)
-        read = _checked_columns(path, file.schema_arrow, named)
+        refuse_passed_over(path, file.schema_arrow, names)
+        read = checked_columns(path, file.schema_arrow, named)
         known = {column for column in columns if names.of(column)}
         unread = frozenset(f"not read: {column}" for column in columns if column not in known)
         return cls(path, file, {name: named[name] for name in read}, unread)
 
     def renamed(self, rows: Any) -> Any:
         """A batch or table of its columns under their names here, in one order."""
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]
 
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
         return table.select(list(self.named.values())).rename_columns(list(self.named))
 
-    def keys(self) -> Iterator[Any]:
+    def key_batches(self) -> Iterator[Any]:
         """Batches of the keys alone."""
         columns = [self.named[name] for name in KEYS]
         for batch in self.file.iter_batches(KEYS_AT_ONCE, columns=columns):
             yield batch.select(columns).rename_columns(list(KEYS))
 
 
-CLOSER = frozenset(("normalized", "normalised", "unit", "units"))
-
-
-def _refuse_passed_over(path: Path, schema: Any, names: Names) -> None:
-    """Raise UserError for a column that may be the length of a step, or trajectories, under a name that is not known."""
-    said = names.dt is not None or any((m := names.of(column)) and m.field == "dt" for column in schema.names)
-    for column, kind in zip(schema.names, schema.types, strict=True):
-        words = tokens(column)
-        if names.of(column) is not None or words & OF_OTHERS:
-            continue
-        if words & OF_STEPS and not said:
-            raise UserError(f"{path}: column {column} may be the length of a step; say it in seconds: --map dt=0.1")
-        if _is_floats(kind) and words & OF_TRACKS and not words & NO_METRES:
-            raise UserError(
-                f"{path}: column {column} could matter and is not understood; say what it is"
-                f" (--map ground_truth={column}, or history) or that it is nothing (--map ignore={column})"
-            )
-
-
-def _checked_columns(path: Path, schema: Any, named: dict[str, str]) -> list[str]:
-    """The columns that are read. Raises UserError for one that is doubled or of another type."""
-    import pyarrow.types as types  # type: ignore[import-untyped]
-
-    checks = {
-        **dict.fromkeys(("clip_id", "source"), (_is_text, "strings")),
-        **dict.fromkeys(("t0_us", "sample_idx"), (types.is_integer, "integers")),
-        **dict.fromkeys(("v0", "dt"), (types.is_floating, "floats")),
-        **dict.fromkeys(SIZES, (_is_floats, "lists of floats")),
-        "coc": (_is_texts, "strings, or lists of them"),
-    }
-    found = []
-    for name, (check, wanted) in checks.items():
-        column = named.get(name, name)
-        if schema.names.count(column) > 1:
-            raise UserError(f"{path} has {schema.names.count(column)} columns {column}; keep one of them")
-        if column not in schema.names or (name not in NEEDED and types.is_null(schema.field(column).type)):
-            continue
-        kind = schema.field(column).type
-        if not check(kind):
-            raise UserError(f"{path}: column {column} must hold {wanted} (got {kind})")
-        if types.is_fixed_size_list(kind) and name in SIZES:
-            _check_sizes(path, name, np.array([kind.list_size]), ["(every one)"])
-        found.append(name)
-    return found
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
-def _is_texts(kind: Any) -> bool:
-    while _is_list(kind):
-        kind = kind.value_type
-    return _is_text(kind)
-
-
-def _is_floats(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return _is_list(kind) and bool(types.is_floating(kind.value_type))
-
-
 def _runs(files: list[_Shard]) -> tuple[int, bool]:
     """Rows per clip on average, rounded up, and whether rows of one clip and t0 are neighbours, from the keys only."""
     hashes: list[np.ndarray] = []
     rows, last = 0, None
-    for path, batch in ((file.path, batch) for file in files for batch in file.keys()):
+    for path, batch in ((file.path, batch) for file in files for batch in file.key_batches()):
         for name in KEYS:
             nulls = batch.column(name).is_null().to_numpy(zero_copy_only=False)
             if nulls.any():
@@ -372,7 +245,9 @@ def _by_sample(path: Path, table: Any) -> tuple[Any, np.ndarray, list[UserError]
     keep = np.isin(clip, list(wrong), invert=True)
     keep[twice + 1] = False
     faults = [
-        UserError(f"{path}: clip {table.column('clip_id')[i].as_py()} has sample_idx {sample[order][i]} twice; keep one")
+        UserError(
+            f"{path}: clip {table.column('clip_id')[i].as_py()} has sample_idx {sample[order][i]} twice; keep one"
+        )
         for i in sorted(wrong.values())
     ]
     return table.filter(keep), np.delete(again, list(wrong)), faults
@@ -436,17 +311,9 @@ def _read_lists(path: Path, rows: Any, name: str, who: np.ndarray) -> _Lists | N
     if not present.any() and name != "pred_xyz":
         return None
     lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    _check_sizes(path, name, lengths[present], who[present])
+    check_sizes(path, name, lengths[present], who[present])
     numbers = column.flatten().to_numpy(zero_copy_only=False)
     return _Lists(numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers, lengths, present)
-
-
-def _check_sizes(path: Path, name: str, lengths: np.ndarray, who: Sequence[str] | np.ndarray) -> None:
-    wrong = (lengths <= 0) | (lengths % SIZES[name] != 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        wanted = f"every waypoint takes {SIZES[name]}"
-        raise UserError(f"{path}: {name} of clip {who[row]} holds {lengths[row]} numbers; {wanted}")
 
 
 def _fitted(path: Path, name: str, lists: _Lists, who: np.ndarray, lengths: np.ndarray, beside: str) -> _Lists:
@@ -490,7 +357,7 @@ TEXTS = ("text", "nested_text")
 
 def _own_texts(table: Any, starts: np.ndarray, counts: np.ndarray) -> bool:
     """Whether samples of a clip have texts of their own, in which every row has one."""
-    if "coc" not in table.column_names or not _is_text(table.column("coc").type) or table.column("coc").null_count:
+    if "coc" not in table.column_names or not is_text(table.column("coc").type) or table.column("coc").null_count:
         return False
     column = _whole(table.column("coc"))
     return not column.equals(column.take(np.repeat(starts, counts)))

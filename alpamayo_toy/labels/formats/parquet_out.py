@@ -11,7 +11,8 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels
-from alpamayo_toy.labels.formats.flat_parquet import CLIPS_AT_ONCE, PER_CLIP, SIZES
+from alpamayo_toy.labels.formats.flat_columns import PER_CLIP, SIZES
+from alpamayo_toy.labels.formats.flat_parquet import CLIPS_AT_ONCE
 from alpamayo_toy.labels.formats.raw import as_raw
 from alpamayo_toy.labels.untrusted.parquet_file import pyarrow
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.formats import egomotion, flat_parquet, labels_npz
+from alpamayo_toy.labels.formats import egomotion, flat_columns, flat_parquet, labels_npz
 from alpamayo_toy.labels.formats.clips import clips
 from alpamayo_toy.labels.formats.containers import (
     KEY_SUFFIX,
@@ -317,7 +317,7 @@ def _parquet(source: Source, told: str, names: Names) -> Iterator[Part]:
         expect(path, told, "egomotion")
         yield from egomotion.clips(path)
         return
-    if flat_parquet.matches(kinds, names):
+    if flat_columns.matches(kinds, names):
         expect(path, told, "flat_parquet")
         yield from flat_parquet.clips(path, source.shards, names)
         return

@@ -148,7 +148,10 @@ class Check:
             },
         }
         broken = not self._kept or "damaged" in counts
-        return {**found, "verdict": "unusable" if broken else "warnings" if found["errors"] or found["warnings"] else "sound"}
+        return {
+            **found,
+            "verdict": "unusable" if broken else "warnings" if found["errors"] or found["warnings"] else "sound",
+        }
 
     @property
     def verdict(self) -> int:

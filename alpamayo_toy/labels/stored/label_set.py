@@ -116,14 +116,13 @@ class Shard:
                 arrays[name], arrays[f"{name}_ends"] = letters, ends
         return cls(folder, clips, arrays)
 
-    def strings(self, name: str, rows: np.ndarray) -> list[str]:
-        """A field of strings at rows (n,), empty where the shard lacks it; of several texts a clip, one behind the other."""
+    def strings(self, name: str, rows: np.ndarray, each: int = 1) -> list[str]:
+        """A field of so many strings a clip at rows (n,), one behind the other; empty where the shard lacks it."""
         if name not in self.arrays:
-            return [""] * len(rows)
-        each = len(self.arrays[f"{name}_ends"]) // self.clips
-        if each > 1:
-            rows = (rows[:, None] * each + np.arange(each)).ravel()
+            return [""] * len(rows) * each
         letters, ends = self.arrays[name], self.arrays[f"{name}_ends"]
+        own = len(ends) // self.clips
+        rows = (rows[:, None] * own + np.arange(own).repeat(each // own)).ravel()
         starts, stops = np.where(rows > 0, ends[rows - 1], 0), ends[rows]
         try:
             if ((starts < 0) | (stops < starts)).any():
@@ -226,9 +225,9 @@ class LabelSet:
                 order = np.argsort(index, kind="stable")
                 pieces = self._pieces(index[order])
                 each = self.facts.get("texts", 1) if name == "text" else 1
+                read = [text for shard, _, rows in pieces for text in shard.strings(name, rows, each)]
                 texts[name] = np.empty((len(index), each), dtype=object)
-                read = (np.array(shard.strings(name, rows), dtype=object).reshape(len(rows), -1) for shard, _, rows in pieces)
-                texts[name][order] = np.concatenate([rows.repeat(each // rows.shape[1], 1) for rows in read])
+                texts[name][order] = np.array(read, dtype=object).reshape(-1, each)
                 texts[name] = texts[name] if each > 1 else texts[name][:, 0]
                 if name != "text":  # one long text must not make all of them long
                     texts[name] = names(f"{self.folder}: {name}", texts[name])

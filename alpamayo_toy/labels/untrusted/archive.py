@@ -280,9 +280,7 @@ def _check_stored(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfi
 class _Tensors:
     """Makes tensors of the bytes of a pt archive; names: what its pickle may call."""
 
-    def __init__(
-        self, path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str
-    ) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str) -> None:
         self._path, self._archive, self._members, self._folder = path, archive, members, folder
         self.file_size = path.stat().st_size
         self._read: dict[str, Tensor] = {}

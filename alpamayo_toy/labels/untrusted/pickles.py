@@ -86,9 +86,9 @@ def load(
     """The plain value of a scanned pickle, in which every global is what `names` puts in its place.
 
     persistent makes something of a persistent id; without it there may be none. The value is a tree of None, bool, int,
-    float, str, bytes, list, tuple, dict, the values of Held and, with strangers, Stranger in place of objects of other
-    classes; no deeper than MAX_DEPTH and, walked as a tree, of at most `limit` leaves beyond SHARED (the number of bytes
-    if not given). UserError naming `where` otherwise.
+    float, str, bytes, list, tuple, dict, the values of Held and, with strangers, Stranger for objects of other classes;
+    no deeper than MAX_DEPTH and, walked as a tree, of at most `limit` leaves beyond SHARED (the number of bytes if not
+    given). UserError naming `where` otherwise.
     """
     scan(data, where, names.keys(), strangers)
     try:
