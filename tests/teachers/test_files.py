@@ -7,6 +7,7 @@ import pytest
 from composed import train_config
 from label_sets import odd_clips, stored
 from places import DATA
+from written import results_json
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
@@ -42,6 +43,21 @@ def test_a_file_is_split_by_clip_and_mirrored() -> None:
     assert len(train) + len(validation) == 24
     assert list(teacher.validation.clip_id) == list(validation.clip_id)
     assert len(teacher.training(0)) == len(train)  # it has a context, whose mirror image is unknown
+
+
+def test_names_by_hand(tmp_path: Path) -> None:
+    path = results_json(tmp_path)
+    clips = [
+        {("my_key" if key == "pred_xyz" else key): v for key, v in c.items()} for c in json.loads(path.read_text())
+    ]
+    path.write_text(json.dumps(clips))
+    options = ["teacher=file", f"teacher.path={path}", "teacher.val_fraction=0.3"]
+    with pytest.raises(UserError, match="--map teacher=my_key"):
+        build_teacher(train_config(*options))
+    mapped = train_config(*options, 'teacher.map="teacher=my_key,dt=0.2"', "dt=0.2")
+    teacher = build_teacher(mapped)
+    assert teacher.validation.dt == 0.2
+    assert teacher.validation.teacher.shape[1] == 3
 
 
 def test_a_file_that_does_not_fit_is_named() -> None:

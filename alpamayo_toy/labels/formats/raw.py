@@ -35,9 +35,9 @@ class RawClips:
     None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str, (N, K) where each
     sample has its own, or None, nested_text (N,) bool where it was a list in lists. v0 (N,) m/s only where the file
     states it. A clip without history has zeros or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or
-    None; route_source as in Labels. recorded: the teacher is a recorded drive, no model's rollout. again (N,) bool: a sample
-    was there twice with the same numbers. origin (N,) str: the path of the file that a clip is from. notes: what was
-    not read, or not said.
+    None; route_source as in Labels. recorded: the teacher is a recorded drive, no model's rollout. again (N,) bool: a
+    sample was there twice with the same numbers. origin (N,) str: the path of the file that a clip is from. notes: what
+    was not read, or not said.
     """
 
     clip_id: np.ndarray

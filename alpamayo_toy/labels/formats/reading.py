@@ -293,7 +293,7 @@ def _nothing(path: Path, content: Any, names: Names) -> NoLabels:
         return NoLabels(path, "holds arrays that a file of rows beside it names; name that file, or the folder")
     first = next((item for item in content if isinstance(item, dict)), None) if isinstance(content, list) else content
     keys = f"the keys {', '.join(sorted(map(str, first))[:8])}" if isinstance(first, dict) else "such content"
-    tracks = {name.rsplit(".", 1)[-1]: f"{shown(name)} {shape}" for name, shape in candidates(content)}
+    tracks = {name.rsplit(".", 1)[-1]: f"{shown(name)} {shape}" for name, shape in candidates(content, names)}
     if not tracks:
         return NoLabels(path, f"holds no trajectories, only {keys}; {wanted} [K][T][3] in metres: export that")
     may = f"{', '.join(list(tracks.values())[:SHOWN])} may be trajectories: --map teacher={shown(next(iter(tracks)))}"

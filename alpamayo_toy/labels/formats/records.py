@@ -180,17 +180,17 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def candidates(node: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of what looks like trajectories, whatever it is called."""
+def candidates(node: Any, names: Names, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of what looks like trajectories, by names that are not known."""
     node = _inner(node)
     if isinstance(node, dict) and depth < MAX_LEVELS:
         for key, value in node.items():
-            if is_track(str(key), value):
+            if is_track(str(key), value) and names.of(str(key)) is None:
                 yield f"{prefix}{key}", shape_of(value)
             elif isinstance(value, dict | Stranger) or _is_objects(value):
-                yield from candidates(value, f"{prefix}{key}.", depth + 1)
+                yield from candidates(value, names, f"{prefix}{key}.", depth + 1)
     elif _is_objects(node):
-        yield from candidates(next(v for v in node if isinstance(v, dict | Stranger)), prefix, depth + 1)
+        yield from candidates(next(v for v in node if isinstance(v, dict | Stranger)), names, prefix, depth + 1)
 
 
 def is_track(key: str, value: Any) -> bool:

@@ -224,6 +224,19 @@ def test_strides_of_zero_repeat_only_as_much_as_the_file_holds(tmp_path: Path) -
         read_pt(path)
 
 
+def test_arrays_texts_and_sets_beside_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "labels.pt"
+    arrays = {"cot": np.array([[["a", "bc"]]]), "n": np.arange(6.0).reshape(2, 3), "o": np.array(["x"], dtype=object)}
+    torch.save(
+        {**arrays, "one": np.float32(2), "set": {5}, "bytes": b"\xff", "w": torch.nn.Parameter(torch.ones(2))}, path
+    )
+    found: Any = read_pt(path)
+    assert np.array_equal(found["cot"], arrays["cot"])
+    assert np.array_equal(found["n"], arrays["n"])
+    assert (found["o"], found["one"], found["set"], found["bytes"]) == (["x"], 2.0, [5], b"\xff")
+    assert torch.equal(found["w"], torch.ones(2))
+
+
 def test_other_files_of_torch_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "labels.pt"
     torch.save(content(), path, _use_new_zipfile_serialization=False)
