@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ def numpy_names(size: int, nested: bool = True) -> dict[tuple[str, str], object]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         names[module, "_reconstruct"] = _Reconstruct(budget, nested)
         names[module, "scalar"] = _Scalar(budget)
+        names[module.replace("multiarray", "numeric"), "_frombuffer"] = _FromBuffer(budget, nested)
     return names
 
 
@@ -126,6 +128,21 @@ class _Scalar(Inert):
 
     def __call__(self, dtype: object, raw: object) -> object:
         return _numbers(dtype, (), raw, self._budget, "C").tolist()
+
+
+class _FromBuffer(Inert):
+    """In place of numpy's _frombuffer(bytes, dtype, shape, order): an array as protocol 5 spells it."""
+
+    __slots__ = ("_budget", "_nested")
+
+    def __init__(self, budget: _Budget, nested: bool) -> None:
+        self._budget, self._nested = budget, nested
+
+    def __call__(self, raw: object, dtype: object, shape: Any, order: object) -> Held:
+        data = bytes(raw) if isinstance(raw, bytearray) else raw
+        values = _numbers(dtype, shape, data, self._budget, str(order))
+        plain = values.tolist() if shape else [values.tolist()]
+        return Held(plain if self._nested else values, 1 + count(shape))
 
 
 class _Reconstruct(Inert):
