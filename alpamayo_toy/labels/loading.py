@@ -78,14 +78,13 @@ def joined(parts: list[Labels], path: Path) -> Labels:
             f"{path}: routes are of several sources, {' and '.join(sources)}; keep them in files of their own"
         )
     found: dict[str, Any] = {"route_source": "".join(sources)}
+    if len({part.text.ndim for part in parts if part.text is not None}) > 1:
+        parts = [replace(part, text=_for_each_sample(part.text, first.teacher.shape[1])) for part in parts]
     for field in fields(Labels):
         values = [getattr(part, field.name) for part in parts]
         given = [value for value in values if isinstance(value, Tensor | np.ndarray)]
         if not given:
             continue
-        if field.name == "text" and len({value.shape[1:] for value in given}) > 1:
-            values = [_for_each_sample(value, first.teacher.shape[1]) for value in values]
-            given = [value for value in values if value is not None]
         fits = len({value.shape[1:] for value in given}) == 1
         fits &= field.name != "context" or len({part.context_names for part in parts if part.context is not None}) == 1
         fits &= field.name != "ground_truth" or len(given) == len(parts)

@@ -318,7 +318,7 @@ def facts_of(labels: Labels) -> dict[str, Any]:
         "fields": present,
         "history_poses": 0 if labels.history is None else labels.history.shape[1],
         "context_names": list(labels.context_names),
-        **({"texts": labels.text.shape[1]} if labels.text is not None and labels.text.ndim == 2 else {}),
+        "texts": 1 if labels.text is None or labels.text.ndim == 1 else labels.text.shape[1],
         "scenario_source": labels.scenario_source,
         "route_source": labels.route_source,
         "left_out": [],

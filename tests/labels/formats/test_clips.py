@@ -342,7 +342,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         js([*samples(), {**samples()[1], "pred_xyz": XYZ[2, 0]}]),
         "clip clip-0 has sample 1 at t0 0 us twice",
     ),
-    "no such field": (js([]), "holds no clips"),
+    "no clips": (js([]), "holds no clips"),
+    "a rate of nothing": (
+        js(rows(hz=1e-9, pred_xyz=lambda i: XYZ[i])),
+        "hz of clip clip-0 must be one number of steps",
+    ),
 }
 
 
