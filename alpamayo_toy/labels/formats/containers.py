@@ -31,8 +31,11 @@ class NoLabels(UserError):
     """A file that holds no labels: alone it is an error, in a folder it is left aside."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} {why}")
+        super().__init__(path, why)  # both, so that another process gets them
         self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.args[1]}"
 
 
 class Failed(UserError):

@@ -257,7 +257,7 @@ class OneRecord:
             rate = numbers(self._where(key), value)
             if rate.size != 1 or not 1e-3 <= rate.item() <= 1e4:
                 raise UserError(f"{self._where(key)} must be one number of steps a second (got {str(value)[:40]})")
-            return round(1 / rate.item(), 6)
+            return round(1 / float(rate.item()), 6)
         unread = self._unread(OF_STEPS)
         if unread is not None:
             option = "fps" if tokens(unread) & {"fps", "hz", "freq", "frequency"} else "dt"

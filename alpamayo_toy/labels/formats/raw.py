@@ -169,18 +169,19 @@ def _driven(
     exact = alternation(teacher, recovered.unsqueeze(1).expand(many), dt).median(1).values < EXACT
     if raw.recorded:
         exact = torch.zeros_like(exact)
-    heading = smoothed_heading(teacher, dt) if yaw is None else yaw
-    smooth_v0 = regularised_states(teacher, heading, None, dt)[0].median(1).values
-    v0 = torch.where(exact, recovered, smooth_v0)
+    rest = (~exact).nonzero()[:, 0]
+    rough = teacher[rest]
+    heading = smoothed_heading(rough, dt) if yaw is None else yaw[rest]
+    v0 = recovered.index_copy(0, rest, regularised_states(rough, heading, None, dt)[0].median(1).values)
     sources = np.where(exact.numpy(), "recovered", "smoothed")
     if past is not None:
         v0 = torch.where(past[:, -1, 3].isnan(), v0, past[:, -1, 3])
         sources = np.where(past[:, -1, 3].isnan().numpy(), sources, "history")
     if raw.v0 is not None:
         v0, sources = _tensor(raw.v0), np.full(len(raw), "file")
-    smooth = regularised_states(teacher, heading, v0.unsqueeze(1).expand(many), dt)[1]
+    smooth = regularised_states(rough, heading, v0[rest].unsqueeze(1).expand(len(rest), many[1]), dt)[1]
     states = recover_states(teacher, recovered.unsqueeze(1).expand(many), dt, yaw)
-    return v0, torch.where(exact[:, None, None, None], states, smooth), sources
+    return v0, states.index_copy(0, rest, smooth), sources
 
 
 def _recorded(points: np.ndarray, rotation: np.ndarray | None, v0: Tensor, dt: float) -> Tensor:

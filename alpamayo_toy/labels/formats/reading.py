@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
@@ -33,6 +34,7 @@ from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, ha
 from alpamayo_toy.labels.stored import label_set
 from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
+from alpamayo_toy.processes import in_processes
 
 Part = RawClips | Labels | UserError
 """What reading yields: clips as the file has them, labels of our own making, or why a clip could not be read; NoLabels
@@ -56,6 +58,7 @@ FORMATS = {
 }
 LAYOUTS = {".npz": "community_npz", ".pt": "sample_pt", ".pth": "sample_pt", ".npy": "npy"}
 LAYOUTS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".pkl": "pickle", ".pickle": "pickle"}
+PIECE_BYTES = 8 << 20  # of files that a process reads at once
 SUFFIXES = (".json", ".npz", ".pt", ".parquet", ".jsonl", ".ndjson", ".npy", ".pkl", ".pickle", ".pth", ".zip")
 
 
@@ -89,8 +92,10 @@ def read(what: Path | Collection[Source], told: str = "auto") -> Iterator[Part]:
 
 
 def _in_one_line(error: UserError) -> UserError:
-    error.args = (one_line(str(error)),)
-    return error
+    if not isinstance(error, NoLabels):
+        error.args = (one_line(str(error)),)
+        return error
+    return NoLabels(error.path, one_line(error.args[1]))
 
 
 def _parts(what: Path | Collection[Source], told: str) -> Iterator[Part]:
@@ -216,6 +221,39 @@ def parts_of(what: Path | Collection[Source], told: str = "auto") -> Iterator[Pa
         yield from gathered(waiting)
         raise
     yield from gathered(waiting)
+
+
+def parts_from_processes(sources: Sequence[Source], told: str, workers: int) -> Iterator[Part]:
+    """parts_of(), files read by so many processes; what is wrong with one of several files is a part."""
+    pieces: list[list[Source]] = [[]]
+    for source in sources:
+        if sum(one.size for one in pieces[-1]) > PIECE_BYTES:
+            pieces.append([])
+        pieces[-1].append(source)
+    aside: list[NoLabels] = []
+    other = False
+    results = in_processes(_whole, [(piece, told) for piece in pieces], workers)
+    for parts in tqdm(results, total=len(pieces), unit="part", disable=None):
+        if isinstance(parts, Exception):
+            raise parts
+        for part in parts:
+            aside += [part] if isinstance(part, NoLabels) else []
+            other |= not isinstance(part, NoLabels)
+            yield part
+    if aside and not other:
+        raise aside[0]
+
+
+def _whole(sources: list[Source], told: str) -> list[Part]:
+    """All parts of some files, for a process of its own."""
+    parts: list[Part] = []
+    try:
+        for part in parts_of(sources, told):
+            parts.append(part)
+    except UserError as error:
+        if len(sources) == 1:
+            parts.append(error)
+    return parts
 
 
 def read_together(source: Source, told: str = "auto") -> list[Path]:
