@@ -30,25 +30,26 @@ history: history hist
 history_rotation: ego_history_rot history_rot hist_rot ego_hist_rot past_rot ego_past_rot history_rotation
 history_rotation: ego_history_rotation hist_rotation
 clip_id: clip_id clip_ids clip_uuid clip sample_token sample_tokens scenario_id scene_id scene_ids scene_token
-clip_id: sequence_id segment_id video_uuid token uuid sample_id scene id name
+clip_id: sequence_id segment_id video_uuid
+clip_id?: token uuid sample_id scene id name
 sample: sample_idx sample_index trajectory_sample_id sample_no sample_number traj_idx traj_id trajectory_idx
 sample: trajectory_index trajectory_id mode_idx sample
 samples: n_traj num_traj num_traj_samples n_samples num_samples num_trajectory_samples n_trajs
 steps: n_future num_future num_waypoints n_waypoints n_steps num_timesteps num_future_steps horizon
 text: pred_cocs pred_coc cots cot coc_texts coc_text coc_trace cocs coc chain_of_causation chain_of_thought
 text: pred_coc_raw pred_coc_ml reasoning text
-v0: v0 v0_mps
+v0: v0
 source: source
 times: ego_future_tvals future_tvals pred_tvals
 t0*: t0 timestamp t0_timestamp ego_t0 keyframe_timestamp event_timestamp sample_timestamp frame_timestamp
 t0*: anchor_timestamp
-dt*: dt time_step timestep step delta_t time_delta step_length sampling_interval sample_interval interval
-dt*: interval_length
+dt*: dt time_step timestep delta_t time_delta step_length sampling_interval sample_interval interval_length
 rate: fps hz rate_hz frequency frequency_hz freq freq_hz sample_rate sample_rate_hz sampling_rate sampling_rate_hz
 rate: trajectory_hz output_hz prediction_hz pred_hz frame_rate framerate
-duration: duration_sec duration_s duration horizon_s horizon_sec horizon_seconds time_horizon
+duration: duration_sec horizon_s horizon_sec horizon_seconds time_horizon
 """
-"""Field: its names, the surest first. ?: only where they hold (..., T, 2 or 3). *: with a unit behind, as in t0_us."""
+"""Field: its names, the surest first. *: with a unit behind, as in t0_us. ?: a teacher only where they hold (..., T, 2
+or 3); a clip only beside its trajectories, not around a list of them."""
 UNITS = {
     "t0": {"_us": 1.0, "_ns": 1e-3, "_ms": 1e3, "_s": 1e6, "_sec": 1e6, "_seconds": 1e6},
     "dt": {"": 1.0, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0, "_ms": 1e-3, "_us": 1e-6},
@@ -69,7 +70,7 @@ def _plain(key: str) -> str:
 
 
 def _table() -> tuple[dict[str, Meaning], set[str]]:
-    """What each name means, and the names that a teacher's trajectories alone have, whatever they hold."""
+    """What each name means; the names of teachers and clips that mean it whatever they hold and wherever they stand."""
     found: dict[str, Meaning] = {}
     sure: set[str] = set()
     for row in ROWS.strip().splitlines():
@@ -78,7 +79,7 @@ def _table() -> tuple[dict[str, Meaning], set[str]]:
         for name in names.split():
             for unit, scale in UNITS[field].items() if said.endswith("*") else [("", 1.0)]:
                 found.setdefault(_plain(name + unit), Meaning(field, len(found), scale))
-            sure |= {_plain(name)} if said == "teacher" else set()
+            sure |= {_plain(name)} if said in ("teacher", "clip_id") else set()
     return found, sure
 
 
@@ -122,7 +123,7 @@ class Names:
         return _plain(key) == "trajectoryposes"
 
     def is_sure(self, key: str) -> bool:
-        """Whether a key names a teacher's trajectories whatever it holds."""
+        """Whether a key names a teacher's trajectories whatever it holds, or a clip wherever it stands."""
         return _plain(key) in SURELY
 
 
@@ -162,6 +163,7 @@ no metres: action actions control controls norm normalized normalised vel veloci
 no metres: acceleration curvature kappa rot rotation rotations quat yaw heading token tokens std var cov score scores
 no metres: logits logprob embedding embeddings hidden features noise delta deltas residual image frames intrinsics
 no metres: extrinsics v
+moments: frame frames keyframe time timestamp step window t
 closer: normalized normalised unit units
 """
 """Words in names that no row has, by what such a name may be about."""
@@ -172,8 +174,8 @@ def _about(subject: str) -> frozenset[str]:
     return frozenset(word for said, _, words in rows if said == subject for word in words.split())
 
 
-OF_OTHERS, OF_STEPS, OF_TIMES, OF_TRACKS, NO_METRES, CLOSER = map(
-    _about, ("others", "steps", "times", "tracks", "no metres", "closer")
+OF_OTHERS, OF_STEPS, OF_TIMES, OF_TRACKS, NO_METRES, OF_MOMENTS, CLOSER = map(
+    _about, ("others", "steps", "times", "tracks", "no metres", "moments", "closer")
 )
 
 

@@ -102,10 +102,14 @@ class OneRecord:
         return (keys[0], self.record.values[keys[0]]) if keys else (None, None)
 
     def _named_teacher(self) -> bool:
-        return any((m := self.names.of(key)) and m.field == "teacher" for key in self.record.values)
+        return any(self._is(key, "teacher") for key in self.record.values)
+
+    def _is(self, key: str, field: str) -> bool:
+        meaning = self.names.of(key)
+        return meaning is not None and meaning.field == field
 
     def _lacking(self) -> NoReturn:
-        named = [key for key in self.record.values if self.names.is_sure(key)]
+        named = [key for key in self.record.values if self._is(key, "teacher") and self.names.is_sure(key)]
         why = next((str(v)[:100] for k, v in self.record.values.items() if "error" in tokens(k) and v), "")
         said = f"{self.path}: clip {self.called} has no {named[0] if named else 'pred_xyz'}"
         raise (Failed if named else UserError)(said + (f" ({why})" if why else ""))
@@ -142,13 +146,16 @@ class OneRecord:
         if columns and (array.ndim == 1 or (array.ndim > 1 and array.shape[-1] > 3)) and array.size:
             array = self._unfolded(where, array, columns)
         if array.ndim < 2 or array.shape[-1] not in (2, 3) or 0 in array.shape:
-            wanted = "(N, T, 3) or (N, K, T, 3)" if self.ids and len(self.ids) > 1 else self._wanted(key)
-            raise UserError(f"{where} must have shape {wanted} (got {list(array.shape)})")
+            wanted = (
+                "(N, T, 3) or (N, K, T, 3)"
+                if self.ids and len(self.ids) > 1
+                else "[K][T][3]"
+                if self._is(key, "teacher")
+                else "[T][3]"
+            )
+            counts = "; flat numbers need n_traj and n_future beside them" if array.ndim == 1 else ""
+            raise UserError(f"{where} must have shape {wanted} (got {list(array.shape)}){counts}")
         return points(where, array, array.ndim, "(..., T, 3)")
-
-    def _wanted(self, key: str) -> str:
-        meaning = self.names.of(key)
-        return "[K][T][3]" if meaning and meaning.field == "teacher" else "[T][3]"
 
     def _unfolded(self, where: str, array: np.ndarray, columns: int) -> np.ndarray:
         """Rows of numbers, one waypoint after the other, as (..., T, columns), by the counts that stand beside."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from alpamayo_toy.labels.formats.fields import NO_METRES, Names, tokens
+from alpamayo_toy.labels.formats.fields import NO_METRES, OF_MOMENTS, Names, tokens
 from alpamayo_toy.labels.untrusted.pickles import Stranger
 
 MAX_LEVELS = 20
@@ -65,10 +65,12 @@ def _walk(node: Any, names: Names, at: _Place) -> Iterator[Record]:
         yield Record({**at.values, **own, f"{second} (a second prediction)": children[second]}, at.name, at.sample)
         return
     values = {**at.values, **own}
+    around = {key: value for key, value in values.items() if not _is_weak_id(key, names)}
     single = [key for key, child in children.items() if isinstance(child, dict)]
     for key, child in children.items():
         name = key if isinstance(child, dict) and (len(single) > 1 or any(c.isdigit() for c in key)) else at.name
-        yield from _walk(child, names, _Place(values, name, at.sample, at.depth + 1))
+        inherited = values if isinstance(child, dict) else around
+        yield from _walk(child, names, _Place(inherited, name, at.sample, at.depth + 1))
 
 
 def _place_of(item: dict[str, Any], names: Names, at: _Place, i: int) -> int | None:
@@ -77,11 +79,17 @@ def _place_of(item: dict[str, Any], names: Names, at: _Place, i: int) -> int | N
     return i if "clip_id" in outside and not _says(item, names) else at.sample
 
 
+def _is_weak_id(key: str, names: Names) -> bool:
+    """Whether a name may be that of a clip, but of a list of them is rather that of the whole."""
+    meaning = names.of(key)
+    return meaning is not None and meaning.field == "clip_id" and meaning.rank >= 0 and not names.is_sure(key)
+
+
 def _says(item: Mapping[str, Any], names: Names, depth: int = 0) -> bool:
-    """Whether an object says which clip, time or sample it is."""
+    """Whether an object says which clip, time or sample it is, or which moment of a clip."""
     for key, value in item.items():
         meaning = names.of(str(key))
-        if meaning is not None and meaning.field in IDENTITY:
+        if meaning.field in IDENTITY if meaning is not None else tokens(str(key)) & OF_MOMENTS:
             return True
         if isinstance(value, dict) and depth < MAX_LEVELS and _says(value, names, depth + 1):
             return True

@@ -215,7 +215,7 @@ def test_keyframes_of_a_clip_and_what_encloses_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{"dt": 0.5}, {"time_step_s": 0.5}, {"hz": 2}, {"fps": 2.0}, {"dt_ms": 500}, {"duration_s": 6.0}]
+    "said", [{"dt": 0.5}, {"time_step_s": 0.5}, {"hz": 2}, {"fps": 2.0}, {"dt_ms": 500}, {"horizon_s": 6.0}]
 )
 def test_the_length_of_a_step_counts_under_any_name(tmp_path: Path, said: dict[str, float]) -> None:
     content = rows(pred_xyz=lambda i: XYZ[i, :, 4::5][:, :12])
@@ -373,6 +373,15 @@ def test_a_map_that_says_nothing_is_one_line(tmp_path: Path, told: str, message:
     js(rows(pred_xyz=lambda i: XYZ[i]))(tmp_path)
     with pytest.raises(UserError, match=message):
         load_labels(tmp_path, told)
+
+
+def test_what_encloses_a_list_names_no_clip_of_it(tmp_path: Path) -> None:
+    js({"name": "run 7", "id": 3, "results": [{"pred_xyz": XYZ[i, :1]} for i in range(N)]})(tmp_path)
+    assert load_labels(tmp_path).clip_id.tolist() == [f"labels-{i}" for i in range(N)]
+    moments = [{"frame_idx": 10 * i, "pred_xyz": XYZ[i, :1]} for i in range(N)]
+    js({"clip_id": "a", "frames": moments})(tmp_path)  # moments of a clip are no samples of one
+    with pytest.raises(UserError, match="clip a at t0 0 us comes twice with different trajectories"):
+        load_labels(tmp_path)
 
 
 def test_failed_rows_are_named_and_left_out(tmp_path: Path) -> None:
