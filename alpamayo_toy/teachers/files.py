@@ -114,7 +114,11 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
 
 
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
-    labels = with_route_errors(load_labels(config.path, config.told), config.route_error_m, config.path)
+    try:
+        labels = load_labels(config.path, config.told)
+    except UserError as error:
+        raise UserError(str(error).replace("--map ", "teacher.map=")) from None
+    labels = with_route_errors(labels, config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
     kind, (train, validation) = "clip", split(labels, config.val_fraction, config.fold)
     if config.val_path:

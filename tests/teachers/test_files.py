@@ -49,7 +49,7 @@ def test_names_by_hand(tmp_path: Path) -> None:
     path = results_json(tmp_path)
     path.write_text(path.read_text().replace("pred_xyz", "my_key"))
     options = ["teacher=file", f"teacher.path={path}", "teacher.val_fraction=0.3"]
-    with pytest.raises(UserError, match="--map teacher=my_key"):
+    with pytest.raises(UserError, match=r"teacher\.map=teacher=my_key"):
         build_teacher(train_config(*options))
     mapped = train_config(*options, 'teacher.map="teacher=my_key,dt=0.2"', "dt=0.2")
     teacher = build_teacher(mapped)

@@ -146,13 +146,8 @@ class OneRecord:
         if columns and (array.ndim == 1 or (array.ndim > 1 and array.shape[-1] > 3)) and array.size:
             array = self._unfolded(where, array, columns)
         if array.ndim < 2 or array.shape[-1] not in (2, 3) or 0 in array.shape:
-            wanted = (
-                "(N, T, 3) or (N, K, T, 3)"
-                if self.ids and len(self.ids) > 1
-                else "[K][T][3]"
-                if self._is(key, "teacher")
-                else "[T][3]"
-            )
+            wanted = "[K][T][3]" if self._is(key, "teacher") else "[T][3]"
+            wanted = "(N, T, 3) or (N, K, T, 3)" if self.ids and len(self.ids) > 1 else wanted
             counts = "; flat numbers need n_traj and n_future beside them" if array.ndim == 1 else ""
             raise UserError(f"{where} must have shape {wanted} (got {list(array.shape)}){counts}")
         return points(where, array, array.ndim, "(..., T, 3)")
@@ -226,13 +221,10 @@ class OneRecord:
             return matrices_of(track[1][..., 2]).reshape(*shape, 3, 3)
         if key is None or track is None:
             return None
-        array = numbers(self._where(key), value)
-        like = track[1]
-        if array.size == math.prod(like.shape[:-1]) * 9 and array.ndim >= 3:
-            lead = [size for size in array.shape[:-2] if size > 1]
-            if array.shape[-2:] == (3, 3) and lead == [size for size in like.shape[:-1] if size > 1]:
-                array = array.reshape(*like.shape[:-1], 3, 3)
-        elif array.ndim == 1 and array.size == math.prod(like.shape[:-1]) * 9:
+        array, like = numbers(self._where(key), value), track[1]
+        lead, wanted = ([size for size in shape if size > 1] for shape in (array.shape[:-2], like.shape[:-1]))
+        fits = array.shape[-2:] == (3, 3) and lead == wanted
+        if fits or (array.ndim == 1 and array.size == math.prod(like.shape[:-1]) * 9):
             array = array.reshape(*like.shape[:-1], 3, 3)
         matrices = rotations(self._where(key), array, like)
         assert matrices is not None
