@@ -99,6 +99,8 @@ def _json(path: Path) -> Any:
         with _uncollected():
             return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and error.lineno > 1:
+            return _lines(path)  # JSON lines by another suffix
         raise UserError(f"{path} is not valid JSON, perhaps cut off: {str(error)[:200]}") from None
 
 

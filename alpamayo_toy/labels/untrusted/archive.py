@@ -369,8 +369,17 @@ def _listed(items: object = ()) -> object:
     return list(items)
 
 
+def _told(*parts: object) -> object:
+    """In place of a path or a device: its parts as a text."""
+    return "/".join(part for part in parts if isinstance(part, str))
+
+
+PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 PLAIN_NAMES: dict[tuple[str, str], object] = {
+    **{(module, name): _Call(_told) for module in ("pathlib", "pathlib._local") for name in PATHS},
+    ("torch", "device"): _Call(_told),
     ("collections", "OrderedDict"): _Call(_ordered),
+    ("collections", "defaultdict"): _Call(lambda *_: {}),
     ("builtins", "set"): _Call(_listed),
     ("__builtin__", "set"): _Call(_listed),
 }

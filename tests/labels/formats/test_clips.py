@@ -75,6 +75,13 @@ class Calibration:
         self.poly = np.ones(3)
 
 
+def in_objects(items: Any) -> np.ndarray:
+    """An array of N objects."""
+    array = np.empty(len(items), dtype=object)
+    array[:] = list(items) if isinstance(items, np.ndarray) else items
+    return array
+
+
 LOADER = {
     "ego_history_xyz": PAST[1],
     "ego_history_rot": PAST_TURNED[1],
@@ -98,6 +105,11 @@ READ: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         {"truth"},
     ),
     "lines": (lines(rows(pred_xyz=lambda i: XYZ[i], gt_xyz=lambda i: XYZ[i, 0])), {"truth"}),
+    "lines by another name": (lines(rows(pred_xyz=lambda i: XYZ[i], cot=lambda i: TEXTS[i]), "a.json"), {"texts"}),
+    "objects of arrays": (
+        npz(clip_id=np.array(CLIPS), t0_us=np.arange(N) * SECOND, pred_xyz=in_objects(XYZ), cot=in_objects(TEXTS)),
+        {"texts"},
+    ),
     "in any case": (js(rows(predXYZ=lambda i: XYZ[i], GT_XYZ=lambda i: XYZ[i, 0])), {"truth"}),
     "by id": (js({row.pop("clip_id"): row for row in rows(pred_xyz=lambda i: XYZ[i])}), set()),
     "nested objects": (
@@ -329,10 +341,6 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "clips or sets": (npz(pred_xyz=XYZ), r"has axes \(4, 3, 64, 3\): clips or sets\?"),
     "rows that do not fit": (npz(clip_id=np.array(CLIPS), pred_xyz=XYZ[:3]), "4 clip_id but 3 rows in pred_xyz"),
     "flat without counts": (js(rows(pred_xy=lambda i: XYZ[i, :, :, :2].ravel())), r"must have shape \[K\]\[T\]\[3\]"),
-    "arrays that rows beside name": (
-        lambda folder: (named_arrays(folder), (folder / "rows.jsonl").rename(folder / "rows.json")),
-        "is not valid JSON",
-    ),
     "a bare array": (lambda folder: np.save(folder / "foo.npy", XYZ[0]), "--map teacher=foo"),
     "two predictions of one clip": (
         js({"clip_id": "a", "pred_xyz": XYZ[0], "samples": [{"pred_xyz": XYZ[1]}]}),
@@ -358,6 +366,13 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
         load_labels(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_arrays_that_rows_name_are_read_by_the_rows(tmp_path: Path) -> None:
+    named_arrays(tmp_path)
+    with pytest.raises(UserError, match="holds arrays that a file of rows beside it names; name that file"):
+        load_labels(tmp_path / "trajectories.npz")
+    check_clips(load_labels(tmp_path / "rows.jsonl"), {"truth", "texts"}, "rows")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 import time
 import tracemalloc
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,8 @@ def test_strides_of_zero_repeat_only_as_much_as_the_file_holds(tmp_path: Path) -
 
 def test_arrays_texts_and_sets_beside_tensors(tmp_path: Path) -> None:
     path = tmp_path / "labels.pt"
+    torch.save({"path": Path("a/b"), "device": torch.device("cpu"), "more": defaultdict(list, x=[1])}, path)
+    assert read_pt(path) == {"path": "a/b", "device": "cpu", "more": {"x": [1]}}
     arrays = {"cot": np.array([[["a", "bc"]]]), "n": np.arange(6.0).reshape(2, 3), "o": np.array(["x"], dtype=object)}
     torch.save(
         {**arrays, "one": np.float32(2), "set": {5}, "bytes": b"\xff", "w": torch.nn.Parameter(torch.ones(2))}, path
