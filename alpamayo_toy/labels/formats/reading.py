@@ -160,7 +160,10 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
             inside[:] = [name for name in inside if not name.startswith(".")]
         walked.add(real)
     files = [file for file in sorted(found) if file.is_dir() or file.suffix.lower() in SUFFIXES]
-    files = [file for file in files if file.is_dir() or (file.is_file() and not _goes_with(file, meanings))]
+    arrays = [file for file in files if file.suffix.lower() == ".npy" and is_teacher(file, meanings)]
+    beside = {other for file in arrays for other in beside_npy(file, meanings)}
+    files = [file for file in files if file.is_dir() or (file.is_file() and file not in beside)]
+    files = [file for file in files if file.suffix.lower() != ".npz" or not _only_history(file)]
     if not files:
         raise UserError(f"{path} holds no label file; known: {', '.join(SUFFIXES)}")
     shards = families(files, meanings) if len(files) > 1 else {}
@@ -170,16 +173,6 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
 
 def _refuse(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read: {error.strerror}") from None
-
-
-def _goes_with(file: Path, names: Names) -> bool:
-    """Whether a file says more of the clips of another one: the community's history, what lies beside a .npy."""
-    suffix = file.suffix.lower()
-    if suffix == ".npz":
-        return _only_history(file)
-    if suffix in (".npy", ".json") and not (suffix == ".npy" and is_teacher(file, names)):
-        return any(is_teacher(other, names) and file in beside_npy(other, names) for other in file.parent.glob("*.npy"))
-    return False
 
 
 def files_besides(paths: list[Path], out: Path, told: str = "auto") -> list[tuple[Source, str]]:
