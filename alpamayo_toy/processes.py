@@ -90,6 +90,8 @@ def in_processes(
                         collect()
                 if stopped:
                     break
+                while left and len(busy) < workers and len(found) <= workers and not stopped:
+                    begin()  # they work on while what is found is looked at
                 yield found.pop(number)
             while busy:
                 collect()

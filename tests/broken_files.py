@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -304,6 +305,62 @@ def flat() -> list[Any]:
     ]
 
 
+def nested() -> list[Any]:
+    """Records as people nest them: keyframes of a clip, its samples, a clip by its id."""
+    xyz, rotation, v0 = driven()
+    history = past(v0)[0]
+    answers = [
+        {
+            "timestamp_us": i,
+            "pred_xyz": xyz[i][None, None],
+            "pred_rot": rotation[i][None, None],
+            "cot": [["a", "b", "c"]],
+        }
+        for i in range(N)
+    ]
+    samples = [{"pred_xyz": xyz[0, k], "sample_idx": k, "cot": "go"} for k in range(K)]
+    told = {"gt_future_xyz": xyz[0, 0], "hist_xyz": history[0], "dt": 0.1}
+    return [
+        {"clip_id": "a", "keyframes": answers},
+        [{"clip_id": "a", "t0_us": 5, **told, "samples": samples}, {"clip_id": "b", "extra": answers[1]}],
+        {f"c{i}": answers[i] for i in range(N)},
+        [
+            {"clip_id": f"c{i}", "n_traj": K, "n_future": 64, "pred_xy": xyz[i, ..., :2].ravel(), "fps": 10}
+            for i in range(N)
+        ],
+    ]
+
+
+def batches() -> list[Any]:
+    xyz, rotation, v0 = driven()
+    history, turned = past(v0)
+    ids = np.array([f"c{i}" for i in range(N)])
+    whole = {"clip_ids": ids, "t0_us": np.arange(N), "pred_xyz": xyz[:, None], "pred_rot": rotation[:, None]}
+    texts = np.array([[["a", "b", "c"]]] * N)
+    beside = {"gt_xyz": xyz[:, 0], "ego_history_xyz": history, "ego_history_rot": turned, "cot": texts}
+    rows = {"clip_id": np.repeat(ids, K), "sample_idx": np.tile(np.arange(K), N), "pred_xyz": xyz.reshape(-1, 64, 3)}
+    return [{**whole, **beside, "dt": np.float64(0.1)}, rows]
+
+
+def row_a_clip() -> list[Any]:
+    xyz, _, _ = driven()
+    columns = {"clip_id": [f"c{i}" for i in range(N)], "timestamp_us": list(range(N)), "cots": [["a", "b", "c"]] * N}
+    flat = {"pred_xy": xyz[..., :2].reshape(N, -1).tolist(), "n_traj": [K] * N, "n_future": [64] * N}
+    return [{**columns, "pred_xyz": xyz.tolist(), "gt_xyz": xyz[:, 0].tolist()}, {**columns, **flat, "hz": [10.0] * N}]
+
+
+def as_lines(content: Any, path: Path) -> None:
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+    rows = content if isinstance(content, list) else [content]
+    path.write_text("\n".join(json.dumps(row, default=plain) for row in rows))
+
+
+def as_pickle(content: Any, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content))
+
+
 def poses() -> list[Any]:
     t = np.arange(0, 12, 0.1)
     names = ("qx", "qy", "qz", "y", "z")
@@ -321,6 +378,12 @@ FORMS = {
     "drives_npz": Form(driven_npz, as_npz, "drives.npz", packed=True),
     "drives_pt": Form(driven_pt, as_pt, "drive.pt", packed=True),
     "flat_parquet": Form(flat, as_parquet, "flat.parquet"),
+    "nested_json": Form(nested, as_json, "nested.json"),
+    "lines": Form(lambda: [*results(), *nested()], as_lines, "lines.jsonl"),
+    "nested_pt": Form(lambda: [*nested(), *batches()], as_pt, "nested.pt", packed=True),
+    "batch_npz": Form(batches, as_npz, "batch.npz", packed=True),
+    "pickle": Form(lambda: [*nested(), *batches()], as_pickle, "nested.pkl"),
+    "rows_parquet": Form(row_a_clip, as_parquet, "rows.parquet"),
     "egomotion": Form(poses, as_parquet, "d34d.egomotion.parquet"),
 }
 

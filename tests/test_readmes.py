@@ -84,6 +84,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("labels.json", "raw/a.json"):
         write_results(labels.select(few[:2]), folder / name)
     write_results(labels.select(few[2:]), folder / "raw" / "b.json")
+    write_results(labels, folder / "predictions.json")
+    named = json.loads((folder / "predictions.json").read_text())
+    named = [{**clip, "my_key": clip["pred_xyz"], "old_pred": clip.pop("pred_xyz")} for clip in named]
+    (folder / "predictions.json").write_text(json.dumps(named))
     for i, name in enumerate(("a.json", "b.json"), 1):
         convert([folder / "raw" / name], folder / "parts" / f"part-{i:05d}-of-00016")
     merge(sorted((folder / "parts").iterdir()), folder / "whole")

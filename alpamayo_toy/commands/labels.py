@@ -18,6 +18,8 @@ UNREADABLE = 5  # files that are named
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; its exit code. A mistake of the user is one line and 2."""
     options = _parser().parse_args(arguments)
+    if getattr(options, "map", ""):
+        options.told += f",{options.map}"
     job: Callable[[argparse.Namespace], int] = options.job
     for stream in (sys.stdout, sys.stderr):  # a clip id or path may hold what no terminal shows
         if isinstance(stream, TextIOWrapper):
@@ -84,13 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     split.add_argument("--test", type=_fraction, help="likewise")
     split.add_argument("--val-clips", action="append", metavar="PATTERN", help="of clip ids, such as 'drive_05'")
     split.add_argument("--test-clips", action="append", metavar="PATTERN", help="likewise; may be repeated")
-    split.add_argument("--format", default="auto", dest="told")
+    _told(split)
     split.set_defaults(job=_split)
 
     report = commands.add_parser("report", help="what the teacher is like: report.html and report.json")
     report.add_argument("path", type=Path, metavar="PATH")
     report.add_argument("out", type=Path, metavar="OUT", nargs="?", help="a folder (default: outputs/report/<name>)")
-    report.add_argument("--format", default="auto", dest="told")
+    _told(report)
     report.set_defaults(job=_report)
 
     generate = commands.add_parser("generate", help="run a teacher over clips and write a set as it goes")
@@ -126,8 +128,13 @@ def _asking(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stop-after", type=_positive, metavar="N", help="failures in a row (default: 20)")
 
 
-def _reading(parser: argparse.ArgumentParser) -> None:
+def _told(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="auto", dest="told", help="the layout, where it should not be guessed")
+    parser.add_argument("--map", default="", help="what names mean by hand, such as teacher=my_key,dt=0.5")
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    _told(parser)
     parser.add_argument("--strict", action="store_true", help="stop at the first clip with an error")
 
 
@@ -236,6 +243,10 @@ def _say_made(facts: dict[str, Any], out: Path) -> None:
     says |= {"failed": "the model failed at it, as said above; the same command asks for it again"}
     for code, count in facts["dropped"].items():
         print(f"dropped {count:>8}  {code}: {says[code]}")
+    aside = [source["name"] for source in facts["sources"] if "aside" in source]
+    if aside:
+        more = f" and {len(aside) - UNREADABLE} more" if len(aside) > UNREADABLE else ""
+        print(f"left aside, no labels of their own: {', '.join(map(one_line, aside[:UNREADABLE]))}{more}")
     unreadable = [source["unreadable"] for source in facts["sources"] if "unreadable" in source]
     for why in unreadable[:UNREADABLE]:
         print(f"not read: {one_line(why)}")

@@ -89,7 +89,7 @@ def _synthetic(student: Student, taught: Any, scenario: Any, given: Any) -> Synt
 
 def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
     """What a file holds beside the clips or drives that the student has learnt from."""
-    labels = with_route_errors(load_labels(given.path, given.format), given.route_error_m, given.path)
+    labels = with_route_errors(load_labels(given.path, given.told), given.route_error_m, given.path)
     training, split = None, "another file"
     if isinstance(trained.teacher, FileConfig):
         try:

@@ -96,7 +96,8 @@ class Labels:
     clip_id (N,) str; t0_us (N,) int64; source (N,) str, the drive or file a clip was cut from; v0 (N,) m/s;
     teacher (N, K, T, 4); ground_truth (N, T, 4) or None, its yaw and v derived from positions; history (N, H, 4) or
     None and context (N, E) or None, NaN where unknown, context_names; route (N, 20, 2) or None, NaN beyond its end;
-    scenario (N,) int64, -1 where unknown, own_scenarios counted on from Scenario's; text (N,) str or None.
+    scenario (N,) int64, -1 where unknown, own_scenarios counted on from Scenario's; text (N,) str, (N, K) where each
+    sample has its own, or None.
     v0_source (N,): history | recovered | smoothed | file. scenario_source: file | future, the latter an oracle. dt in
     seconds. route_source: "" without routes | file | recorded, cut from what was driven, an oracle of where | future,
     cut from the clip's own future.
@@ -126,7 +127,8 @@ class Labels:
         n, _, horizon, _ = self.teacher.shape
         e = len(self.context_names)
         shapes: dict[str, tuple[int | None, ...]] = {
-            **dict.fromkeys(("clip_id", "t0_us", "v0", "scenario", "source", "v0_source", "text"), (n,)),
+            **dict.fromkeys(("clip_id", "t0_us", "v0", "scenario", "source", "v0_source"), (n,)),
+            "text": (n,) if self.text is None or self.text.ndim == 1 else (n, None),
             "ground_truth": (n, horizon, 4),
             "history": (n, None, 4),
             "context": (n, e),

@@ -11,16 +11,19 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.containers import Failed, NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, gathered, labels_of
 from alpamayo_toy.labels.formats.reading import read
+from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.untrusted.texts import one_line
 
 
 def load_labels(path: str | Path, told: str = "auto") -> Labels:
     """Read any supported label file or folder into memory; told names its layout where it should not be guessed.
 
-    A clip that comes twice with the same numbers is kept once. Raises UserError naming file and clip for anything that
-    cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
+    Behind the layout, told may say what names mean: "auto,teacher=my_key,dt=0.5". A clip that comes twice with the same
+    numbers is kept once, and one whose row holds no trajectories is left out with a warning. Raises UserError naming
+    file and clip for anything that cannot be learnt from; `scripts/labels.py convert` drops such clips instead.
     """
     try:
         return _loaded(Path(path), told)
@@ -31,7 +34,13 @@ def load_labels(path: str | Path, told: str = "auto") -> Labels:
 def _loaded(path: Path, told: str) -> Labels:
     parts: list[Labels] = []
     waiting: list[RawClips] = []
+    failed: list[Failed] = []
     for part in read(path, told):
+        if isinstance(part, NoLabels):
+            continue
+        if isinstance(part, Failed):
+            failed.append(part)
+            continue
         if isinstance(part, UserError):
             raise part
         if isinstance(part, RawClips):
@@ -39,6 +48,11 @@ def _loaded(path: Path, told: str) -> Labels:
         else:
             parts.append(part)
     parts += [labels_of(raw, path) for raw in gathered(waiting)]
+    if failed and not parts:
+        raise failed[0]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        warnings.warn(f"{path}: {failed[0]}{more} and is left out, not all clips have it", stacklevel=3)
     return _without_repeats(joined(parts, path), path)
 
 
@@ -64,6 +78,8 @@ def joined(parts: list[Labels], path: Path) -> Labels:
             f"{path}: routes are of several sources, {' and '.join(sources)}; keep them in files of their own"
         )
     found: dict[str, Any] = {"route_source": "".join(sources)}
+    if len({part.text.ndim for part in parts if part.text is not None}) > 1:
+        parts = [replace(part, text=_for_each_sample(part.text, first.teacher.shape[1])) for part in parts]
     for field in fields(Labels):
         values = [getattr(part, field.name) for part in parts]
         given = [value for value in values if isinstance(value, Tensor | np.ndarray)]
@@ -84,6 +100,11 @@ def joined(parts: list[Labels], path: Path) -> Labels:
     return replace(first, **found)
 
 
+def _for_each_sample(text: np.ndarray | None, k: int) -> np.ndarray | None:
+    """Texts (N, K) of those that clips have one of."""
+    return text if text is None or text.ndim == 2 else text[:, None].repeat(k, 1)
+
+
 def _or_unknown(part: Labels, name: str, like: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """A field, or as many rows of NaN or "" where the part has none."""
     value: Tensor | np.ndarray | None = getattr(part, name)
@@ -91,7 +112,7 @@ def _or_unknown(part: Labels, name: str, like: Tensor | np.ndarray) -> Tensor | 
         return value
     if isinstance(like, Tensor):
         return like.new_full((len(part), *like.shape[1:]), torch.nan)
-    return np.full(len(part), "", dtype=like.dtype)
+    return np.full((len(part), *like.shape[1:]), "", dtype=like.dtype)
 
 
 def _stacked(values: list[Any]) -> Tensor | np.ndarray:
@@ -100,12 +121,12 @@ def _stacked(values: list[Any]) -> Tensor | np.ndarray:
 
 def _without_repeats(labels: Labels, path: Path) -> Labels:
     """Every (clip, t0) once. Raises UserError where two of them differ."""
-    seen: dict[tuple[str, int], int] = {}
-    kept = []
-    for row, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True)):
-        if key not in seen:
-            seen[key] = row
-            kept.append(row)
-        elif not torch.allclose(labels.teacher[seen[key]], labels.teacher[row], rtol=0, atol=1e-6):
-            raise UserError(f"{path}: clip {key[0]} at t0 {key[1]} us comes twice with different trajectories")
-    return labels if len(kept) == len(labels) else labels.select(torch.tensor(kept))
+    keys = list(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))
+    repeated, duplicate = Seen().again(keys, labels.teacher.numpy())
+    if duplicate.any():
+        clip, t0 = keys[int(duplicate.argmax())]
+        raise UserError(
+            f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories;"
+            " keep one, or number its samples (sample_idx)"
+        )
+    return labels.select(torch.from_numpy(np.flatnonzero(~repeated))) if repeated.any() else labels

@@ -149,6 +149,7 @@ class FileConfig:
 
     path: str = ""
     format: str = "auto"  # the file's layout, where it should not be guessed (labels.py convert --help)
+    map: str = ""  # what names in the file mean by hand, such as "teacher=my_key,dt=0.5"
     samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on
     val_fraction: float = 0.2  # of the clips, chosen by a hash of the clip id
     fold: int = 0  # which share of the clips: with 0.2 of them held out there are five, 0 to 4
@@ -174,6 +175,11 @@ class FileConfig:
         require(0 <= self.fold <= last, "teacher.fold", f"between 0 and {last}, whole shares of the clips", self.fold)
         require(0 <= self.route_error_m <= 10, "teacher.route_error_m", "between 0 and 10 m", self.route_error_m)
         require(self.integrator in ("euler", "trapezoid"), "teacher.integrator", "euler or trapezoid", self.integrator)
+
+    @property
+    def told(self) -> str:
+        """What load_labels is told of the file: its layout and names."""
+        return f"{self.format},{self.map}" if self.map else self.format
 
 
 def check_time(horizon: int, dt: float, seed: int) -> None:

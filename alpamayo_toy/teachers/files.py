@@ -114,7 +114,11 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
 
 
 def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
-    labels = with_route_errors(load_labels(config.path, config.format), config.route_error_m, config.path)
+    try:
+        labels = load_labels(config.path, config.told)
+    except UserError as error:
+        raise UserError(str(error).replace("--map ", "teacher.map=")) from None
+    labels = with_route_errors(labels, config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
     kind, (train, validation) = "clip", parted(labels, _held(labels.clip_id, config))
     if config.val_path:
@@ -172,7 +176,7 @@ def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float)
         place = np.array([split_hash(name) for name in stored.keys()[0]])
         labels = stored.select(_lowest(place, np.arange(len(stored))))
     else:
-        labels = load_labels(path)
+        labels = load_labels(path, f"auto,{config.map}")
     labels = with_route_errors(labels, config.route_error_m, config.val_path)
     _check_time(config.val_path, (labels.horizon, labels.dt), (horizon, dt))
     known = np.intersect1d(labels.clip_id, training)

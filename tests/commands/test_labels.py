@@ -161,6 +161,23 @@ def test_one_file_forms(tmp_path: Path, labels: Labels) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npz", "out.parquet", "results.json"]
 
 
+def test_names_by_hand(tmp_path: Path, labels: Labels) -> None:
+    clips = json.loads(results_json(tmp_path).read_text())
+    for clip in clips:
+        clip["my_key"] = clip.pop("pred_xyz")
+    (tmp_path / "results.json").write_text(json.dumps(clips))
+    asked = labels("check", "results.json")
+    assert (asked.returncode, asked.stderr.count("\n")) == (2, 1)
+    assert "my_key (3, 64, 3) may be trajectories: --map teacher=my_key;" in asked.stderr
+    named = ("--map", "teacher=my_key,dt=0.2")
+    assert "4 kept, 3 samples a clip, 64 steps of 0.2 s" in labels("check", "results.json", *named).stdout
+    assert labels("convert", "results.json", "set", *named).stdout.startswith("4 clips of 3 samples, 64 steps of 0.2 s")
+    assert labels("split", "results.json", "splits", *named).returncode == 0
+    assert labels("report", "results.json", "seen", *named).returncode == 0
+    wrong = labels("check", "results.json", "--map", "teachr=my_key")
+    assert wrong.stderr.startswith("error: map: there is no field teachr; known: teacher,")
+
+
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (Interrupted("stopped", 15), 143)])
 def test_whoever_stops_convert_is_told_how_it_goes_on(
     stop: BaseException, code: int, labels: Labels, monkeypatch: pytest.MonkeyPatch

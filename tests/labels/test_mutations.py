@@ -40,8 +40,9 @@ def check_sound(labels: Labels) -> None:
     assert np.isfinite(labels.dt)
     assert labels.dt > 0
     assert int(labels.scenario.min()) >= -1
+    assert labels.text is None or labels.text.shape in ((n,), (n, labels.teacher.shape[1]))
     for strings in (labels.clip_id, labels.source, labels.v0_source, labels.text):
-        assert strings is None or (strings.shape == (n,) and all(isinstance(text, str) for text in strings))
+        assert strings is None or (len(strings) == n and all(isinstance(text, str) for text in strings.ravel()))
         assert strings is None or strings.dtype.kind in "UO"
     for numbers in (labels.teacher, labels.v0, labels.ground_truth, labels.history, labels.context):
         assert numbers is None or (numbers.is_floating_point() and len(numbers) == n)
@@ -91,7 +92,7 @@ def tried(path: Path) -> tuple[str, str | None, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*FORMS, "set"])
 def test_whatever_is_broken_ends_in_a_line(tmp_path: Path, name: str) -> None:
-    if name in ("flat_parquet", "egomotion"):
+    if name in ("flat_parquet", "rows_parquet", "egomotion"):
         pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     outcomes = set()
     for seed in range(MUTATIONS):
@@ -161,7 +162,7 @@ FOUND: list[tuple[str, int, Callable[[Any], Any], str]] = [
 def test_what_once_was_found_stays_one_line(
     tmp_path: Path, name: str, which: int, change: Callable[[Any], Any], message: str
 ) -> None:
-    if name in ("flat_parquet", "egomotion"):
+    if name in ("flat_parquet", "rows_parquet", "egomotion"):
         pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     if name == "set":
         path = whole_set(tmp_path)

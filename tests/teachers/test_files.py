@@ -7,6 +7,7 @@ import pytest
 from composed import train_config
 from label_sets import odd_clips, stored
 from places import DATA
+from written import results_json
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
@@ -69,6 +70,18 @@ def test_one_drive_is_left_out_by_its_id(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(teacher.clip_ids()) == set(labels.clip_id) - {some}
     with pytest.raises(UserError, match="no clip is left to train on, or none held out"):
         build_teacher(TrainConfig(teacher=FileConfig(str(tmp_path / "set"), val_clips="*")))
+
+
+def test_names_by_hand(tmp_path: Path) -> None:
+    path = results_json(tmp_path)
+    path.write_text(path.read_text().replace("pred_xyz", "my_key"))
+    options = ["teacher=file", f"teacher.path={path}", "teacher.val_fraction=0.3"]
+    with pytest.raises(UserError, match=r"teacher\.map=teacher=my_key"):
+        build_teacher(train_config(*options))
+    mapped = train_config(*options, 'teacher.map="teacher=my_key,dt=0.2"', "dt=0.2")
+    teacher = build_teacher(mapped)
+    assert teacher.validation.dt == 0.2
+    assert teacher.validation.teacher.shape[1] == 3
 
 
 def test_a_file_that_does_not_fit_is_named() -> None:

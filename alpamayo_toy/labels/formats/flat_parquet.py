@@ -4,8 +4,9 @@ pred_xyz, gt_xyz (lists of 3 T floats) and hist_xyz (3 H) are x, y, z of one way
 and hist_rot (9 T, 9 H) are rotation matrices row by row. Also read: coc, v0, source, dt. Needs pyarrow.
 """
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,121 +15,106 @@ import numpy as np
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON
+from alpamayo_toy.labels.formats.fields import NAMES, Names
+from alpamayo_toy.labels.formats.flat_columns import (
+    KEYS,
+    NEEDED,
+    PAIRS,
+    PER_CLIP,
+    SHAPES,
+    SIZES,
+    check_sizes,
+    checked_columns,
+    is_text,
+    named_here,
+    refuse_passed_over,
+)
 from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.labels.untrusted.arrays import names as names_of
 from alpamayo_toy.labels.untrusted.memory import half_of_memory
 from alpamayo_toy.labels.untrusted.parquet_file import opened
 from alpamayo_toy.labels.untrusted.texts import flat_text
 
-KEYS = ("clip_id", "t0_us", "sample_idx")
-NEEDED = (*KEYS, "pred_xyz")
-PAIRS = (("pred_xyz", "pred_rot"), ("gt_xyz", "gt_rot"), ("hist_xyz", "hist_rot"))
-SHAPES = {name: shape for pair in PAIRS for name, shape in zip(pair, ((3,), (3, 3)), strict=True)}
-SIZES = {name: math.prod(shape) for name, shape in SHAPES.items()}
-"""Columns of lists, and how many numbers each has for a waypoint."""
-PER_CLIP = {
-    "gt_xyz": "ground_truth",
-    "gt_rot": "ground_truth_rotation",
-    "hist_xyz": "history",
-    "hist_rot": "history_rotation",
-}
-"""Columns that say the same in every sample's row: the first one's is taken."""
-
 CLIPS_AT_ONCE = 1024
 KEYS_AT_ONCE = 250_000  # rows
 SORTED_HERE = 2_000_000  # rows, from that many on a file must come sorted
 
 
-def matches(names: Collection[str]) -> bool:
-    """Whether these are the columns of flat Parquet."""
-    return {"clip_id", "pred_xyz"} <= set(names)
-
-
-def clips(path: Path) -> Iterator[RawClips]:
+def clips(path: Path, shards: Sequence[Path] = (), names: Names = NAMES) -> Iterator[RawClips | UserError]:
     """Batches of up to about 1024 clips, neighbours with equally many samples and steps together.
 
-    Rows of one clip and t0 must be neighbours; a file of fewer than 2 million rows is sorted where they are not. What
-    is null holds NaN; a column that is null throughout a batch counts as absent. Raises UserError.
+    Rows of one clip and t0 must be neighbours, in a file and on into the next of its shards; fewer than 2 million rows
+    are sorted where they are not. What is null holds NaN; a column that is null throughout a batch counts as absent.
+    A UserError in place of a clip that has a sample twice with other trajectories. Raises UserError.
     """
-    with opened(path) as file:
-        names = _checked_columns(path, file.schema_arrow)
-        rows_per_clip, neighbours = _runs(path, file)
+    with ExitStack() as stack:
+        files = [_Shard.of(one, stack.enter_context(opened(one)), names) for one in (path, *shards)]
+        if len({tuple(sorted(file.named)) for file in files}) > 1:
+            raise UserError(f"{path} and the files that share its clips have other columns; give all of them the same")
+        rows_per_clip, neighbours = _runs(files)
         size = CLIPS_AT_ONCE * rows_per_clip
-        tables = _streamed(file, names, size) if neighbours else _sorted(path, file, names, size)
+        tables = _streamed(files, size) if neighbours else _sorted(files, size)
         for table in _whole_clips(tables):
-            yield from _made(path, table)
+            for raw in _made(path, table):
+                if isinstance(raw, UserError):
+                    yield raw
+                else:
+                    yield replace(raw, dt=raw.dt if names.dt is None else names.dt, notes=files[0].notes)
 
 
-def _checked_columns(path: Path, schema: Any) -> list[str]:
-    """The columns that are read. Raises UserError for one that is missing, doubled or of another type."""
-    import pyarrow.types as types  # type: ignore[import-untyped]
+class _Shard(NamedTuple):
+    """An open file: the columns that are read of it by their names here, and the others."""
 
-    for name in NEEDED:
-        if name not in schema.names:
-            raise UserError(f"{path} has no column {name}; it must hold {', '.join(NEEDED)}")
-    checks = {
-        **dict.fromkeys(("clip_id", "source"), (_is_text, "strings")),
-        **dict.fromkeys(("t0_us", "sample_idx"), (types.is_integer, "integers")),
-        **dict.fromkeys(("v0", "dt"), (types.is_floating, "floats")),
-        **dict.fromkeys(SIZES, (_is_floats, "lists of floats")),
-        "coc": (_is_texts, "strings, or lists of them"),
-    }
-    found = []
-    for name, (check, wanted) in checks.items():
-        if schema.names.count(name) > 1:
-            raise UserError(f"{path} has {schema.names.count(name)} columns {name}; keep one of them")
-        if name not in schema.names or (name not in NEEDED and types.is_null(schema.field(name).type)):
-            continue
-        kind = schema.field(name).type
-        if not check(kind):
-            raise UserError(f"{path}: column {name} must hold {wanted} (got {kind})")
-        if types.is_fixed_size_list(kind) and name in SIZES:
-            _check_sizes(path, name, np.array([kind.list_size]), ["(every one)"])
-        found.append(name)
-    return found
+    path: Path
+    file: Any
+    named: dict[str, str]
+    notes: frozenset[str]
 
+    @classmethod
+    def of(cls, path: Path, file: Any, names: Names) -> "_Shard":
+        columns = file.schema_arrow.names
+        named = named_here(columns, names)
+        for name in NEEDED:
+            if name not in named:
+                raise UserError(f"{path} has no column {name}; it must hold {', '.join(NEEDED)}")
+        refuse_passed_over(path, file.schema_arrow, names)
+        read = checked_columns(path, file.schema_arrow, named)
+        known = {column for column in columns if names.of(column)}
+        unread = frozenset(f"not read: {column}" for column in columns if column not in known)
+        return cls(path, file, {name: named[name] for name in read}, unread)
 
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
+    def renamed(self, rows: Any) -> Any:
+        """A batch or table of its columns under their names here, in one order."""
+        import pyarrow as pa  # type: ignore[import-untyped]
 
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
+        return table.select(list(self.named.values())).rename_columns(list(self.named))
 
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    def key_batches(self) -> Iterator[Any]:
+        """Batches of the keys alone."""
+        columns = [self.named[name] for name in KEYS]
+        for batch in self.file.iter_batches(KEYS_AT_ONCE, columns=columns):
+            yield batch.select(columns).rename_columns(list(KEYS))
 
 
-def _is_texts(kind: Any) -> bool:
-    while _is_list(kind):
-        kind = kind.value_type
-    return _is_text(kind)
-
-
-def _is_floats(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return _is_list(kind) and bool(types.is_floating(kind.value_type))
-
-
-def _runs(path: Path, file: Any) -> tuple[int, bool]:
+def _runs(files: list[_Shard]) -> tuple[int, bool]:
     """Rows per clip on average, rounded up, and whether rows of one clip and t0 are neighbours, from the keys only."""
     hashes: list[np.ndarray] = []
     rows, last = 0, None
-    for batch in file.iter_batches(KEYS_AT_ONCE, columns=list(KEYS)):
+    for path, batch in ((file.path, batch) for file in files for batch in file.key_batches()):
         for name in KEYS:
             nulls = batch.column(name).is_null().to_numpy(zero_copy_only=False)
             if nulls.any():
                 raise UserError(f"{path}: {name} of row {rows + int(nulls.argmax())} is null; every row must have one")
+        if not batch.num_rows:
+            continue
         first = _starts(batch)
         keys = zip(*(batch.column(name).take(first).to_pylist() for name in KEYS[:2]), strict=True)
         runs = np.fromiter(map(hash, keys), dtype=np.int64)
         hashes.append(runs[1:] if runs[0] == last else runs)
         rows, last = rows + batch.num_rows, runs[-1]
     if rows == 0:
-        raise UserError(f"{path} holds no clips")
+        raise UserError(f"{files[0].path} holds no clips")
     every = np.concatenate(hashes)
     different = len(np.unique(every))
     return -(-rows // different), different == len(every)
@@ -148,27 +134,26 @@ def _whole(column: Any) -> Any:
     return column.combine_chunks() if hasattr(column, "combine_chunks") else column
 
 
-def _streamed(file: Any, names: list[str], size: int) -> Iterator[Any]:
-    import pyarrow as pa
+def _streamed(files: list[_Shard], size: int) -> Iterator[Any]:
+    for shard in files:
+        for batch in shard.file.iter_batches(size, columns=list(shard.named.values())):
+            yield shard.renamed(batch)
 
-    for batch in file.iter_batches(size, columns=names):
-        yield pa.Table.from_batches([batch])
 
-
-def _sorted(path: Path, file: Any, names: list[str], size: int) -> Iterator[Any]:
-    """Pieces of the whole file in the order of clip, t0 and sample."""
+def _sorted(files: list[_Shard], size: int) -> Iterator[Any]:
+    """Pieces of the whole of all files in the order of clip, t0 and sample."""
     import pyarrow as pa
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-    metadata = file.metadata
-    taken = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    if metadata.num_rows >= SORTED_HERE or taken > half_of_memory() // 2:
+    every = [shard.file.metadata for shard in files]
+    taken = sum(part.row_group(i).total_byte_size for part in every for i in range(part.num_row_groups))
+    if sum(part.num_rows for part in every) >= SORTED_HERE or taken > half_of_memory() // 2:
         reason = "rows of one clip and t0 are not neighbours, and the file is too large to be sorted here"
-        raise UserError(f"{path}: {reason}; write it sorted by {', '.join(KEYS)}")
-    keys = file.read(columns=list(KEYS)).select(KEYS)
+        raise UserError(f"{files[0].path}: {reason}; write it sorted by {', '.join(KEYS)}")
+    table = pa.concat_tables([shard.renamed(shard.file.read(list(shard.named.values()))) for shard in files])
+    keys = table.select(list(KEYS))
     keys = keys.set_column(0, KEYS[0], keys.column(0).cast(pa.string()))
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in KEYS])
-    table = file.read(columns=names)
     for start in range(0, len(order), size):
         yield table.take(order.slice(start, size))
 
@@ -189,23 +174,33 @@ def _whole_clips(tables: Iterable[Any]) -> Iterator[Any]:
     yield waiting
 
 
-def _made(path: Path, table: Any) -> Iterator[RawClips]:
+def _made(path: Path, table: Any) -> Iterator[RawClips | UserError]:
     """The clips of a table that cuts none, in runs that agree in samples, steps, dt and in having a v0."""
+    table, again, faults = _by_sample(path, table)
+    yield from faults
+    if not table.num_rows:
+        return
     starts = _starts(table)
     names = names_of(f"{path}: clip_id", table.column("clip_id").take(starts).to_pylist())
     counts = np.diff(starts, append=table.num_rows)
-    table = _by_sample(path, table, np.repeat(np.arange(len(names)), counts), names)
     heads = table.take(starts)
     lists = _lists(path, table, heads, names, counts)
     v0, dt = _floats(heads, "v0", np.nan), _steps(path, heads, names)
     rest = {"source": _sources(path, heads), "t0_us": _whole(heads.column("t0_us")).cast("int64").to_numpy().copy()}
-    rest |= _texts(path, heads, names)
+    each = _own_texts(table, starts, counts)
+    rest |= _texts(path, table if each else heads, np.repeat(names, counts) if each else names)
     shapes = [counts, dt, np.isnan(v0), *(lists[n].lengths for n in PER_CLIP if n in lists)]
     shapes.append(lists["pred_xyz"].lengths[starts])
     for run in _alike(shapes):
         n, k = run.stop - run.start, int(counts[run.start])
         rows = slice(int(starts[run.start]), int(starts[run.start]) + n * k)
-        optional: dict[str, Any] = {name: value[run] for name, value in rest.items()}
+        optional: dict[str, Any] = {
+            name: value[rows] if each and name in TEXTS else value[run] for name, value in rest.items()
+        }
+        if each and k > 1:
+            optional["text"] = optional["text"].reshape(n, k)
+        if each:
+            optional["nested_text"] = optional["nested_text"].reshape(n, k).any(1)
         for name, field in PER_CLIP.items():
             if name in lists:
                 optional[field] = lists[name].rows(run).reshape(n, -1, *SHAPES[name])
@@ -216,6 +211,7 @@ def _made(path: Path, table: Any) -> Iterator[RawClips]:
             teacher=lists["pred_xyz"].rows(rows).reshape(n, k, -1, 3),
             v0=None if np.isnan(v0[run.start]) else v0[run],
             dt=float(dt[run.start]),
+            again=again[run],
             **optional,
         )
 
@@ -228,15 +224,33 @@ def _alike(values: list[np.ndarray]) -> Iterator[slice]:
         yield slice(start, stop)
 
 
-def _by_sample(path: Path, table: Any, clip: np.ndarray, names: np.ndarray) -> Any:
-    """The rows of each clip in the order of sample_idx. Raises UserError for a sample that is there twice."""
+def _by_sample(path: Path, table: Any) -> tuple[Any, np.ndarray, list[UserError]]:
+    """The rows of each clip in the order of sample_idx, each sample once; (N,) bool of clips that had one twice.
+
+    A UserError for each clip whose rows of one sample differ, which are taken out.
+    """
+    starts = _starts(table)
+    clip = np.repeat(np.arange(len(starts)), np.diff(starts, append=table.num_rows))
     sample = _whole(table.column("sample_idx")).to_numpy()
     order = np.lexsort((sample, clip))
-    twice = (np.diff(sample[order]) == 0) & (np.diff(clip) == 0)
-    if twice.any():
-        row = order[int(twice.argmax())]
-        raise UserError(f"{path}: clip {names[clip[row]]} has sample_idx {sample[row]} twice; keep one of them")
-    return table if (np.diff(order) == 1).all() else table.take(order)
+    twice = np.flatnonzero((np.diff(sample[order]) == 0) & (np.diff(clip) == 0))
+    if (np.diff(order) != 1).any():
+        table = table.take(order)
+    again = np.zeros(len(starts), dtype=bool)
+    if not len(twice):
+        return table, again, []
+    said = table.column("pred_xyz")
+    again[clip[twice]] = True
+    wrong = {int(clip[i]): i for i in reversed(twice.tolist()) if said[i].as_py() != said[i + 1].as_py()}
+    keep = np.isin(clip, list(wrong), invert=True)
+    keep[twice + 1] = False
+    faults = [
+        UserError(
+            f"{path}: clip {table.column('clip_id')[i].as_py()} has sample_idx {sample[order][i]} twice; keep one"
+        )
+        for i in sorted(wrong.values())
+    ]
+    return table.filter(keep), np.delete(again, list(wrong)), faults
 
 
 class _Lists(NamedTuple):
@@ -297,17 +311,9 @@ def _read_lists(path: Path, rows: Any, name: str, who: np.ndarray) -> _Lists | N
     if not present.any() and name != "pred_xyz":
         return None
     lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    _check_sizes(path, name, lengths[present], who[present])
+    check_sizes(path, name, lengths[present], who[present])
     numbers = column.flatten().to_numpy(zero_copy_only=False)
     return _Lists(numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers, lengths, present)
-
-
-def _check_sizes(path: Path, name: str, lengths: np.ndarray, who: Sequence[str] | np.ndarray) -> None:
-    wrong = (lengths <= 0) | (lengths % SIZES[name] != 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        wanted = f"every waypoint takes {SIZES[name]}"
-        raise UserError(f"{path}: {name} of clip {who[row]} holds {lengths[row]} numbers; {wanted}")
 
 
 def _fitted(path: Path, name: str, lists: _Lists, who: np.ndarray, lengths: np.ndarray, beside: str) -> _Lists:
@@ -344,6 +350,17 @@ def _sources(path: Path, heads: Any) -> np.ndarray:
         return np.full(heads.num_rows, path.name)
     sources = [path.name if source is None else source for source in heads.column("source").to_pylist()]
     return names_of(f"{path}: source", sources)
+
+
+TEXTS = ("text", "nested_text")
+
+
+def _own_texts(table: Any, starts: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether samples of a clip have texts of their own, in which every row has one."""
+    if "coc" not in table.column_names or not is_text(table.column("coc").type) or table.column("coc").null_count:
+        return False
+    column = _whole(table.column("coc"))
+    return not column.equals(column.take(np.repeat(starts, counts)))
 
 
 def _texts(path: Path, heads: Any, names: np.ndarray) -> dict[str, np.ndarray]:

@@ -24,7 +24,12 @@ KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "route_sour
 
 
 def matches(names: Collection[str]) -> bool:
-    return "teacher" in names
+    return "teacher" in names or set(names) <= KNOWN
+
+
+def is_history(names: Collection[str]) -> bool:
+    """The community's file of histories beside their labels, which holds no labels of its own."""
+    return "ego_history_xyz" in names and set(names) <= {"ego_history_xyz", "ego_history_rot"}
 
 
 def read(arrays: dict[str, Any], path: Path) -> Labels:
@@ -41,7 +46,7 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
         other = [value for value in values if not isinstance(value, str)] if isinstance(values, list) else []
         if other:
             raise UserError(f"{path}: {name} must hold strings (got {str(other[0])[:40]})")
-    flat = [name for name in STRINGS if name in arrays and np.ndim(arrays[name]) != 1]
+    flat = [n for n in STRINGS if n in arrays and np.ndim(arrays[n]) != 1 and (n != "text" or np.ndim(arrays[n]) != 2)]
     if flat:
         raise UserError(f"{path}: {flat[0]} must be a row of strings (got shape {np.shape(arrays[flat[0]])})")
     rest: dict[str, Any] = {}

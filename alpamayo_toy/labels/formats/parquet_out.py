@@ -11,7 +11,8 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels
-from alpamayo_toy.labels.formats.flat_parquet import CLIPS_AT_ONCE, PER_CLIP, SIZES
+from alpamayo_toy.labels.formats.flat_columns import PER_CLIP, SIZES
+from alpamayo_toy.labels.formats.flat_parquet import CLIPS_AT_ONCE
 from alpamayo_toy.labels.formats.raw import as_raw
 from alpamayo_toy.labels.untrusted.parquet_file import pyarrow
 
@@ -67,7 +68,6 @@ def _table(labels: Labels) -> Any:
     per_clip = {
         "clip_id": labels.clip_id.tolist(),
         "t0_us": labels.t0_us.tolist(),
-        "coc": [None] * n if labels.text is None else labels.text.tolist(),
         "v0": labels.v0.double().tolist(),
         "v0_source": labels.v0_source.tolist(),
         "scenario": [names[index] for index in labels.scenario.tolist()],
@@ -76,6 +76,8 @@ def _table(labels: Labels) -> Any:
     }
     of_clip = np.repeat(np.arange(n), k)
     table = {name: pa.array(values, _layout()[name]).take(of_clip) for name, values in per_clip.items()}
+    said = None if labels.text is None else labels.text.repeat(k) if labels.text.ndim == 1 else labels.text.ravel()
+    table["coc"] = pa.nulls(n * k, pa.string()) if said is None else pa.array(said.tolist(), pa.string())
     table["sample_idx"] = pa.array(np.tile(np.arange(k, dtype=np.int32), n))
     for name, values in lists.items():
         if values is not None:

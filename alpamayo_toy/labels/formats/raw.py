@@ -32,10 +32,12 @@ class RawClips:
     """N clips of one shape as their file has them: arrays of numbers, any of them wrong.
 
     clip_id, source (N,) str; t0_us (N,) int64; teacher (N, K, T, 3) m, the last column z; rotation (N, K, T, 3, 3) or
-    None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str or None, nested_text
-    (N,) bool where it was a list in lists. v0 (N,) m/s only where the file states it. A clip without history has zeros
-    or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or None; route_source as in Labels. recorded: the
-    teacher is a recorded drive, no model's rollout.
+    None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str, (N, K) where each
+    sample has its own, or None, nested_text (N,) bool where it was a list in lists. v0 (N,) m/s only where the file
+    states it. A clip without history has zeros or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or
+    None; route_source as in Labels. recorded: the teacher is a recorded drive, no model's rollout. again (N,) bool: a
+    sample was there twice with the same numbers. origin (N,) str: the path of the file that a clip is from. notes: what
+    was not read, or not said.
     """
 
     clip_id: np.ndarray
@@ -54,6 +56,9 @@ class RawClips:
     route_source: str = ""
     dt: float = DT
     recorded: bool = False
+    again: np.ndarray | None = None
+    origin: np.ndarray | None = None
+    notes: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -66,7 +71,7 @@ class RawClips:
     @property
     def signature(self) -> tuple[object, ...]:
         """What clips must share to stand in one array: the shapes after N, dt, recorded."""
-        values = [getattr(self, f.name) for f in fields(self)]
+        values = [getattr(self, f.name) for f in fields(self) if f.name != "notes"]
         return tuple(value.shape[1:] if isinstance(value, np.ndarray) else value for value in values)
 
     @property
@@ -78,6 +83,21 @@ class RawClips:
         present: np.ndarray = (np.isfinite(said) & (said != 0)).any(tuple(range(1, said.ndim)))
         present &= np.isfinite(self.history).any((1, 2))
         return present
+
+    def with_samples(self, parts: list["RawClips"], again: bool) -> Self:
+        """The same clip with the samples of all parts, one after the other, and all their texts."""
+        joint: dict[str, Any] = {"teacher": np.concatenate([part.teacher for part in parts], 1)}
+        if self.rotation is not None:
+            joint["rotation"] = np.concatenate([part.rotation for part in parts if part.rotation is not None], 1)
+        said = [part.text[0] for part in parts if part.text is not None]
+        if len(parts) > 1 and len(said) == len(parts) and all(isinstance(text, str) for text in said) and any(said):
+            joint["text"] = np.array([said], dtype=object)
+        notes = frozenset().union(*(part.notes for part in parts))
+        return replace(self, **joint, again=np.array([again]), notes=notes)
+
+    def noted(self, notes: frozenset[str]) -> Self:
+        """The same with further notes."""
+        return replace(self, notes=self.notes | notes)
 
     def select(self, index: np.ndarray) -> Self:
         """The clips at index, or where a mask is true."""
@@ -149,18 +169,19 @@ def _driven(
     exact = alternation(teacher, recovered.unsqueeze(1).expand(many), dt).median(1).values < EXACT
     if raw.recorded:
         exact = torch.zeros_like(exact)
-    heading = smoothed_heading(teacher, dt) if yaw is None else yaw
-    smooth_v0 = regularised_states(teacher, heading, None, dt)[0].median(1).values
-    v0 = torch.where(exact, recovered, smooth_v0)
+    rest = (~exact).nonzero()[:, 0]
+    rough = teacher[rest]
+    heading = smoothed_heading(rough, dt) if yaw is None else yaw[rest]
+    v0 = recovered.index_copy(0, rest, regularised_states(rough, heading, None, dt)[0].median(1).values)
     sources = np.where(exact.numpy(), "recovered", "smoothed")
     if past is not None:
         v0 = torch.where(past[:, -1, 3].isnan(), v0, past[:, -1, 3])
         sources = np.where(past[:, -1, 3].isnan().numpy(), sources, "history")
     if raw.v0 is not None:
         v0, sources = _tensor(raw.v0), np.full(len(raw), "file")
-    smooth = regularised_states(teacher, heading, v0.unsqueeze(1).expand(many), dt)[1]
+    smooth = regularised_states(rough, heading, v0[rest].unsqueeze(1).expand(len(rest), many[1]), dt)[1]
     states = recover_states(teacher, recovered.unsqueeze(1).expand(many), dt, yaw)
-    return v0, torch.where(exact[:, None, None, None], states, smooth), sources
+    return v0, states.index_copy(0, rest, smooth), sources
 
 
 def _recorded(points: np.ndarray, rotation: np.ndarray | None, v0: Tensor, dt: float) -> Tensor:
@@ -190,6 +211,14 @@ def yaw_of(rotation: np.ndarray | None) -> Tensor | None:
         return None
     matrices = _tensor(rotation)
     return continuous(torch.atan2(matrices[..., 1, 0], matrices[..., 0, 0]))
+
+
+def matrices_of(yaw: np.ndarray) -> np.ndarray:
+    """Rotations (..., 3, 3) of headings (...)."""
+    matrices = np.zeros((*yaw.shape, 3, 3))
+    matrices[..., 0, 0] = matrices[..., 1, 1] = np.cos(yaw)
+    matrices[..., 1, 0], matrices[..., 0, 1], matrices[..., 2, 2] = np.sin(yaw), -np.sin(yaw), 1.0
+    return matrices
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -247,11 +276,7 @@ def as_raw(labels: Labels) -> RawClips:
     def turned(trajectories: Tensor | None) -> Any:
         if trajectories is None:
             return None
-        yaw = trajectories[..., 2].double()
-        matrices = torch.zeros(*yaw.shape, 3, 3, dtype=torch.float64)
-        matrices[..., 0, 0] = matrices[..., 1, 1] = yaw.cos()
-        matrices[..., 1, 0], matrices[..., 0, 1], matrices[..., 2, 2] = yaw.sin(), -yaw.sin(), 1.0
-        return matrices.numpy()
+        return matrices_of(trajectories[..., 2].double().numpy())
 
     return RawClips(
         clip_id=labels.clip_id,
@@ -277,15 +302,17 @@ GATHERED = 1024  # clips that are worked on at once
 def gathered(parts: Iterable[RawClips], size: int = GATHERED) -> Iterator[RawClips]:
     """Neighbours of the same shapes joined into batches of about that many clips, and larger ones cut, in order."""
     waiting: list[RawClips] = []
+    together, clips = None, 0
     for part in parts:
-        if waiting and (part.signature != waiting[0].signature or sum(map(len, waiting)) >= size):
+        if waiting and (part.signature != together or clips >= size):
             yield joined(waiting)
-            waiting = []
+            waiting, clips = [], 0
         whole = len(part) // size * size if not waiting else 0
         for start in range(0, whole, size):
             yield part.select(np.arange(start, start + size))
         if whole < len(part):
-            waiting.append(part.select(np.arange(whole, len(part))))
+            waiting.append(part.select(np.arange(whole, len(part))) if whole else part)
+            together, clips = waiting[0].signature if not clips else together, clips + len(part) - whole
     if waiting:
         yield joined(waiting)
 
@@ -296,4 +323,4 @@ def joined(parts: list[RawClips]) -> RawClips:
         return parts[0]
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(RawClips)}
     arrays: dict[str, Any] = {n: np.concatenate(c) for n, c in columns.items() if isinstance(c[0], np.ndarray)}
-    return replace(parts[0], **arrays)
+    return replace(parts[0], **arrays, notes=frozenset().union(*(part.notes for part in parts)))

@@ -1,8 +1,9 @@
 """Check: is a label file sound? Per clip, errors that drop it and warnings that are counted; and a verdict on all."""
 
-import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from alpamayo_toy.kinematics.trajectory import DT, HORIZON
 from alpamayo_toy.labels.formats.raw import RawClips
+from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.soundness import faults
 from alpamayo_toy.labels.untrusted.texts import one_line
 
@@ -24,10 +26,11 @@ ERRORS = {
     "left_handed": "turns one way while its rotations turn the other: y must point left and yaw run counter-clockwise",
     "frame": "is not in the ego frame at t0: move t0 to the origin and turn it so that the car faces along x",
     "teleporting": "jumps further than a car can drive: look for lost frames, mixed clips or another unit than metres",
-    "duplicate": "came before with the same id and t0 but other trajectories: keep the right one",
+    "duplicate": "came before with the same id and t0 but other trajectories: keep one, or number samples (sample_idx)",
 }
 WARNINGS = {
     "repeated": "came before with the same id, t0 and trajectories: only the first is kept",
+    "repeated_samples": "has a sample that came twice with the same numbers: only the first is kept",
     "standing_still": "stays within 0.5 m in every sample: it teaches to stand, too many of these teach nothing else",
     "reversing": "drives backwards faster than 0.5 m/s for longer than 0.5 s: make sure that the car did",
     "kinematic_fit": "is no trapezoid rollout, its actions return it with a mean error above 0.1 m: expect that floor",
@@ -55,6 +58,8 @@ ROUTES = {
 
 NAMED = 20  # clips that a report names for each code
 SHOWN = 3  # and a table
+UNREAD = 30  # names of what was not read, in a table
+ASIDE = 10  # files
 
 
 class Check:
@@ -73,7 +78,10 @@ class Check:
         self._named: dict[str, list[str]] = {}
         self._routes: dict[str, int] = {}
         self._fits: list[np.ndarray] = []
-        self._seen: dict[tuple[str, int], bytes] = {}
+        self._seen = Seen()
+        self._aside: dict[str, str] = {}
+        self._notes: set[str] = set()
+        self._repeating: dict[str, list[int]] = {}  # of each file its clips, and how many of them came before
 
     def add(self, raw: RawClips) -> np.ndarray:
         """Judge a batch: (N,) bool, the clips to keep, which have no error and did not come before."""
@@ -98,39 +106,57 @@ class Check:
         self._clips += 1
         self._tell("unreadable", 1, [why])
 
+    def left_aside(self, file: str, why: str) -> None:
+        """List a file that holds no labels; it is counted nowhere."""
+        self._aside[file] = why
+
     def damaged(self, file: str) -> None:
         """Count a file of a set whose bytes have changed, whatever its clips look like."""
         self._tell("damaged", 1, [file])
 
+    def summaries(self) -> list[str]:
+        """The files that hold nothing but clips of other files; they are left aside."""
+        return [file for file, (clips, again) in self._repeating.items() if clips == again]
+
     def report(self) -> dict[str, Any]:
         """The verdict and what it rests on: JSON, codes in the order of ERRORS and WARNINGS, those not met left out."""
         fits = np.concatenate(self._fits) if self._fits else None
-        return {
+        summaries = self.summaries()
+        repeating = sum(self._repeating[file][0] for file in summaries)
+        counts = dict(self._counts)
+        if repeating:
+            counts["repeated"] -= repeating
+        counts = {code: count for code, count in counts.items() if count}
+        found = {
             "format": 1,
             "name": self.name,
-            "clips": self._clips,
+            "clips": self._clips - repeating,
             "kept": self._kept,
             "samples": sorted(self._samples),
             "horizon": self.horizon,
             "dt": self.dt if self.dt is not None and math.isfinite(self.dt) else None,
             "sources": len(self._sources),
             "routes": dict(sorted(self._routes.items())),
-            "errors": self._said(ERRORS, self._counts),
-            "warnings": self._said(WARNINGS, self._counts | self._unusual()),
+            "errors": self._said(ERRORS, counts),
+            "warnings": self._said(WARNINGS, counts | self._unusual()),
+            "left_aside": self._aside | dict.fromkeys(summaries, "holds nothing but clips of other files"),
+            "notes": sorted(self._notes),
             "kinematic_fit": {
                 "mean": None if fits is None else round(float(fits.mean()), 6),
                 "p99": None if fits is None else round(float(np.percentile(fits, 99)), 6),
                 "max": None if fits is None else round(float(fits.max()), 6),
             },
-            "verdict": ("sound", "warnings", "unusable")[self.verdict],
+        }
+        broken = not self._kept or "damaged" in counts
+        return {
+            **found,
+            "verdict": "unusable" if broken else "warnings" if found["errors"] or found["warnings"] else "sound",
         }
 
     @property
     def verdict(self) -> int:
         """0 sound; 1 warnings, or errors while clips are left; 2 no clip is left, or a set has changed."""
-        if not self._kept or "damaged" in self._counts:
-            return 2
-        return int(bool(self._counts or self._unusual()))
+        return ("sound", "warnings", "unusable").index(self.report()["verdict"])
 
     def _of_the_file(self, raw: RawClips) -> faults.Masks:
         """Errors of a clip beside the others: all of a batch have one horizon and one time step."""
@@ -143,21 +169,21 @@ class Check:
         }
 
     def _met_again(self, raw: RawClips, sound: np.ndarray) -> faults.Masks:
-        """Sound clips that came before, by digests of their trajectories in float32; the new ones are remembered."""
-        duplicate, repeated = np.zeros((2, len(raw)), dtype=bool)
-        for i in np.flatnonzero(sound):
-            digest = hashlib.blake2b(raw.teacher[i].astype(np.float32).tobytes(), digest_size=16).digest()
-            key = (str(raw.clip_id[i]), int(raw.t0_us[i]))
-            if key in self._seen:
-                repeated[i] = self._seen[key] == digest
-                duplicate[i] = not repeated[i]
-            self._seen.setdefault(key, digest)
+        """Sound clips that came before; the new ones are remembered."""
+        some = raw.select(sound)
+        keys = zip(some.clip_id.tolist(), some.t0_us.tolist(), strict=True)
+        repeated, duplicate = (faults.spread(mask, sound) for mask in self._seen.again(keys, some.teacher))
+        for file, again in zip(raw.origin if raw.origin is not None else (), repeated, strict=False):
+            tally = self._repeating.setdefault(file, [0, 0])
+            tally[0] += 1
+            tally[1] += int(again)
         return {"duplicate": duplicate, "repeated": repeated}
 
     def _count(self, raw: RawClips, found: faults.Masks, keep: np.ndarray) -> None:
         self._clips += len(raw)
         self._kept += int(keep.sum())
         self._samples.add(raw.shape[0])
+        self._notes |= raw.notes
         self._sources.update(map(str, np.unique(raw.source)))
         if raw.route is not None:
             known = int(np.isfinite(raw.route[keep, 0]).all(-1).sum())
@@ -202,6 +228,14 @@ def table(report: dict[str, Any]) -> str:
             lines += [f"{'':20}{', '.join(shown + more)}"] if shown else []
     for source, count in report["routes"].items():
         lines.append(f"  routes of {count} clips, {ROUTES[source]}")
+    unread = [note.removeprefix("not read: ") for note in report["notes"] if note.startswith("not read: ")]
+    if unread:
+        lines.append(f"  not read: {', '.join(map(one_line, unread[:UNREAD]))}" + _more(len(unread) - UNREAD))
+    lines += [f"  {one_line(note)}" for note in report["notes"] if not note.startswith("not read: ")]
+    aside = Counter(Path(file).name for file in report["left_aside"])
+    if aside:
+        shown = [one_line(name) + (f" ({count} of them)" if count > 1 else "") for name, count in aside.items()]
+        lines.append(f"  left aside, no labels of their own: {', '.join(shown[:ASIDE])}{_more(len(shown) - ASIDE)}")
     fit = report["kinematic_fit"]
     if fit["mean"] is not None:
         lines.append(f"  as actions and back: mean {fit['mean']:.4f} m, p99 {fit['p99']:.4f} m, max {fit['max']:.4f} m")
@@ -220,6 +254,10 @@ def leakage(parts: Mapping[str, Iterable[tuple[str, int]]]) -> list[str]:
     owner: dict[str, str] = {}
     shared = {clip for name, keys in parts.items() for clip, _ in keys if owner.setdefault(clip, name) != name}
     return sorted(shared)
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 def _number(value: float | None) -> str:

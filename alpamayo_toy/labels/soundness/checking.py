@@ -1,20 +1,26 @@
 """What `labels.py check` and `report` do with paths: verdicts over whole files, and a sample of a large set."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.containers import NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw
-from alpamayo_toy.labels.formats.reading import files_of, parts_of
+from alpamayo_toy.labels.formats.reading import files_of, parts_from_processes, parts_of
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.soundness.check import Check, leakage, table
 from alpamayo_toy.labels.stored.label_set import is_set, open_set
 from alpamayo_toy.labels.untrusted.texts import one_line
+
+IN_PROCESSES = 64 << 20  # bytes of files, from which on it pays to read them in processes
+MOST_PROCESSES = 8
 
 
 def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tuple[int, str, dict[str, Any]]:
@@ -50,15 +56,23 @@ def check_paths(paths: list[Path], told: str, strict: bool, splits: bool) -> tup
 
 def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
     """The clips of a file, folder or set once they are checked."""
-    for part in parts_of(path, told):
-        if isinstance(part, UserError):
+    sources = files_of(path, told)
+    workers = min(os.cpu_count() or 1, MOST_PROCESSES)
+    if workers > 1 and len(sources) > 1 and sum(source.size for source in sources) > IN_PROCESSES:
+        parts = parts_from_processes(sources, told, workers)
+    else:
+        parts = parts_of(tqdm(sources, unit="file", disable=True if len(sources) == 1 else None), told)
+    for part in parts:
+        if isinstance(part, NoLabels):
+            check.left_aside(str(part.path), str(part))
+        elif isinstance(part, UserError):
             check.unreadable(str(part))
         else:
             raw = part if isinstance(part, RawClips) else as_raw(part)
             check.add(raw)
             yield raw
-    for folder in filter(is_set, files_of(path)):
-        for file in open_set(folder).damaged():
+    for source in sources:
+        for file in open_set(source.path).damaged() if is_set(source.path) else ():
             check.damaged(str(file))
 
 

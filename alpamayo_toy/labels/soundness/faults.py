@@ -72,9 +72,12 @@ def warnings(raw: RawClips) -> tuple[Masks, np.ndarray]:
         "kinematic_fit": fit > FIT,
         "v0_history": told & (np.abs(labels.v0.numpy() - first) > V0_APART),
         "coarse": ~still & _coarse(points),
-        "empty_text": nothing if raw.text is None else np.array([not str(text).strip() for text in raw.text]),
+        "empty_text": nothing
+        if raw.text is None
+        else np.array([not "".join(np.atleast_1d(t)).strip() for t in raw.text]),
         "nested_text": nothing if raw.nested_text is None else raw.nested_text.astype(bool),
         "straight_line": ~still & _straight_line(points),
+        "repeated_samples": nothing if raw.again is None else raw.again,
         "no_history": nothing if raw.history is None else ~raw.has_history,
         **_route(raw),
     }

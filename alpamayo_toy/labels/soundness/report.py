@@ -350,7 +350,9 @@ def _entries(labels: Labels, index: Tensor, values: Tensor) -> list[dict[str, An
         {
             "clip_id": str(labels.clip_id[i]),
             "t0_us": int(labels.t0_us[i]),
-            "text": None if labels.text is None else _cut(str(labels.text[i]), TEXT),
+            "text": None
+            if labels.text is None
+            else _cut(" / ".join(dict.fromkeys(np.atleast_1d(labels.text[i]))), TEXT),
             "value": _finite(value),
         }
         for i, value in zip(index.tolist(), values, strict=True)

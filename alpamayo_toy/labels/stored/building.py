@@ -30,7 +30,7 @@ from alpamayo_toy.labels.stored.label_set import (
 )
 
 SHAPE = ("samples", "horizon", "dt")
-COMMON = (*SHAPE, "fields", "history_poses", "context_names", "scenario_source", "route_source", "left_out")
+COMMON = (*SHAPE, "fields", "history_poses", "texts", "context_names", "scenario_source", "route_source", "left_out")
 
 
 class Builder:
@@ -139,6 +139,7 @@ def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
         "fields": kept,
         "history_poses": max(poses) if "history" in kept else 0,
         "context_names": list(max(contexts)) if "context" in kept else [],
+        "texts": max(part.get("texts", 1) for part in facts),
         "scenario_source": "future" if any(part["scenario_source"] == "future" for part in facts) else "file",
         "route_source": "".join(sources),
         "left_out": sorted(lost),

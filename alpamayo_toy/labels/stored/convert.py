@@ -19,8 +19,10 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import labels_npz, parquet_out
+from alpamayo_toy.labels.formats.containers import NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw, labels_of
-from alpamayo_toy.labels.formats.reading import Part, files_besides, parts_of, read, read_together
+from alpamayo_toy.labels.formats.reading import Part, Source, files_besides, parts_of, read, read_together
+from alpamayo_toy.labels.repeats import digest
 from alpamayo_toy.labels.routes import with_routes
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
@@ -35,7 +37,7 @@ UNIT_FILES = 4096
 class Unit:
     """Files that are worked on together: their names as the set remembers them, and what their clips must be like."""
 
-    files: tuple[Path, ...]
+    files: tuple[Source, ...]
     names: tuple[str, ...]
     told: str
     samples: int
@@ -48,7 +50,7 @@ class Unit:
     @cached_property
     def key(self) -> str:
         """16 hex digits that stand for names, content, options and the version of what reads them."""
-        content = [[file_digest(part) for part in read_together(file)] for file in self.files]
+        content = [[file_digest(part) for part in read_together(file, self.told)] for file in self.files]
         said = [FORMAT, __version__, self.told, self.samples, self.horizon, self.dt, self.names, content, self.strict]
         said += [self.routes] if self.routes else []
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
@@ -81,7 +83,8 @@ def convert(
         records = _records(units, out, workers)
         kept = [record for record in records if record["shards"]]
         if not kept:
-            why = [source["unreadable"] for record in records for source in record["sources"] if "unreadable" in source]
+            said = [source.get("unreadable", source.get("aside")) for record in records for source in record["sources"]]
+            why = [reason for reason in said if reason]
             reason = why[0] if why else "see scripts/labels.py check"
             raise UserError(f"{out}: no sound clip in {', '.join(p.name for p in paths)}: {reason}")
         common = shared_facts([record["common"] for record in kept], out)
@@ -102,12 +105,12 @@ def _require_same_files(out: Path, units: list[Unit]) -> None:
 
 def _units(paths: list[Path], out: Path, told: str, strict: bool, routes: str) -> list[Unit]:
     """The pieces of work, the same for every share; what lies in out is none of it."""
-    files = files_besides(paths, out)
+    files = files_besides(paths, out, told)
     samples, horizon, dt = _first_shape([file for file, _ in files], told)
-    groups: list[list[tuple[Path, str]]] = [[]]
+    groups: list[list[tuple[Source, str]]] = [[]]
     size = 0
     for file, name in files:
-        weight = UNIT_BYTES if file.is_dir() else file.stat().st_size
+        weight = UNIT_BYTES if file.path.is_dir() else file.size
         if groups[-1] and (size + weight > UNIT_BYTES or len(groups[-1]) >= UNIT_FILES):
             groups.append([])
             size = 0
@@ -118,12 +121,12 @@ def _units(paths: list[Path], out: Path, told: str, strict: bool, routes: str) -
     return [Unit(some, names, told, samples, horizon, dt, strict, alone, routes) for some, names in columns]
 
 
-def _first_shape(files: list[Path], told: str) -> tuple[int, int, float]:
+def _first_shape(files: list[Source], told: str) -> tuple[int, int, float]:
     """K, T and dt of the first clip that can be read, which all others must share."""
     why = None
     for file in files:
         try:
-            for part in read(file, told):
+            for part in read([file], told):
                 if isinstance(part, UserError):
                     why = why or part
                 elif len(part):
@@ -131,7 +134,7 @@ def _first_shape(files: list[Path], told: str) -> tuple[int, int, float]:
                     return samples, horizon, part.dt
         except UserError as error:
             why = why or error
-    raise why or UserError(f"{files[0]} holds no clips")
+    raise why or UserError(f"{files[0].path} holds no clips")
 
 
 def _records(units: list[Unit], out: Path, workers: int) -> list[dict[str, Any]]:
@@ -188,12 +191,15 @@ def _done(unit: Unit, out: Path) -> dict[str, Any]:
     return record
 
 
-def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict[str, int]) -> dict[str, Any]:
+def _build(builder: Builder, source: Source, unit: Unit, check: Check, dropped: dict[str, int]) -> dict[str, Any]:
     """Put the sound clips of a file into the set; how many it has, how many were kept, why one could not be read."""
-    clips, kept = 0, 0
+    clips, kept, file = 0, 0, source.path
     why: dict[str, str] = {}
-    parts = _read(file, unit.told, alone=unit.alone or unit.strict)
+    parts = _read(source, unit.told, alone=unit.alone or unit.strict)
     for part in with_routes(parts, file, unit.routes) if unit.routes else parts:
+        if isinstance(part, NoLabels):
+            why["aside"] = str(part)
+            continue
         if isinstance(part, UserError):
             if unit.strict:
                 raise part
@@ -207,15 +213,17 @@ def _build(builder: Builder, file: Path, unit: Unit, check: Check, dropped: dict
         if len(sound):
             builder.add(labels_of(sound, file) if isinstance(sound, RawClips) else sound)
         clips, kept = clips + len(part), kept + len(sound)
+    if clips and str(file) in check.summaries():
+        return {"clips": 0, "kept": 0, "aside": f"{file} holds nothing but clips of other files"}
     return {"clips": clips, "kept": kept, **why}
 
 
-def _read(file: Path, told: str, alone: bool) -> Iterator[Part]:
+def _read(source: Source, told: str, alone: bool) -> Iterator[Part]:
     """The clips of a file; one broken file among many is a clip that cannot be read."""
     try:
-        yield from parts_of(file, told)
+        yield from parts_of([source], told)
     except UserError as error:
-        if alone:
+        if alone and not isinstance(error, NoLabels):
             raise
         yield error
 
@@ -255,7 +263,7 @@ def _once(
             found.append(entry)
             continue
         for row, part, first in zip(*(column.tolist() for column in again), strict=True):
-            same = np.array_equal(shard.arrays["teacher"][row], shards[part].arrays["teacher"][first])
+            same = digest(shard.arrays["teacher"][row]) == digest(shards[part].arrays["teacher"][first])
             counts["repeated" if same else "duplicate"] += 1
             if strict:
                 name, said = shard.strings("clip_id", np.array([row]))[0], {**ERRORS, **WARNINGS}

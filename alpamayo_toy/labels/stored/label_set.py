@@ -109,17 +109,20 @@ class Shard:
         for name in STRINGS:
             if name in present:
                 letters, ends = _mapped(folder / f"{name}.npy"), _mapped(folder / f"{name}_ends.npy")
-                sound = ends.shape == (clips,) and ends.dtype == np.int64 and letters.ndim == 1
+                texts = facts.get("texts", 1) if name == "text" else 1
+                sound = ends.shape in ((clips,), (clips * texts,)) and ends.dtype == np.int64 and letters.ndim == 1
                 if not sound or ends[-1] != len(letters) or letters.dtype != np.uint8:
                     raise UserError(f"{folder / name}.npy does not hold {clips} strings")
                 arrays[name], arrays[f"{name}_ends"] = letters, ends
         return cls(folder, clips, arrays)
 
-    def strings(self, name: str, rows: np.ndarray) -> list[str]:
-        """A field of strings at rows (n,), empty where the shard lacks it."""
+    def strings(self, name: str, rows: np.ndarray, each: int = 1) -> list[str]:
+        """A field of so many strings a clip at rows (n,), one behind the other; empty where the shard lacks it."""
         if name not in self.arrays:
-            return [""] * len(rows)
+            return [""] * len(rows) * each
         letters, ends = self.arrays[name], self.arrays[f"{name}_ends"]
+        own = len(ends) // self.clips
+        rows = (rows[:, None] * own + np.arange(own).repeat(each // own)).ravel()
         starts, stops = np.where(rows > 0, ends[rows - 1], 0), ends[rows]
         try:
             if ((starts < 0) | (stops < starts)).any():
@@ -221,8 +224,11 @@ class LabelSet:
             if name in self.facts["fields"]:
                 order = np.argsort(index, kind="stable")
                 pieces = self._pieces(index[order])
-                texts[name] = np.empty(len(index), dtype=object)
-                texts[name][order] = [text for shard, _, rows in pieces for text in shard.strings(name, rows)]
+                each = self.facts.get("texts", 1) if name == "text" else 1
+                read = [text for shard, _, rows in pieces for text in shard.strings(name, rows, each)]
+                texts[name] = np.empty((len(index), each), dtype=object)
+                texts[name][order] = np.array(read, dtype=object).reshape(-1, each)
+                texts[name] = texts[name] if each > 1 else texts[name][:, 0]
                 if name != "text":  # one long text must not make all of them long
                     texts[name] = names(f"{self.folder}: {name}", texts[name])
         rows: dict[str, Any] = {**self.numbers(index), **texts}
@@ -279,6 +285,7 @@ def _check_facts(facts: Any) -> None:
     wrong = [name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**31]
     wrong += [name for name in ("fields", "context_names", "left_out", "shards") if not isinstance(facts[name], list)]
     wrong += [name for name in ("fields", "context_names") if not all(isinstance(text, str) for text in facts[name])]
+    wrong += ["texts"] if type(facts.get("texts", 1)) is not int or facts.get("texts", 1) < 1 else []
     wrong += ["dt"] if type(facts["dt"]) not in (int, float) else []
     wrong += ["scenario_source"] if not isinstance(facts["scenario_source"], str) else []
     wrong += ["route_source"] if not isinstance(facts.get("route_source", ""), str) else []
@@ -311,6 +318,7 @@ def facts_of(labels: Labels) -> dict[str, Any]:
         "fields": present,
         "history_poses": 0 if labels.history is None else labels.history.shape[1],
         "context_names": list(labels.context_names),
+        "texts": 1 if labels.text is None or labels.text.ndim == 1 else labels.text.shape[1],
         "scenario_source": labels.scenario_source,
         "route_source": labels.route_source,
         "left_out": [],
@@ -335,7 +343,7 @@ class ShardWriter:
         for name in self.common["fields"]:
             value = getattr(labels, name)
             if name in STRINGS:
-                encoded = [str(text).encode(errors="backslashreplace") for text in value]
+                encoded = [str(text).encode(errors="backslashreplace") for text in value.ravel()]
                 ends = self._lengths[name] + np.cumsum([len(e) for e in encoded], dtype=np.int64)
                 self._lengths[name] = int(ends[-1])
                 self._append(name, np.frombuffer(b"".join(encoded), dtype=np.uint8))
@@ -350,9 +358,9 @@ class ShardWriter:
     def close(self) -> dict[str, Any]:
         """Put the folder in its place; its entry for labels.json."""
         for name, file in self._files.items():
-            letters = self._lengths.get(name)
+            rows = self._lengths.get(name, self.clips * (self.common.get("texts", 1) if name == "text_ends" else 1))
             file.seek(0)
-            file.write(_header(name, self.clips if letters is None else letters, self.common))
+            file.write(_header(name, rows, self.common))
             file.flush()
             os.fsync(file.fileno())
             file.close()

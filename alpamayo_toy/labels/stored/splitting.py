@@ -13,9 +13,12 @@ import torch
 
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.kinematics.trajectory import Labels
+from alpamayo_toy.labels.formats.containers import Failed, NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 from alpamayo_toy.labels.formats.reading import files_besides, parts_of, read_together
 from alpamayo_toy.labels.held_out import fits, split_hash
+from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish
 from alpamayo_toy.labels.stored.label_set import FORMAT, INDEX, file_digest, is_set, open_set
 
@@ -65,12 +68,12 @@ def split_set(path: Path, out: Path, told: str, rule: ByHash | ByPattern) -> dic
     """Write out/train, out/val, out/test; how many clips each got.
 
     A split that is there is replaced, any other set is left alone. Raises UserError, also for a pattern that fits no
-    clip, and for a clip that comes twice, which convert would drop.
+    clip, and for a clip that comes twice with other trajectories, which convert would drop.
     """
     if path.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{path} lies in {out}; split into another folder")
-    files = files_besides([path], out)
-    digests = [file_digest(part) for file, _ in files for part in read_together(file)]
+    files = files_besides([path], out, told)
+    digests = [file_digest(part) for file, _ in files for part in read_together(file, told)]
     said = [FORMAT, __version__, [name for _, name in files], digests, told, repr(rule)]
     key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     with ExitStack() as claims:
@@ -80,19 +83,16 @@ def split_set(path: Path, out: Path, told: str, rule: ByHash | ByPattern) -> dic
         with ExitStack() as stack:
             for builder in builders.values():
                 stack.enter_context(builder)
-            seen: set[tuple[str, int]] = set()
-            for file, _ in files:
-                for part in parts_of(file, told):
-                    if isinstance(part, UserError):
-                        raise part
-                    labels = labels_of(part, file) if isinstance(part, RawClips) else part
-                    for clip in zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True):
-                        if clip in seen:
-                            raise UserError(f"{file}: clip {clip[0]} at t0 {clip[1]} us comes twice; convert it first")
-                        seen.add(clip)
-                    place = np.array([rule.side(str(name)) for name in labels.clip_id])
-                    for side, builder in builders.items():
-                        builder.add(labels.select(torch.from_numpy(np.flatnonzero(place == side))))
+            seen = Seen()
+            for part in parts_of([source for source, _ in files], told):
+                if isinstance(part, NoLabels | Failed):
+                    continue
+                if isinstance(part, UserError):
+                    raise part
+                labels = _once(labels_of(part, path) if isinstance(part, RawClips) else part, seen, path)
+                place = np.array([rule.side(str(name)) for name in labels.clip_id])
+                for side, builder in builders.items():
+                    builder.add(labels.select(torch.from_numpy(np.flatnonzero(place == side))))
         if rule.unused():
             raise UserError(f"{path}: no clip fits {rule.unused()[0]}; look at the clip ids")
         for side in SIDES:  # a split that is stopped between its sides is none
@@ -103,6 +103,16 @@ def split_set(path: Path, out: Path, told: str, rule: ByHash | ByPattern) -> dic
             else:
                 shutil.rmtree(out / side)  # of an earlier split, whose clips are on other sides now
     return {side: sum(entry["clips"] for entry in builder.entries) for side, builder in builders.items()}
+
+
+def _once(labels: Labels, seen: Seen, path: Path) -> Labels:
+    """The clips that did not come before. Raises UserError for one that did with other trajectories."""
+    keys = list(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))
+    repeated, duplicate = seen.again(keys, labels.teacher.numpy())
+    if duplicate.any():
+        clip, t0 = keys[int(duplicate.argmax())]
+        raise UserError(f"{path}: clip {clip} at t0 {t0} us comes twice with different trajectories; convert it first")
+    return labels.select(torch.from_numpy(np.flatnonzero(~repeated)))
 
 
 @contextmanager

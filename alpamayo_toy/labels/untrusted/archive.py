@@ -21,7 +21,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.untrusted import pickles
 from alpamayo_toy.labels.untrusted.memory import half_of_memory
-from alpamayo_toy.labels.untrusted.object_arrays import count, read_list
+from alpamayo_toy.labels.untrusted.object_arrays import count, numpy_names, read_list
 from alpamayo_toy.labels.untrusted.texts import shown
 
 KINDS = "biufUS"
@@ -74,10 +74,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray | list[object]]:
 
 
 def read_pt(path: Path) -> object:
-    """What torch.save wrote: tensors on the CPU, texts, numbers, lists, tuples and dicts.
+    """What torch.save wrote: tensors on the CPU, numpy's arrays, texts, numbers, lists, tuples and dicts.
 
     Its instructions are followed on stand-ins and the tensors made here from the archive's bytes: torch.load, even with
-    weights_only, never ends on a dict key of tuples in tuples. UserError for anything else, numpy's arrays included.
+    weights_only, never ends on a dict key of tuples in tuples. Objects of other classes become pickles.Stranger.
+    UserError for anything else.
     """
     with _opened(path, "pt") as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -89,13 +90,25 @@ def read_pt(path: Path) -> object:
         order = members.get(f"{folder}byteorder")
         if order is not None and _bytes(archive, order).decode("ascii").strip() != sys.byteorder:
             raise UserError(f"{path} was written on a machine of the other byte order; save it again on this one")
-        tensors = _Tensors(archive, members, f"{folder}data/", path.stat().st_size)
+        tensors = _Tensors(path, archive, members, f"{folder}data/")
+        instructions = bytes(_bytes(archive, members[data[0]]))
+        names = numpy_names(len(instructions), nested=False) | tensors.names
         try:
-            return pickles.load(
-                bytes(_bytes(archive, members[data[0]])), str(path), tensors.names, tensors.storage, tensors.file_size
-            )
+            return pickles.load(instructions, str(path), names, tensors.storage, tensors.file_size, strangers=True)
         except UserError as error:
-            raise UserError(f"{error}; store tensors, texts, numbers, lists and dicts, and no numpy arrays") from None
+            raise UserError(f"{error}; store tensors, arrays, texts, numbers, lists and dicts") from None
+
+
+def read_pickle(path: Path) -> object:
+    """What pickle.dump wrote: as of a .pt, without tensors. Nothing in it is called. Raises UserError."""
+    if path.stat().st_size > half_of_memory():
+        raise UserError(f"{path} is larger than half of the memory; convert it in parts")
+    data = path.read_bytes()
+    names = numpy_names(len(data), nested=False) | PLAIN_NAMES
+    try:
+        return pickles.load(data, str(path), names, strangers=True)
+    except UserError as error:
+        raise UserError(f"{error}; export its trajectories as npz or JSON") from None
 
 
 @dataclass(frozen=True)
@@ -267,22 +280,24 @@ def _check_stored(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfi
 class _Tensors:
     """Makes tensors of the bytes of a pt archive; names: what its pickle may call."""
 
-    def __init__(
-        self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str, file_size: int
-    ) -> None:
-        self._archive, self._members, self._folder, self.file_size = archive, members, folder, file_size
+    def __init__(self, path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str) -> None:
+        self._path, self._archive, self._members, self._folder = path, archive, members, folder
+        self.file_size = path.stat().st_size
         self._read: dict[str, Tensor] = {}
         self.names: dict[tuple[str, str], object] = {
             ("torch", name): _StorageType(dtype) for name, dtype in STORAGES.items()
         }
         self.names["torch._utils", "_rebuild_tensor_v2"] = _Call(self._tensor)
+        self.names["torch._utils", "_rebuild_parameter"] = _Call(_data)
         self.names["torch", "Size"] = _Call(_size)
-        self.names["collections", "OrderedDict"] = _Call(_ordered)
+        self.names |= PLAIN_NAMES
 
     def storage(self, pid: object) -> "_Storage":
         """The member that ("storage", type, key, device, number of elements) refers to, read once."""
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
             raise ValueError("it refers to something that is no storage")
+        if isinstance(pid[1], type):  # a stranger
+            raise pickles.refusal(str(self._path), pid[1].__name__)
         if not isinstance(pid[1], _StorageType) or not isinstance(pid[2], str):
             raise ValueError("it refers to something that is no storage")
         key, elements = f"{self._folder}{pid[2]}", count((pid[4],))
@@ -340,6 +355,34 @@ class _Call(pickles.Inert):
 def _ordered() -> dict[str, object]:
     """In place of an OrderedDict, whose attributes BUILD could set."""
     return {}
+
+
+def _data(tensor: object, grad: object, hooks: object) -> object:
+    """In place of a parameter: its tensor."""
+    return tensor
+
+
+def _listed(items: object = ()) -> object:
+    """In place of a set: its items in a list."""
+    if not isinstance(items, list | tuple):
+        raise ValueError("a set of what is no list")
+    return list(items)
+
+
+def _told(*parts: object) -> object:
+    """In place of a path or a device: its parts as a text."""
+    return "/".join(part for part in parts if isinstance(part, str))
+
+
+PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+PLAIN_NAMES: dict[tuple[str, str], object] = {
+    **{(module, name): _Call(_told) for module in ("pathlib", "pathlib._local") for name in PATHS},
+    ("torch", "device"): _Call(_told),
+    ("collections", "OrderedDict"): _Call(_ordered),
+    ("collections", "defaultdict"): _Call(lambda *_: {}),
+    ("builtins", "set"): _Call(_listed),
+    ("__builtin__", "set"): _Call(_listed),
+}
 
 
 def _size(axes: object) -> object:

@@ -23,19 +23,25 @@ def read_list(data: bytes, where: str) -> list[object]:
     Items are what load() gives, arrays in them are nested lists and numpy's scalars plain values. UserError naming
     `where` if it is no such array or wants anything else.
     """
-    budget = _Budget(2 * len(data))  # protocol 2 spells bytes as text first, so each is decoded twice
-    dtype, array, ndarray = _DtypeCall(), _Reconstruct(budget), Inert()
-    names: dict[tuple[str, str], object] = {
-        ("numpy", "dtype"): dtype,
-        ("numpy", "ndarray"): ndarray,
-        ("_codecs", "encode"): _Encode(budget),
-    }
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        names[module, "_reconstruct"], names[module, "scalar"] = array, _Scalar(budget)
-    value = load(data, where, names)
+    value = load(data, where, numpy_names(len(data)))
     if not isinstance(value, list):
         raise UserError(f"{where} holds a pickled {type(value).__name__}; a pickled object array is needed")
     return value
+
+
+def numpy_names(size: int, nested: bool = True) -> dict[tuple[str, str], object]:
+    """What a pickle of so many bytes may call for numpy's arrays: nested lists, or arrays of numbers and texts."""
+    budget = _Budget(2 * size)  # protocol 2 spells bytes as text first, so each is decoded twice
+    names: dict[tuple[str, str], object] = {
+        ("numpy", "dtype"): _DtypeCall(),
+        ("numpy", "ndarray"): Inert(),
+        ("_codecs", "encode"): _Encode(budget),
+    }
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        names[module, "_reconstruct"] = _Reconstruct(budget, nested)
+        names[module, "scalar"] = _Scalar(budget)
+        names[module.replace("multiarray", "numeric"), "_frombuffer"] = _FromBuffer(budget, nested)
+    return names
 
 
 def count(shape: object) -> int:
@@ -121,16 +127,31 @@ class _Scalar(Inert):
         self._budget = budget
 
     def __call__(self, dtype: object, raw: object) -> object:
-        return _numbers(dtype, (), raw, self._budget, "C")
+        return _numbers(dtype, (), raw, self._budget, "C").tolist()
+
+
+class _FromBuffer(Inert):
+    """In place of numpy's _frombuffer(bytes, dtype, shape, order): an array as protocol 5 spells it."""
+
+    __slots__ = ("_budget", "_nested")
+
+    def __init__(self, budget: _Budget, nested: bool) -> None:
+        self._budget, self._nested = budget, nested
+
+    def __call__(self, raw: object, dtype: object, shape: Any, order: object) -> Held:
+        data = bytes(raw) if isinstance(raw, bytearray) else raw
+        values = _numbers(dtype, shape, data, self._budget, str(order))
+        plain = values.tolist() if shape else [values.tolist()]
+        return Held(plain if self._nested else values, 1 + count(shape))
 
 
 class _Reconstruct(Inert):
     """In place of numpy's _reconstruct(ndarray, (0,), b"b"): an array whose content BUILD will tell."""
 
-    __slots__ = ("_budget",)
+    __slots__ = ("_budget", "_nested")
 
-    def __init__(self, budget: _Budget) -> None:
-        self._budget = budget
+    def __init__(self, budget: _Budget, nested: bool) -> None:
+        self._budget, self._nested = budget, nested
 
     def __call__(self, kind: object, shape: object, code: object) -> Built:
         return Built(self._content)
@@ -144,7 +165,9 @@ class _Reconstruct(Inert):
         if isinstance(dtype, _Dtype) and dtype.is_object():
             return self._objects(raw, places, shape)
         values = _numbers(dtype, shape, raw, self._budget, "F" if fortran else "C")
-        return Held(values if shape else [values], 1 + places)
+        if not self._nested:
+            return Held(values, 1 + places)
+        return Held(values.tolist() if shape else [values.tolist()], 1 + places)
 
     def _objects(self, items: object, places: int, shape: tuple[int, ...]) -> list[object]:
         if not isinstance(items, list) or len(items) != places:
@@ -155,14 +178,14 @@ class _Reconstruct(Inert):
         return nested
 
 
-def _numbers(dtype: object, shape: tuple[int, ...], raw: object, budget: _Budget, order: str) -> Any:
-    """Plain numbers or texts from exactly as many bytes as they need, as nested lists."""
+def _numbers(dtype: object, shape: tuple[int, ...], raw: object, budget: _Budget, order: str) -> np.ndarray:
+    """Plain numbers or texts from exactly as many bytes as they need."""
     if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
         raise ValueError("an array without a dtype or bytes")
     kind = dtype.numbers()
     if len(raw) != kind.itemsize * count(shape):
         raise ValueError(f"{len(raw)} bytes for an array of {kind} of the shape {shape}")
     if kind.itemsize == 0 and not shape:
-        return ""
+        return np.array("")
     budget.take(max(len(raw), math.prod(max(axis, 1) for axis in shape)))
-    return np.frombuffer(raw, kind).reshape(shape, order="F" if order == "F" else "C").tolist()
+    return np.frombuffer(raw, kind).reshape(shape, order="F" if order == "F" else "C")

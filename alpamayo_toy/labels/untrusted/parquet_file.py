@@ -26,10 +26,11 @@ def opened(path: Path) -> Iterator[Any]:
         raise UserError(f"{path} is no sound Parquet file, perhaps cut off or encrypted: {reason}") from None
 
 
-def columns(path: Path) -> list[str]:
-    """Names of a Parquet file's columns. Raises UserError."""
+def columns(path: Path) -> dict[str, str]:
+    """A Parquet file's columns and their types. Raises UserError."""
     with opened(path) as file:
-        return list(file.schema_arrow.names)
+        found = file.schema_arrow
+        return dict(zip(found.names, map(str, found.types), strict=True))
 
 
 def pyarrow(path: Path) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from alpamayo_toy.errors import UserError
@@ -18,7 +19,7 @@ OPCODES = frozenset((
     "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
     "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE",
     "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE",
-    "BUILD", "BINPERSID",
+    "BUILD", "BINPERSID", "NEWOBJ", "BYTEARRAY8",
 ))
 # fmt: on
 MAX_OPCODES = 2_000_000  # at worst 10 seconds and 600 MB; a text takes 2 of them, in a list of its own 5
@@ -29,21 +30,31 @@ SHARED = 1_000_000  # leaves that a pickle may repeat by reference beyond those 
 SMALL = 2**31  # larger ints can be chosen to collide as dict keys, which makes a dict quadratic
 
 
-def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]]) -> None:
+def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]], strangers: bool = False) -> None:
     """Goes over every instruction of a pickle before any of it is loaded.
 
     UserError, naming `where`, for a name outside globals_allowed, an instruction outside OPCODES, a memo index or a
     stack that asks for more memory than the bytes hold, a dict key that is neither text nor a small int, and for
-    whatever is no complete pickle up to the last byte.
+    whatever is no complete pickle up to the last byte. With strangers, other names may be mentioned, and objects of
+    them told (NEWOBJ), as nothing is made of either; what would call one is refused by its name all the same.
     """
     machine = _Machine()
     try:
         for seen, (opcode, arg, position) in enumerate(pickletools.genops(data)):
-            if opcode.name in ("GLOBAL", "INST"):
+            stranger = None
+            if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
                 module, _, name = str(arg).partition(" ")
-                _check_global(where, module, name, globals_allowed)
-            elif opcode.name == "STACK_GLOBAL":
-                _check_global(where, *machine.top_names(where), globals_allowed)
+                module, name = machine.top_names(where) if opcode.name == "STACK_GLOBAL" else (module, name)
+                if (module, name) not in globals_allowed:
+                    stranger = _Unknown(f"{module}.{name}")
+                    if not strangers or opcode.name == "INST":
+                        raise refusal(where, stranger.name)
+            elif opcode.name in ("REDUCE", "NEWOBJ"):
+                called = machine.below_top()
+                if isinstance(called, _Unknown) and opcode.name == "REDUCE":
+                    raise refusal(where, called.name)
+                if opcode.name == "NEWOBJ" and not isinstance(called, _Unknown):
+                    raise UserError(f"{where} holds the pickle instruction NEWOBJ, which no list of texts needs")
             elif opcode.name == "FRAME" and int(arg or 0) > len(data):
                 raise ValueError(f"a frame of {arg} bytes")
             elif opcode.name == "STOP" and position != len(data) - 1:
@@ -53,6 +64,8 @@ def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]]) 
             if seen == MAX_OPCODES:
                 raise UserError(f"{where} holds more than {MAX_OPCODES} pickle instructions; write it in parts")
             machine.step(opcode, arg, seen)
+            if stranger is not None:
+                machine.stack[-1] = stranger
         if machine.marks or machine.stack:
             raise ValueError("it ends before it is finished")
     except UserError:
@@ -67,14 +80,16 @@ def load(
     names: Mapping[tuple[str, str], object],
     persistent: Callable[[object], object] | None = None,
     limit: int | None = None,
+    strangers: bool = False,
 ) -> Any:
     """The plain value of a scanned pickle, in which every global is what `names` puts in its place.
 
     persistent makes something of a persistent id; without it there may be none. The value is a tree of None, bool, int,
-    float, str, bytes, list, tuple, dict and the values of Held, no deeper than MAX_DEPTH and, walked as a tree, of at
-    most `limit` leaves beyond SHARED (the number of bytes if not given). UserError naming `where` otherwise.
+    float, str, bytes, list, tuple, dict, the values of Held and, with strangers, Stranger for objects of other classes;
+    no deeper than MAX_DEPTH and, walked as a tree, of at most `limit` leaves beyond SHARED (the number of bytes if not
+    given). UserError naming `where` otherwise.
     """
-    scan(data, where, names.keys())
+    scan(data, where, names.keys(), strangers)
     try:
         value, _ = _Plain(SHARED + (len(data) if limit is None else limit)).of(
             _Unpickler(data, names, persistent).load()
@@ -85,7 +100,29 @@ def load(
             if isinstance(error, UserError)
             else UserError(f"{where} is no valid pickle, perhaps damaged: {shown(str(error))}")
         ) from None
+    if isinstance(value, Stranger):
+        raise refusal(where, value.name)
     return value
+
+
+def refusal(where: str, name: str) -> UserError:
+    """What is said of a pickle that would call something."""
+    return UserError(f"{where} holds a pickle that wants to call {shown(name)}; it was not opened")
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """In place of an object of a class that is not known: the class's name, and the plain state it was stored with."""
+
+    name: str
+    state: Any = None
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """On the scanned stack: a name that nothing may call."""
+
+    name: str
 
 
 class Inert:
@@ -126,13 +163,36 @@ class Built(Inert):
         self._content = self._made(state)
 
 
+class _Told(Inert):
+    """What objects of a class that is not known are loaded as: they keep what they are told, and do nothing with it."""
+
+    __slots__ = ("state",)
+
+    def __new__(cls, *_: object) -> "_Told":
+        made = super().__new__(cls)
+        made.state = None
+        return made
+
+    def __setstate__(self, state: object) -> None:
+        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)  # (dict, slots)
+        dicts = [part for part in parts if isinstance(part, dict)]
+        self.state: Any = {key: value for part in dicts for key, value in part.items()}
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.state = {**(self.state or {}), key: value}
+
+
 class _Machine:
-    """The stack and memo of a pickle as far as its texts and ints are known (None: anything else)."""
+    """The stack and memo of a pickle as far as its texts, ints and strange names are known (None: anything else)."""
 
     def __init__(self) -> None:
-        self.stack: list[str | int | None] = []
+        self.stack: list[str | int | _Unknown | None] = []
         self.marks: list[int] = []
-        self.memo: dict[int, str | int | None] = {}
+        self.memo: dict[int, str | int | _Unknown | None] = {}
+
+    def below_top(self) -> str | int | _Unknown | None:
+        """What REDUCE and NEWOBJ would take for their function or class."""
+        return self.stack[-2] if len(self.stack) > 1 else None
 
     def top_names(self, where: str) -> tuple[str, str]:
         """The module and name that STACK_GLOBAL would take."""
@@ -176,23 +236,18 @@ class _Machine:
 
     def _check_keys(self, name: str) -> None:
         """Keys whose hash their author chooses, or takes forever as in tuples of tuples, make a dict hang."""
-        keys: list[str | int | None] = []
+        keys: list[str | int | _Unknown | None] = []
         if name in ("SETITEMS", "DICT"):
             keys = self.stack[self._last_mark() :: 2]
         elif name == "SETITEM":
             keys = self.stack[-2:-1]
-        if not all(isinstance(key, str) or (key is not None and abs(key) < SMALL) for key in keys):
+        if not all(isinstance(key, str) or (isinstance(key, int) and abs(key) < SMALL) for key in keys):
             raise ValueError("a dict key is neither text nor a small whole number")
 
     def _last_mark(self) -> int:
         if not self.marks:
             raise ValueError("a group ends that never began")
         return self.marks[-1]
-
-
-def _check_global(where: str, module: str, name: str, allowed: Collection[tuple[str, str]]) -> None:
-    if (module, name) not in allowed:
-        raise UserError(f"{where} holds a pickle that wants to call {shown(f'{module}.{name}')}; it was not opened")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -205,7 +260,9 @@ class _Unpickler(pickle.Unpickler):
         self._names, self._persistent = names, persistent
 
     def find_class(self, module: str, name: str) -> Any:
-        """KeyError for what scan() would have refused."""
+        """A stand-in; for a name that is not known, which scan() has let pass, a class that does nothing."""
+        if (module, name) not in self._names:
+            return type(f"{module}.{name}", (_Told,), {"__slots__": ()})
         return self._names[module, name]
 
     def persistent_load(self, pid: object) -> object:
@@ -223,7 +280,7 @@ class _Plain:
 
     def of(self, value: object, depth: int = 0) -> tuple[Any, int]:
         """The plain value and its leaves, an empty or inner list counting as one, as if nothing were shared."""
-        if value is None or isinstance(value, (str, int, float, bytes)):
+        if value is None or isinstance(value, (str, int, float, bytes, bytearray)):
             return value, 1
         if id(value) in self._done:
             return self._done[id(value)]
@@ -240,6 +297,11 @@ class _Plain:
             return self.of(value.content(), depth + 1)
         if isinstance(value, Held):
             return value.value, value.leaves
+        if isinstance(value, _Told):
+            state, leaves = self.of(value.state, depth + 1)
+            return Stranger(type(value).__name__, state), leaves
+        if isinstance(value, type) and issubclass(value, _Told):
+            return Stranger(value.__name__), 1
         if not isinstance(value, (list, tuple, dict)):
             raise ValueError(f"it holds a {type(value).__name__.strip('_')} in place of a text or number")
         inside = [self.of(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]

@@ -27,6 +27,15 @@ def flat_text(value: object) -> tuple[str, bool]:
     return " ".join(filter(None, texts)), True
 
 
+def texts_of(value: object, k: int) -> list[str] | None:
+    """The k texts of an item, one a sample, however they are nested; None where it does not hold so many."""
+    inner = _spelled_out(value) if isinstance(value, str) else value
+    if not isinstance(inner, (list, tuple)):
+        return None
+    leaves = _leaves(inner)
+    return list(map(str, leaves)) if len(leaves) == k and all(isinstance(leaf, str) for leaf in leaves) else None
+
+
 def shown(text: str) -> str:
     """Text of a file as it may stand in a message: one short line."""
     return text[:200].encode("unicode_escape").decode()

@@ -9,7 +9,7 @@ from parquet_files import pa, read, rows, saved
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats import flat_parquet
-from alpamayo_toy.labels.formats.raw import labels_of
+from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 
 
 @pytest.mark.parametrize("row_group_size", [1, 7, 1000])
@@ -132,6 +132,19 @@ def test_sources_and_steps_are_read(path: Path) -> None:
     assert (first.dt, second.dt) == (0.1, 0.2)
 
 
+def test_a_sample_that_is_there_twice(path: Path) -> None:
+    content = {**rows(3, 2), "sample_idx": [0, 0, 0, 1, 0, 1]}
+    error, raw = flat_parquet.clips(saved(path, content))
+    assert isinstance(raw, RawClips)
+    assert "clip c0 has sample_idx 0 twice" in str(error)
+    assert raw.clip_id.tolist() == ["c1", "c2"]
+    content = {name: [*values[:4], values[3], *values[4:]] for name, values in rows(3, 2).items()}
+    (whole,) = read(saved(path, content))
+    assert whole.again is not None
+    assert whole.again.tolist() == [False, True, False]
+    assert whole.teacher.shape == (3, 2, 8, 3)
+
+
 def changed(**columns: Any) -> dict[str, Any]:
     return {**rows(), **columns}
 
@@ -157,7 +170,6 @@ WRONG = {
     "pred_rot of clip c0 has 7 waypoints, pred_xyz has 8": changed(pred_rot=[[0.0] * 63] * 6),
     "gt_xyz of clip c0 has 9 waypoints, pred_xyz has 8": changed(gt_xyz=[[0.0] * 27] * 6),
     "hist_rot of clip c0 has 1 waypoints, hist_xyz has 2": changed(hist_xyz=[[0.0] * 6] * 6, hist_rot=[[0.0] * 9] * 6),
-    "clip c0 has sample_idx 0 twice": changed(sample_idx=[0] * 6),
     "dt of clip c0 must be": changed(dt=[0.0] * 6),
     "holds no clips": {name: pa.array(values)[:0] for name, values in rows().items()},
 }

@@ -8,7 +8,7 @@ import torch
 from parquet_files import labels, pq, read
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.formats import flat_parquet, parquet_out
+from alpamayo_toy.labels.formats import flat_columns, parquet_out
 from alpamayo_toy.labels.formats.raw import labels_of
 from alpamayo_toy.labels.untrusted import parquet_file
 
@@ -17,7 +17,7 @@ def test_what_is_written_is_read_again(path: Path) -> None:
     given = labels()
     parquet_out.write([given], path)
     (raw,) = read(path)
-    assert flat_parquet.matches(parquet_file.columns(path))
+    assert flat_columns.matches(parquet_file.columns(path))
     assert list(raw.clip_id) == list(given.clip_id)
     assert list(raw.source) == list(given.source)
     assert raw.text is not None

@@ -202,6 +202,7 @@ FAULTS = {
     "empty_text": [lambda: replace(sound(1), text=np.array([" "]))],
     "nested_text": [lambda: replace(sound(1), nested_text=np.array([True]))],
     "straight_line": [straight_line],
+    "repeated_samples": [lambda: replace(sound(1), again=np.array([True]))],
     "no_history": [no_history],
     "route_away": [lambda: routed(move=(3, 4.1)), lambda: routed(move=(-5.1, 0), end=1)],
     "route_jumps": [lambda: routed(stretch=1.51)],

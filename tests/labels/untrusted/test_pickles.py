@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from forged import TEXTS, Calls, mutated, npy, npz, object_array, pt_of
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.untrusted import pickles
-from alpamayo_toy.labels.untrusted.archive import read_npz, read_pt
+from alpamayo_toy.labels.untrusted.archive import read_npz, read_pickle, read_pt
 from alpamayo_toy.labels.untrusted.object_arrays import read_list
 from alpamayo_toy.labels.untrusted.pickles import scan
 
@@ -139,6 +140,64 @@ def test_a_scan_refuses_what_is_not_allowed() -> None:
     with pytest.raises(UserError, match=r"^here holds a pickle that wants to call posix\.system; it was not opened$"):
         scan(pickle.dumps(Calls(os.system, "true")), "here", {("numpy", "dtype")})
     scan(pickle.dumps(Calls(os.system, "true"), 2), "here", {("posix", "system"), ("nt", "system")})
+
+
+class Stranger:
+    """A class that no reader knows."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __setstate__(self, state: object) -> None:
+        raise AssertionError("it was built")
+
+
+def test_objects_of_unknown_classes_are_never_built(tmp_path: Path) -> None:
+    for protocol in range(2, 6):
+        data = pickle.dumps({"a": [Stranger({"deep": np.arange(3)})], "class": Stranger, "text": "b"}, protocol)
+        (tmp_path / "x.pkl").write_bytes(data)
+        found: Any = read_pickle(tmp_path / "x.pkl")
+        (stranger,) = found["a"]
+        assert isinstance(stranger, pickles.Stranger)
+        assert stranger.name.endswith("test_pickles.Stranger")
+        assert stranger.state["value"]["deep"].tolist() == [0, 1, 2]
+        assert (found["class"].state, found["text"]) == (None, "b")
+        with pytest.raises(UserError, match=r"wants to call .*Stranger; it was not opened"):
+            read_list(pickle.dumps(object_array([Stranger(1)]), protocol), "file")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", NAMES)
+def test_what_would_be_called_is_refused_beside_strangers(tmp_path: Path, name: str, protocol: int) -> None:
+    marker = tmp_path / "marker"
+    content = {"ok": 1, "inside": Stranger([attacks(marker)[name]])}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol))
+    with pytest.raises(UserError, match=rf"wants to call ({name}|copy_reg\._reconstructor|copyreg\._reconstructor);"):
+        read_pickle(tmp_path / "x.pkl")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x02cos\nsystem\n)R.", "wants to call os.system"),
+        (b"\x80\x02cos\nsystem\n(U\x04trueoR.", "instruction"),
+        (b"\x80\x02cos\nsystem\nq\x000h\x00)R.", "instruction POP"),
+        (b"\x80\x02]cos\nsystem\nq\x00ah\x00)R.", "wants to call os.system"),
+        (b"\x80\x02cos\nsystem\n)\x81)R.", "perhaps damaged|wants to call"),
+        (b"\x80\x02cos\nsystem\n.", "wants to call os.system"),
+        (b"\x80\x02cos\nsystem\n}b.", "perhaps damaged"),
+        (b"\x80\x02cos\nsystem\n)\x81X\x01\x00\x00\x00aa.", "perhaps damaged"),
+        (b"(ios\nsystem\n.", "wants to call os.system"),
+        (b"\x80\x04cos\nsystem\n)}\x92.", "instruction NEWOBJ_EX"),
+        (b"\x80\x02cnumpy\ndtype\n)\x81.", "NEWOBJ|perhaps damaged"),
+        (b"\x80\x02c__builtin__\nset\nNR.", "perhaps damaged"),
+    ],
+)
+def test_strangers_are_no_way_round_a_refusal(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        read_pickle(tmp_path / "x.pkl")
 
 
 def test_a_pickle_cut_off_anywhere_is_refused() -> None:
