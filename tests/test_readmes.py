@@ -141,6 +141,8 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
     """The same with less to do; whatever the page sets is still set, but where it is an amount."""
     if any(word.partition("=")[0] in ("trainer.resume", "resume", "--help", "--cfg") for word in arguments):
         return arguments
+    if "-m" in arguments:  # two of a list are a sweep
+        arguments = [word if "[" in word else ",".join(word.split(",")[:2]) for word in arguments]
     if script in ("train", "batch"):
         from_file = any(word.startswith("teacher.path=") for word in arguments)
         seeds = ("seeds=1" if "-m" in arguments else "seeds=2",) if script == "batch" else ()

@@ -19,7 +19,7 @@ ROUNDING = 1e-5  # of a number: what differs by less differs by nothing
 WITH_DIFFERENCE = (".ade", ".fde", ".energy_score", ".modes_min_ade")
 SAID = {
     "clips": {
-        True: "differ on these clips; one seed each says nothing of the method",
+        True: "differ on these clips; one seed says nothing of the method",
         False: "not decided by these clips",
         None: "too few units to say",
     },
@@ -28,7 +28,8 @@ SAID = {
 
 
 def compare(runs: list[str], output_dir: Path) -> str:
-    """Runs or batches side by side on the clips that all of them were scored on, each paired with the first.
+    """Runs or batches side by side on the clips that all of them were scored on, each paired with the first, and with
+    every baseline.
 
     A run is a folder with clips.csv, a batch one with a run in each seed-N; a pattern names several of them, the folds
     of one, whose clips are put together. Of runs, intervals are over clips. Of batches they are over the seeds that all
@@ -130,19 +131,30 @@ def _units(table: Clips) -> Tensor:
 
 
 def _by_clip(aligned: list[list[Clips]], run: int, name: str) -> dict[str, Any]:
-    """A run's mean over clips, and its difference to the first run clip by clip."""
+    """A run's mean over clips, and the difference clip by clip."""
     (tables,) = aligned
-    values, first, units = torch.tensor(tables[run][name]), torch.tensor(tables[0][name]), _units(tables[0])
-    return _entry(over_clips(values.double(), units), paired(values, first, units))
+    own, mine, other = map(torch.tensor, _paired(tables, run, name))
+    units = _units(tables[0])
+    return _entry(over_clips(own.double(), units), paired(mine, other, units))
 
 
 def _by_seed(aligned: list[list[Clips]], run: int, name: str) -> dict[str, Any]:
-    """A batch's mean over seeds of each one's mean over clips, and its difference to the first batch seed by seed."""
-    means, first = (
-        [float(torch.tensor(tables[i][name], dtype=torch.float64).nanmean()) for tables in aligned] for i in (run, 0)
-    )
-    differences = [mine - theirs for mine, theirs in zip(means, first, strict=True)]
-    return _entry(*(_over_seeds(values, len(aligned[0][0]["t0_us"])) for values in (means, differences)))
+    """A batch's mean over seeds of each one's mean over clips, and the difference seed by seed."""
+    columns = zip(*(_paired(tables, run, name) for tables in aligned), strict=True)
+    own, mine, other = ([float(torch.tensor(c, dtype=torch.float64).nanmean()) for c in column] for column in columns)
+    differences = [a - b for a, b in zip(mine, other, strict=True)]
+    return _entry(*(_over_seeds(values, len(aligned[0][0]["t0_us"])) for values in (own, differences)))
+
+
+def _paired(tables: list[Clips], run: int, name: str) -> tuple[list[float], list[float], list[float]]:
+    """A run's column, and the two whose difference is looked at: its student's and the first run's student's; beside a
+    baseline, or the teacher, its student's and that one.
+    """
+    column, target = tables[run][name], name.partition(".")[0]
+    if ".student" in name:
+        return column, column, tables[0][name]
+    own = f"{target}.student_modes.min_ade" if name.endswith(".min_ade") else f"{target}.student.ade"
+    return column, tables[run][own], column
 
 
 def _over_seeds(values: list[float], clips: int) -> Interval:
@@ -166,14 +178,16 @@ def _side_by_side(content: dict[str, Any]) -> list[str]:
         unit = UNITS.get(metric.partition(".")[2].removeprefix("modes_"), "m")
         means = "".join(f"{_shown(entry['mean'], unit):>12}" for entry in entries)
         lines.append(f"{metric + ' [' + unit + ']':<44}{means}")
-        if ".student" not in name:
+        beside = ".student" not in name
+        if beside:
             lines[-1] = f"{lines[-1]}  {interval_said(entries[0])}".rstrip()
-        elif metric.endswith(WITH_DIFFERENCE):
-            for i, entry in enumerate(entries[1:], 1):
+        if beside or metric.endswith(WITH_DIFFERENCE):
+            for i, entry in list(enumerate(entries))[0 if beside else 1 :]:
                 difference = entry["difference"]
-                mean = "-" if difference["mean"] is None else f"{difference['mean']:+.3f}"
-                said = SAID[content["over"]][difference["decided"]]
-                lines.append(f"{'':<4}{chr(ord('A') + i)} - A: {mean} {interval_said(difference)}  {said}")
+                if difference["mean"] is not None:
+                    who, said = chr(ord("A") + i), SAID[content["over"]][difference["decided"]]
+                    to = "it" if beside else "A"
+                    lines.append(f"    {who} - {to}: {difference['mean']:+.3f} {interval_said(difference)}  {said}")
     return lines
 
 

@@ -29,7 +29,7 @@ def attacks(marker: Path) -> dict[str, Calls]:
         "posix.system": Calls(os.system, f"touch {marker}"),
         "__builtin__.exec|builtins.exec": Calls(builtins.exec, script),
         "__builtin__.eval|builtins.eval": Calls(builtins.eval, script),
-        "io.open": Calls(builtins.open, str(marker), "w"),
+        "_?io.open": Calls(builtins.open, str(marker), "w"),
         "(subprocess|commands).Popen": Calls(subprocess.Popen, ["touch", str(marker)]),
     }
 
