@@ -31,7 +31,8 @@ def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
     if owners:
         return f"{said} in {command}.py; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
     close = get_close_matches(key, [*mine, *bare], n=1)
-    return said + (f"; did you mean {_listed(bare.get(close[0], close))}?" if close else "")
+    meant = close if close and close[0] in mine else [option for name in close for option in bare[name]]
+    return said + (f"; did you mean {_listed(meant)}?" if meant else "")
 
 
 def _options(kind: Any, schemas: dict[str, Any]) -> list[str]:

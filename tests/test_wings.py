@@ -25,7 +25,7 @@ WINGS = (
     "commands",
 )
 """From the ground up. Options, every config.py, lie below all of them, and so do these files of the package itself."""
-GROUND = ("errors", "files", "processes")
+GROUND = ("errors", "files", "hints", "processes")
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -70,7 +70,7 @@ def runs_up(module: str, imported: str) -> bool:
     if is_option(imported):
         return module in GROUND
     if is_option(module):
-        return imported != "errors" and imported not in WINGS
+        return imported not in ("errors", "hints") and imported not in WINGS
     if wing(imported) not in WINGS:
         return False
     return wing(module) not in WINGS or WINGS.index(wing(imported)) > WINGS.index(wing(module))

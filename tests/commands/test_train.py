@@ -18,9 +18,12 @@ pytestmark = pytest.mark.slow  # they train
         (b"", "is not valid JSON"),
         (b"[]", "holds no clips"),
         (b'[{"pred_xyz": [[[1.0, 2.0', "not valid JSON, perhaps cut off"),
-        (b'[{"clip_id": "c", "pred_xyz": [[[NaN, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]]}]', "clip c holds NaN"),
         (
-            b'[{"clip_id": "c", "pred_xyz": [[[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]]}]',
+            b'[{"clip_id": "c", "pred_xyz": [[[NaN, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]], "dt": 0.1}]',
+            "clip c holds NaN",
+        ),
+        (
+            b'[{"clip_id": "c", "pred_xyz": [[[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]], "dt": 0.1}]',
             "has trajectories of 4 steps, the run wants horizon=64",
         ),
     ],
