@@ -11,7 +11,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.results import Clips, interval_said, number_said, read_clips
 from alpamayo_toy.files import write_json
-from alpamayo_toy.metrics.intervals import Interval, is_decided, over_clips, paired, students_t, units_of
+from alpamayo_toy.metrics.intervals import Interval, is_decided, over_clips, paired, students_t, units_of, welchs_t
 
 FORMAT = 1  # of comparison.json
 UNITS = {"miss": "%", "waymo_miss_3.0": "%", "waymo_miss_5.0": "%", "heading_error": "rad", "speed_error": "m/s"}
@@ -33,29 +33,30 @@ def compare(runs: list[str], output_dir: Path) -> str:
 
     A run is a folder with clips.csv, a batch one with a run in each seed-N; a pattern names several of them, the folds
     of one, whose clips are put together. Of runs, intervals are over clips. Of batches they are over the seeds that all
-    of them have (Student's t), each paired with the same seed. Writes comparison.json. Raises UserError, also where one
-    id stands for other clips.
+    of them have (Student's t), each paired with the same seed; where they share none, over all of each (Welch's t).
+    Writes comparison.json. Raises UserError, also where one id stands for other clips.
     """
     found = [_tables(run) for run in runs]
     kinds = [None not in tables for tables in found]
     if len(set(kinds)) > 1:
         batch, run = runs[kinds.index(True)], runs[kinds.index(False)]
         raise UserError(f"{batch} is a batch and {run} a single run; compare batches with batches")
-    shared = [seed for seed in found[0] if all(seed in other for other in found[1:])]
-    if not shared:
-        raise UserError(f"{' and '.join(runs)} have no seed in common")
-    aligned = [_on_common_clips(runs, [tables[seed] for tables in found]) for seed in shared]
-    names = [
-        name for name in aligned[0][0] if _is_compared(name) and all(name in t for tables in aligned for t in tables)
-    ]
-    over, compared = ("seeds", _by_seed) if kinds[0] else ("clips", _by_clip)
-    content = {
+    sides, paired_seeds = _aligned(runs, found)
+    names = [name for name in sides[0][0] if _is_compared(name) and all(name in t for side in sides for t in side)]
+    content: dict[str, Any] = {
         "format": FORMAT,
         "runs": runs,
-        "over": over,
-        "clips": len(aligned[0][0]["t0_us"]),
-        "units": len(shared) if kinds[0] else int(_units(aligned[0][0]).max()) + 1,
-        "metrics": {name: [compared(aligned, i, name) for i in range(len(runs))] for name in names},
+        "over": "seeds" if kinds[0] else "clips",
+        "paired": paired_seeds,
+        "clips": len(sides[0][0]["t0_us"]),
+        "units": len(sides[0]) if kinds[0] else int(_units(sides[0][0]).max()) + 1,
+        "metrics": {
+            name: [
+                _by_seed(side, sides[0], paired_seeds, name) if kinds[0] else _by_clip(side[0], sides[0][0], name)
+                for side in sides
+            ]
+            for name in names
+        },
     }
     write_json(output_dir / "comparison.json", content)
     return "\n".join(_side_by_side(content))
@@ -76,6 +77,20 @@ def _tables(run: str) -> dict[int | None, Clips]:
     if not seeds:
         raise UserError(f"{run}: none of its seeds has a clips.csv")
     return {seed: _together(run, parts) for seed, parts in sorted(seeds.items(), key=lambda pair: pair[0] or 0)}
+
+
+def _aligned(runs: list[str], found: list[dict[int | None, Clips]]) -> tuple[list[list[Clips]], bool]:
+    """Of each run its tables, one for each seed, on common clips; and whether the same seeds stand at the same place.
+
+    Seeds that all have are paired. Where there are none, all seeds of each stand for it.
+    """
+    shared = [seed for seed in found[0] if all(seed in other for other in found[1:])]
+    if shared:
+        by_seed = [_on_common_clips(runs, [tables[seed] for tables in found]) for seed in shared]
+        return [list(side) for side in zip(*by_seed, strict=True)], True
+    names = [run for run, tables in zip(runs, found, strict=True) for _ in tables]
+    every = iter(_on_common_clips(names, [table for tables in found for table in tables.values()]))
+    return [[next(every) for _ in tables] for tables in found], False
 
 
 def _folders(run: str) -> list[Path]:
@@ -130,31 +145,36 @@ def _units(table: Clips) -> Tensor:
     return units_of(np.array(table["clip_id"]), torch.tensor(table["t0_us"]))
 
 
-def _by_clip(aligned: list[list[Clips]], run: int, name: str) -> dict[str, Any]:
-    """A run's mean over clips, and the difference clip by clip."""
-    (tables,) = aligned
-    own, mine, other = map(torch.tensor, _paired(tables, run, name))
-    units = _units(tables[0])
-    return _entry(over_clips(own.double(), units), paired(mine, other, units))
+def _by_clip(table: Clips, first: Clips, name: str) -> dict[str, Any]:
+    """A run's mean over clips, and the difference clip by clip: to the first run, of its student to a baseline."""
+    own, units = _column(table, name), _units(table)
+    mine, other = (own, _column(first, name)) if ".student" in name else (_column(table, _beside(name)), own)
+    return _entry(over_clips(own, units), paired(mine, other, units))
 
 
-def _by_seed(aligned: list[list[Clips]], run: int, name: str) -> dict[str, Any]:
-    """A batch's mean over seeds of each one's mean over clips, and the difference seed by seed."""
-    columns = zip(*(_paired(tables, run, name) for tables in aligned), strict=True)
-    own, mine, other = ([float(torch.tensor(c, dtype=torch.float64).nanmean()) for c in column] for column in columns)
-    differences = [a - b for a, b in zip(mine, other, strict=True)]
-    return _entry(*(_over_seeds(values, len(aligned[0][0]["t0_us"])) for values in (own, differences)))
+def _by_seed(tables: list[Clips], first: list[Clips], paired_seeds: bool, name: str) -> dict[str, Any]:
+    """A batch's mean over seeds of each one's mean over clips, and the difference, of paired seeds one by one."""
+    clips, own = len(tables[0]["t0_us"]), _means(tables, name)
+    mine, other = (own, _means(first, name)) if ".student" in name else (_means(tables, _beside(name)), own)
+    if paired_seeds or ".student" not in name:
+        difference = _over_seeds([a - b for a, b in zip(mine, other, strict=True)], clips)
+    else:
+        low, high = welchs_t(mine, other) or (None, None)
+        difference = Interval(float(np.mean(mine) - np.mean(other)), low, high, len(mine), clips)
+    return _entry(_over_seeds(own, clips), difference)
 
 
-def _paired(tables: list[Clips], run: int, name: str) -> tuple[list[float], list[float], list[float]]:
-    """A run's column, and the two whose difference is looked at: its student's and the first run's student's; beside a
-    baseline, or the teacher, its student's and that one.
-    """
-    column, target = tables[run][name], name.partition(".")[0]
-    if ".student" in name:
-        return column, column, tables[0][name]
-    own = f"{target}.student_modes.min_ade" if name.endswith(".min_ade") else f"{target}.student.ade"
-    return column, tables[run][own], column
+def _beside(name: str) -> str:
+    """What of the student stands beside a baseline's ADE or minADE."""
+    return f"{name.partition('.')[0]}." + ("student_modes.min_ade" if name.endswith(".min_ade") else "student.ade")
+
+
+def _means(tables: list[Clips], name: str) -> list[float]:
+    return [float(_column(table, name).nanmean()) for table in tables]
+
+
+def _column(table: Clips, name: str) -> Tensor:
+    return torch.tensor(table[name], dtype=torch.float64)
 
 
 def _over_seeds(values: list[float], clips: int) -> Interval:

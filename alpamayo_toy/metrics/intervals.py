@@ -49,6 +49,23 @@ def students_t(values: Sequence[float]) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
+def welchs_t(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
+    """(low, high) of the mean of a less that of b, independent seeds (Welch 1947): +- t_{0.975, f} e, with
+    e^2 = s_a^2 / n_a + s_b^2 / n_b and f = e^4 / (s_a^4 / (n_a^2 (n_a - 1)) + s_b^4 / (n_b^2 (n_b - 1))).
+
+    None for fewer than two values of either, or where one is NaN or infinite.
+    """
+    if min(len(a), len(b)) < 2 or not all(math.isfinite(value) for value in (*a, *b)):
+        return None
+    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (a, b)]
+    square = sum(part for part, _ in parts)
+    mean = statistics.fmean(a) - statistics.fmean(b)
+    if square == 0:
+        return mean, mean
+    half = t_quantile(square**2 / sum(part**2 / n for part, n in parts)) * math.sqrt(square)
+    return mean - half, mean + half
+
+
 def units_of(clip_id: np.ndarray, t0_us: Tensor) -> Tensor:
     """The independent unit of each row: clip_id (N,), t0_us (N,) in microseconds -> int64 (N,), numbered from 0.
 
@@ -124,7 +141,7 @@ def is_decided(interval: Interval) -> bool | None:
     return not interval.low <= 0 <= interval.high
 
 
-def t_quantile(freedom: int) -> float:
+def t_quantile(freedom: float) -> float:
     """The 0.975 quantile of Student's t with so many degrees of freedom >= 1."""
     from scipy.special import stdtrit  # scipy.stats takes three times as long to import
 

@@ -139,6 +139,24 @@ def test_of_ten_pairs_of_batches_of_one_method_at_most_one_differs(tmp_path: Pat
     assert by_clips >= 8
 
 
+def test_batches_that_share_no_seed_are_compared_all_the_same(tmp_path: Path) -> None:
+    """By Welch's t, as of two independent samples, here of one method and of another."""
+    a, b = batch(tmp_path / "a", 0.0, range(3)), batch(tmp_path / "b", 0.0, range(5, 9), of=1)
+    far = batch(tmp_path / "far", 2.0, range(20, 23), of=2)
+    text, content = found(a, b, far, out=tmp_path / "out")
+    first, second, third = content["metrics"]["teacher.student.ade"]
+    ades = [
+        [float(np.mean(read_clips(Path(run) / f"seed-{s}" / "clips.csv")["teacher.student.ade"])) for s in seeds]
+        for run, seeds in ((a, range(3)), (b, range(5, 9)))
+    ]
+    expected = scipy.stats.ttest_ind(ades[1], ades[0], equal_var=False).confidence_interval(0.95)
+    assert (second["difference"]["low"], second["difference"]["high"]) == pytest.approx(tuple(expected))
+    assert (content["paired"], first["units"], second["units"]) == (False, 3, 4)
+    assert second["difference"]["decided"] is False
+    assert third["difference"]["decided"] is True
+    assert re.search(r"C - A: \+[12]\.\d+ \[.*\]  a real difference", text)
+
+
 def test_what_rounding_does_is_no_difference(tmp_path: Path) -> None:
     a, b = batch(tmp_path / "a", 0.0, range(5), noise=0), batch(tmp_path / "b", 1e-7, range(5), noise=0)
     text, content = found(a, b, out=tmp_path / "out")
@@ -162,9 +180,6 @@ def test_folds_of_batches_and_one_seed_of_each(tmp_path: Path) -> None:
     assert (content["over"], content["units"]) == ("seeds", 3)
     with pytest.raises(UserError, match=r"whole is a batch and .*seed-0 a single run; compare batches with batches"):
         compare([whole, f"{whole}/seed-0"], tmp_path / "out")
-    other = batch(tmp_path / "other", 0.0, range(7, 9))
-    with pytest.raises(UserError, match="have no seed in common"):
-        compare([whole, other], tmp_path / "out")
     (tmp_path / "empty" / "seed-0").mkdir(parents=True)
     with pytest.raises(UserError, match=r"empty/seed-\*: none of its seeds has a clips.csv"):
         compare([whole, str(tmp_path / "empty")], tmp_path / "out")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from alpamayo_toy.metrics.intervals import (
     students_t,
     t_quantile,
     units_of,
+    welchs_t,
 )
 
 SECOND = 1_000_000  # us
@@ -86,6 +88,12 @@ def test_the_interval_over_seeds_by_hand() -> None:
     low, high = students_t([1.0, 2.0, 3.0]) or (0.0, 0.0)  # s = 1, t = 4.302653 for two degrees of freedom
     assert (low, high) == pytest.approx((2 - 4.302652730 / math.sqrt(3), 2 + 4.302652730 / math.sqrt(3)), abs=1e-8)
     assert students_t([5.0, 5.0]) == (5.0, 5.0)
+    mine, theirs = [1.0, 2.0, 4.0], [3.0, 3.5, 5.0, 8.0]
+    expected = scipy.stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    assert welchs_t(mine, theirs) == pytest.approx(tuple(expected))
+    assert welchs_t([5.0, 5.0], [4.0, 4.0]) == (1.0, 1.0)
+    assert welchs_t([5.0], [4.0, 4.0]) is None
+    assert welchs_t([5.0, math.nan], [4.0, 4.0]) is None
     for none in ([], [1.0], [1.0, math.nan, 2.0], [1.0, math.inf]):
         assert students_t(none) is None
 
