@@ -404,8 +404,7 @@ def _ratio(slower: list[float], faster: list[float]) -> str:
 def _step_works(make: Callable[[], tuple[nn.Module, Callable[[], Tensor]]], device: torch.device) -> list[Work]:
     """A whole training step without rollout, with ours, with the plain loop.
 
-    Targets are near, so that both losses stay in smooth-L1's quadratic branch: errors on either side of 1 m cost its
-    kernel 0.6 ms of mispredicted branches that no rollout is to blame for.
+    Targets are near: both losses stay in smooth-L1's quadratic branch, whose mispredictions are not the rollout's.
     """
     v0 = torch.rand(256, device=device) * 10
     actions = torch.randn(256, HORIZON, 2, device=device) * 0.01
@@ -413,7 +412,8 @@ def _step_works(make: Callable[[], tuple[nn.Module, Callable[[], Tensor]]], devi
     trajectory = ours(actions, v0)
 
     def work(target: Tensor, rollout: Rollout | None) -> Work:
-        network, predict = make()
+        with device:
+            network, predict = make()
         optimizer = torch.optim.AdamW(network.parameters(), fused=True)
 
         def step() -> None:
