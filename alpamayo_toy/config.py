@@ -16,6 +16,7 @@ from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.hints import unknown_option
 from alpamayo_toy.students import config as students
+from alpamayo_toy.students.config import StudentConfig as StudentConfig
 from alpamayo_toy.teachers import config as teachers
 from alpamayo_toy.teachers.config import MixtureConfig, RoadConfig, ScenarioConfig
 from alpamayo_toy.training import config as training

@@ -70,7 +70,7 @@ class ActionSpace(nn.Module):
         mean, std, bound = (_rows(constant, raw) for constant in (self.mean, self.std, self.bound))
         flat = _flat(raw)
         if scale is not None:
-            flat = flat * scale.repeat(1, raw.shape[-2]).view(len(raw), *[1] * (flat.dim() - 2), -1)
+            flat = flat * scale.repeat(1, raw.shape[-2]).view(raw.shape[0], *[1] * (flat.dim() - 2), -1)
         return (bound * torch.tanh((flat * std + mean) / bound)).view(raw.shape)
 
     def unsquash(self, actions: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import torch
 from torch.autograd import forward_ad
 
 from alpamayo_toy.errors import UserError
+
+Made = TypeVar("Made")
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -41,3 +46,14 @@ def seen_through() -> bool:
         return True
     traced = torch._C._is_tracing() or torch._C._len_torch_dispatch_stack() > 0
     return traced or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def kept(make: Callable[..., Made]) -> Callable[..., Made]:
+    """The same constants without making them twice. Whoever looks on gets his own, and leaves none to later calls."""
+    cached = lru_cache(maxsize=16)(torch.inference_mode(False)(make))
+
+    @wraps(make)
+    def found(*key: Any) -> Made:
+        return make(*key) if seen_through() else cached(*key)
+
+    return found

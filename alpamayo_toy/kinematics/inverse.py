@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
 from alpamayo_toy.kinematics.banded import solve_banded
-from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.device import kept, seen_through
 from alpamayo_toy.kinematics.trajectory import DT
 
 CHUNK = 1640  # tracks at once on a CPU: more fall out of its cache, fewer cost more calls
@@ -207,29 +206,32 @@ def _curvature(turned: Tensor, s: Tensor, dt: float, weights: tuple[float, float
     return solve_banded([diagonal, *rest], s * turned)
 
 
-@lru_cache(maxsize=16)
+def _identity(n: int) -> Tensor:
+    """On the CPU whatever the default device is: that may hold no numbers."""
+    return torch.eye(n, dtype=torch.float64, device="cpu")
+
+
+@kept
 def _penalty(n: int, order: int, dt: float, weights: tuple[float, float]) -> Tensor:
     """smoothing D^T D / dt^(2 order) + ridge I, (n, n) float64, D the differences of that order."""
-    eye = torch.eye(n, dtype=torch.float64)
+    eye = _identity(n)
     differences = eye.diff(n=order, dim=0) / dt**order
     return weights[0] * differences.mT @ differences + weights[1] * eye
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept
 def _penalty_bands(
     n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
 ) -> list[Tensor]:
     """Its diagonals, (n, 1) each, as solve_banded takes them; fixed: of n values after one that is held."""
     matrix = _penalty(n + 1, order, dt, weights)[1:, 1:] if fixed else _penalty(n, order, dt, weights)
-    bands = torch.zeros(order + 1, n, 1, dtype=torch.float64)
+    bands = torch.zeros(order + 1, n, 1, dtype=torch.float64, device="cpu")
     for k in range(min(order + 1, n)):
         bands[k, k:, 0] = matrix.diagonal(-k)
     return list(bands.to(device))
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept
 def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device) -> list[Tensor]:
     """What in speed's bands does not hang on the headings. A speed stands in 2 equations, at a free end in 1."""
     first, *rest = _penalty_bands(n, 3, dt, weights, fixed, device)
@@ -240,27 +242,24 @@ def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, d
     return [first + count, *rest]
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """How the first `order` of n values hang on the one that is held: (order, 1)."""
     return _penalty(n + 1, order, dt, weights)[1 : order + 1, :1].to(device)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept
 def _smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """(I + penalty)^-1, (n, n): these systems do not depend on the data."""
-    inverse: Tensor = torch.linalg.inv(torch.eye(n, dtype=torch.float64) + _penalty(n, order, dt, weights))
+    inverse: Tensor = torch.linalg.inv(_identity(n) + _penalty(n, order, dt, weights))
     return inverse.to(device)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept
 def _summed_smoother(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """The smoother of n values after one held at 0, applied to their running sums: (n, n)."""
-    matrix = torch.eye(n, dtype=torch.float64) + _penalty(n + 1, order, dt, weights)[1:, 1:]
-    product: Tensor = torch.linalg.solve(matrix, torch.ones(n, n, dtype=torch.float64).tril())
+    matrix = _identity(n) + _penalty(n + 1, order, dt, weights)[1:, 1:]
+    product: Tensor = torch.linalg.solve(matrix, torch.ones_like(matrix).tril())
     return product.to(device)
 
 

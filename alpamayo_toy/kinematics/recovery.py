@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.running import running_maximum
 from alpamayo_toy.kinematics.trajectory import DT
 
 HOLD = 1e-3  # m, a shorter step has no direction of its own: the heading is held
@@ -21,10 +22,10 @@ def label_actions(trajectory: Tensor, v0: Tensor, dt: float = DT, integrator: st
     v = torch.cat([v0.unsqueeze(-1), trajectory[..., 3]], -1)
     yaw = torch.cat([torch.zeros_like(v[..., :1]), trajectory[..., 2]], -1)
     s = v[..., :-1] * dt if integrator == "euler" else (v[..., :-1] + v[..., 1:]) * (dt / 2)
-    turned = yaw.diff(dim=-1)
+    turned = yaw[..., 1:] - yaw[..., :-1]
     straight = (turned == 0) | (s == 0)
     kappa = torch.where(straight, 0.0, turned / torch.where(straight, 1.0, s))
-    return torch.stack([v.diff(dim=-1) / dt, kappa], -1)
+    return torch.stack([(v[..., 1:] - v[..., :-1]) / dt, kappa], -1)
 
 
 def recover_v0(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
@@ -69,7 +70,8 @@ def driven_states(waypoints: Tensor, dt: float = DT) -> Tensor:
 
     The course is continuous, and held where a step is shorter than 1e-3 m.
     """
-    steps = _from_origin(waypoints).diff(dim=-2)
+    points = _from_origin(waypoints)
+    steps = points[..., 1:, :] - points[..., :-1, :]
     length = torch.linalg.vector_norm(steps, dim=-1)
     yaw = continuous(_held(torch.atan2(steps[..., 1], steps[..., 0]), length > HOLD))
     return torch.cat([waypoints, yaw.unsqueeze(-1), (length / dt).unsqueeze(-1)], -1)
@@ -127,11 +129,11 @@ def _least_alternating(waypoints: Tensor, dt: float) -> Tensor:
 def _held(values: Tensor, valid: Tensor) -> Tensor:
     """Each value where valid, otherwise the latest valid one; 0 before the first. (..., T)"""
     steps = torch.arange(1, values.shape[-1] + 1, device=values.device)
-    latest = (valid * steps).cummax(-1).values
+    latest = running_maximum(valid * steps)
     return torch.cat([torch.zeros_like(values[..., :1]), values], -1).gather(-1, latest)
 
 
 def continuous(angle: Tensor, period: float = 2 * math.pi) -> Tensor:
     """Angles (..., T) made continuous modulo period, starting from heading 0 at t0."""
-    jumps = torch.cat([angle[..., :1], angle.diff(dim=-1)], -1)
+    jumps = torch.cat([angle[..., :1], angle[..., 1:] - angle[..., :-1]], -1)
     return (jumps - period * (jumps.detach() / period).round()).cumsum(-1)

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_legacy_batchedtensor
 
 from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.running import running_maximum, running_minimum
 
 INTEGRATORS = ("euler", "trapezoid")
 
@@ -53,8 +55,7 @@ class UnicycleRollout(nn.Module):
         if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
             trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
             return trajectory
-        flat = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), self.dt, clamp)[0]
-        return flat.view(*actions.shape[:-1], 4)
+        return _fast(actions, v0, self.dt, clamp)[0]
 
     def extra_repr(self) -> str:
         return f"dt={self.dt}, integrator={self.integrator!r}"
@@ -97,12 +98,16 @@ def _since_cut(values: Tensor, cut: Tensor) -> Tensor:
 
 
 def _composed(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
-    """The rollout in plain operations: any number of derivatives, any transform."""
-    v = torch.cat([v0.unsqueeze(-1), v0.unsqueeze(-1) + actions[..., 0].cumsum(-1) * dt], -1)
+    """The rollout in plain operations: any number of derivatives, any transform, any batch once it is exported."""
+    start = v0.unsqueeze(-1) + torch.zeros_like(actions[..., :1, 0])
+    v = torch.cat([start, start + actions[..., 0].cumsum(-1) * dt], -1)
     if clamp:
         # S[t] - S[latest cut] is S[t] - min(0, S[1], ..., S[t]), with the loop's gradient at ties
-        _, cut = _clamped_steps(v.detach())
-        v = torch.cat([v[..., :1], v[..., 1:] - _since_cut(v[..., 1:] * cut, cut)], -1)
+        walk = torch.cat([torch.zeros_like(start), v[..., 1:]], -1)
+        lowest = running_minimum(walk.detach())
+        cut = lowest[..., 1:] < lowest[..., :-1]
+        latest = running_maximum(cut * torch.arange(1, walk.shape[-1], device=walk.device))  # 0 before the first
+        v = torch.cat([start, v[..., 1:] - walk.gather(-1, latest)], -1)
     step = v[..., :-1] * dt if clamp else (v[..., :-1] + v[..., 1:]) * (dt / 2)
     yaw = torch.cat([torch.zeros_like(v[..., :1]), (actions[..., 1] * step).cumsum(-1)], -1)
     if clamp:
@@ -114,13 +119,15 @@ def _composed(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
 
 
 def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """Actions (B, T, 2), v0 (B,) -> the same numbers (B, T, 4), and what the adjoint needs: v, cos, sin (B, T+1), the
-    rows that stop somewhere and their clamped steps.
+    """Actions (..., T, 2), v0 (...) -> the same numbers (..., T, 4), and what the adjoint needs of the B rows of the
+    batch: v, cos, sin (B, T+1), the rows that stop somewhere and their clamped steps.
 
     A stack along the last axis would cost as much as everything else; cumsum(out=...) into a strided view is free.
     """
+    whole = actions.new_empty(*actions.shape[:-1], 4)  # no view, so that it may be written on
+    actions, v0 = actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1)
     batch, horizon, _ = actions.shape
-    out = actions.new_empty(batch, horizon, 4)
+    out = whole.view(batch, horizon, 4)
     v, yaw = actions.new_empty(2, batch, horizon + 1)
     v[:, 0] = v0
     torch.cumsum(actions[..., 0], -1, out=v[:, 1:])
@@ -144,7 +151,7 @@ def _fast(actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> tuple[Tensor, 
             half = torch.mul(state, v, out=yaw).mul_(dt / 2)
             moved = torch.add(half[:, :-1], half[:, 1:], out=step)
         torch.cumsum(moved, -1, out=place)
-    return out, (v, cos, sin, rows, cut)
+    return whole, (v, cos, sin, rows, cut)
 
 
 def _stopping(walk: Tensor) -> Tensor | None:
@@ -179,18 +186,21 @@ class _HandAdjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
-        out, states = _fast(actions.reshape(-1, *actions.shape[-2:]), v0.reshape(-1), dt, clamp)
+        out, states = _fast(actions, v0, dt, clamp)
         ctx.save_for_backward(actions, v0, *states)
         ctx.dt, ctx.clamp = dt, clamp
-        return out.view(*actions.shape[:-1], 4)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         actions, v0, v, cos, sin, rows, cut = ctx.saved_tensors
         dt, clamp = ctx.dt, ctx.clamp
-        if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
+        again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
+        if again or is_legacy_batchedtensor(grad):  # which no operation with out= takes
             wanted = [t for t, needed in zip((actions, v0), ctx.needs_input_grad[:2], strict=True) if needed]
-            found = iter(torch.autograd.grad(_composed(actions, v0, dt, clamp), wanted, grad, create_graph=True))
+            with torch.enable_grad():
+                composed = _composed(actions, v0, dt, clamp)
+            found = iter(torch.autograd.grad(composed, wanted, grad, create_graph=again))
             return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None)
         grad = grad.reshape(-1, *grad.shape[-2:])
         grad_actions = actions.new_empty(actions.shape)

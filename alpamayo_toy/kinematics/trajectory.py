@@ -5,7 +5,7 @@ Ego frame at t0: origin at the rear axle, x forward, y left; metres, radians cou
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -51,8 +51,7 @@ class Scene:
         return len(self.v0)
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a student answers to B scenes: M trajectories of each, and the actions that they are rolled out from.
 
     actions (B, M, T, 2); trajectories (B, M, T, 4); log_probabilities (B, M), whose exponentials sum to 1.
@@ -63,30 +62,29 @@ class Prediction:
     log_probabilities: Tensor
 
     @classmethod
-    def joined(cls, parts: list[Self]) -> Self:
+    def joined(cls, parts: list["Prediction"]) -> "Prediction":
         """One after the other."""
-        return cls(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     @property
     def probabilities(self) -> Tensor:
         """(B, M)"""
         return self.log_probabilities.exp()
 
-    def likeliest(self) -> Self:
+    def likeliest(self) -> "Prediction":
         """The likeliest alone, M = 1, taken as certain."""
         best = self.log_probabilities.argmax(-1)
-        rows = torch.arange(len(best), device=best.device)
+        rows = torch.arange(best.shape[0], device=best.device)
         sure = torch.zeros_like(self.log_probabilities[:, :1])
-        return replace(
-            self,
+        return Prediction(
             actions=self.actions[rows, best].unsqueeze(1),
             trajectories=self.trajectories[rows, best].unsqueeze(1),
             log_probabilities=sure,
         )
 
-    def to(self, *args: Any) -> Self:
+    def to(self, *args: Any) -> "Prediction":
         """To a device and/or dtype, as Tensor.to."""
-        return replace(self, **{name: tensor.to(*args) for name, tensor in vars(self).items()})
+        return Prediction(*(tensor.to(*args) for tensor in self))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class SceneEncoder(nn.Module):
     def forward(self, scene: Scene) -> Tensor:
         known = _known(scene.scenario)
         index = known if "scenario" in self.inputs else torch.full_like(known, len(Scenario))
-        parts = [self._standardised(name, value, len(scene)) for name, value in self._numbers(scene).items()]
+        parts = [self._standardised(name, value, scene.v0.shape[0]) for name, value in self._numbers(scene).items()]
         return nn.functional.silu(self.mix(torch.cat([self.scenario(index), *parts], -1)))
 
     def fit(self, scene: Scene) -> None:
@@ -103,4 +103,4 @@ def _profiles(history: Tensor | None) -> Tensor | None:
     """
     if history is None:
         return None
-    return torch.cat([history[..., 3] - history[..., -1:, 3], history[..., 2].diff(dim=-1)], -1)
+    return torch.cat([history[..., 3] - history[..., -1:, 3], history[..., 1:, 2] - history[..., :-1, 2]], -1)

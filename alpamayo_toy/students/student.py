@@ -79,15 +79,23 @@ class Student(nn.Module):
         if self.own is not None:
             answer: Prediction = self.own(scene, samples)
             return answer
-        mixture = self._mixture(scene)
         if samples is None:
+            mixture = self._mixture(scene)
             return self._rolled(mixture.mean, mixture.log_probabilities, scene)
         generator = torch.Generator().manual_seed(0) if generator is None else generator
-        share = torch.rand(len(scene), samples, generator=generator).to(scene.v0)
-        below = mixture.log_probabilities.exp().cumsum(-1)[:, :-1].contiguous()
-        which = torch.searchsorted(below, share, right=True)
-        alike = torch.full_like(share, -math.log(samples))
-        return self._rolled(self.modes.draw(mixture.select(which), generator), alike, scene)
+        share = torch.rand(len(scene), samples, generator=generator)
+        return self.drawn(scene, share, self.modes.noise(len(scene), samples, generator))
+
+    def drawn(self, scene: Scene, share: Tensor, noise: Tensor | None = None) -> Prediction:
+        """M samples that follow from their noise: share (B, M) uniform in [0, 1) picks the mode, noise (B, M, 16)
+        standard normal what is drawn of it, None where modes have no spread.
+        """
+        mixture = self._mixture(scene)
+        share = share.to(scene.v0)
+        below = mixture.log_probabilities.exp().cumsum(-1)[:, None, :-1]
+        which = (below <= share.unsqueeze(-1)).sum(-1)
+        alike = torch.full_like(share, -math.log(share.shape[1]))
+        return self._rolled(self.modes.moved(mixture.select(which), noise), alike, scene)
 
     def each_mode(self, scene: Scene, draws: int, generator: torch.Generator) -> tuple[Prediction, Prediction]:
         """Its modes, and so many draws of each, one after the other, which share its probability: what a loss takes.

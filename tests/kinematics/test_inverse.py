@@ -1,6 +1,8 @@
 """Alpamayo's inverse: against a dense oracle, its released numbers, its own forward, and what breaks others."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import LABELS_60, SHARED, needs_60_clips
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels, trajectory_to_actions
 from alpamayo_toy.commands.benchmark import dense_oracle
@@ -325,3 +328,18 @@ def test_half_precision_is_upcast_with_one_warning_that_names_the_grid(dtype: to
         actions = trajectory_to_actions(waypoints.to(dtype), yaw.to(dtype), v0.to(dtype))
     assert len(caught) == 1
     assert actions.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("mode", "dt"),  # each a dt of its own, of which nothing is kept yet
+    [(torch.inference_mode, 0.11), (FakeTensorMode, 0.12), (lambda: torch.device("meta"), 0.13)],
+)
+def test_constants_of_an_onlooker_stay_with_it(mode: Callable[[], Any], dt: float) -> None:
+    w, yaw, v0, _ = tracks(4)
+    with mode() as inside:
+        fake = isinstance(inside, FakeTensorMode)
+        trajectory_to_actions(*(inside.from_tensor(t) if fake else t for t in (w, yaw, v0)), dt, check=False)
+    w.requires_grad_()
+    found = trajectory_to_actions(w, yaw, v0, dt)
+    found.sum().backward()
+    torch.testing.assert_close(found, dense_oracle(w.detach(), yaw, v0, dt), check_dtype=False, atol=1e-3, rtol=1e-3)

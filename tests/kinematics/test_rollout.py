@@ -234,3 +234,26 @@ def test_alpamayo_numbers_are_reproduced() -> None:
 def test_all_golden_alpamayo_numbers_are_reproduced() -> None:
     with np.load(SHARED / "golden" / "alpamayo_rollout.npz") as golden:
         check_against_alpamayo(dict(golden))
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_many_gradients_at_once_are_those_one_by_one(integrator: str) -> None:
+    rollout = UnicycleRollout(0.1, integrator)
+    actions, v0 = stop_and_go(12)
+    actions.requires_grad_()
+    v0.requires_grad_()
+    pushes = torch.randn(3, *actions.shape[:-1], 4, generator=torch.Generator().manual_seed(0)).to(actions)
+    once = torch.autograd.grad(rollout(actions, v0), (actions, v0), pushes, is_grads_batched=True)
+    for i, push in enumerate(pushes):
+        for many, one in zip(once, torch.autograd.grad(rollout(actions, v0), (actions, v0), push), strict=True):
+            torch.testing.assert_close(many[i], one)
+
+
+def test_what_comes_out_may_be_written_on() -> None:
+    actions = torch.ones(2, 3, 8, 2, requires_grad=True)
+    found = UnicycleRollout()(actions, torch.ones(2, 3))
+    found[..., 0] *= 2
+    (written,) = torch.autograd.grad(found.sum(), actions)
+    weights = torch.tensor([2.0, 1.0, 1.0, 1.0])
+    (wanted,) = torch.autograd.grad((UnicycleRollout()(actions, torch.ones(2, 3)) * weights).sum(), actions)
+    torch.testing.assert_close(written, wanted)

@@ -27,7 +27,7 @@ class Mixture:
 
     def select(self, which: Tensor) -> "Mixture":
         """Modes which (B, M) int64, as often as they are named there."""
-        rows = torch.arange(len(which), device=which.device).unsqueeze(-1)
+        rows = torch.arange(which.shape[0], device=which.device).unsqueeze(-1)
         widths = None if self.widths is None else self.widths[rows, which]
         return Mixture(self.mean[rows, which], self.log_probabilities[rows, which], widths)
 
@@ -76,9 +76,17 @@ class Modes(nn.Module):
 
     def draw(self, mixture: Mixture, generator: torch.Generator) -> Tensor:
         """Raw actions (B, M, T, 2), one drawn of each of the M modes of a mixture; their means where none is wide."""
-        if mixture.widths is None:
+        return self.moved(mixture, self.noise(mixture.mean.shape[0], mixture.mean.shape[1], generator))
+
+    def noise(self, scenes: int, draws: int, generator: torch.Generator) -> Tensor | None:
+        """What moved() takes for so many draws of each scene, (B, M, 16) standard normal; None without a spread."""
+        return torch.randn(scenes, draws, 2 * COSINES, generator=generator) if self.spread else None
+
+    def moved(self, mixture: Mixture, noise: Tensor | None) -> Tensor:
+        """The draws (B, M, T, 2) that follow from their noise."""
+        if mixture.widths is None or noise is None:
             return mixture.mean
-        noise = torch.randn(mixture.widths.shape, generator=generator).to(mixture.widths)
+        noise = noise.to(mixture.widths)
         with torch.autocast(noise.device.type, enabled=False):
             moved = (noise * mixture.widths.exp()) @ (self.whitening.mT @ self.smooth)
         drawn: Tensor = mixture.mean + moved.unflatten(-1, (-1, 2))

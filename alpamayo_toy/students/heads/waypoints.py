@@ -53,5 +53,5 @@ class Waypoints(nn.Module):
 
     def _constant(self, v0: Tensor) -> Tensor:
         """Where constant velocity leads: (B,) -> (B, 1, T, 2)."""
-        ahead = v0.unsqueeze(-1) * self.dt * torch.arange(1, len(self.mean) + 1, device=v0.device)
+        ahead = v0.unsqueeze(-1) * self.dt * torch.arange(1, self.mean.shape[0] + 1, device=v0.device)
         return torch.stack([ahead, torch.zeros_like(ahead)], -1).unsqueeze(1)

@@ -1,0 +1,151 @@
+"""A student under every exporter: at other numbers of scenes than it was shown, after its statistics were fitted."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from taught import left, stirred
+from torch import Tensor, nn
+
+from alpamayo_toy import Labels, Prediction, UnicycleRollout
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
+from alpamayo_toy.students.config import StudentConfig
+from alpamayo_toy.students.student import Student, build_student
+
+HEADS: dict[str, tuple[dict[str, Any], int | None]] = {
+    "one": ({}, None),
+    "modes": ({"modes": 6}, None),
+    "drawn": ({"modes": 3, "spread": True}, 8),
+    "differences": ({"output": "differences", "modes": 2}, None),
+}
+INTEGRATORS = ("euler", "trapezoid")
+
+
+def full(n: int = 48) -> Labels:
+    """Clips with everything that a student may know."""
+    draw = torch.Generator().manual_seed(0)
+    return replace(
+        left(n),
+        history=3 + 2 * torch.randn(n, 16, 4, generator=draw),
+        context=5 + torch.randn(n, 2, generator=draw),
+        context_names=("limit", "slope"),
+        route=torch.randn(n, 20, 2, generator=draw),
+        route_source="file",
+    )
+
+
+def flat(head: str, integrator: str, labels: Labels | None = None) -> Flat:
+    options, samples = HEADS[head]
+    labels = full() if labels is None else labels
+    student = stirred(build_student(StudentConfig(**options), labels, labels.scene(), integrator, 0))
+    space = student.action_space
+    assert not torch.equal(space.mean, torch.zeros(2))
+    assert not torch.equal(space.std, torch.ones(2))
+    return Flat(student.eval(), samples)
+
+
+def apart(found: Prediction, wanted: Prediction) -> float:
+    """The largest difference of any number: m, rad, m/s and so on."""
+    for a, b in zip(found, wanted, strict=True):
+        assert a.shape == b.shape
+    return max(float((a - b).abs().max()) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("head", "integrator"),
+    [("one", "euler"), ("one", "trapezoid"), ("drawn", "euler"), ("differences", "trapezoid")],
+)
+@torch.no_grad()
+def test_export_trace_and_compile_give_the_same_numbers(head: str, integrator: str) -> None:
+    student = flat(head, integrator)
+    traced = torch.jit.trace(student, tuple(student.example(2).values()), check_trace=False)
+    torch._dynamo.reset()
+    forms = {
+        "export": exported(student).module(),
+        "trace": lambda *given: Prediction(*traced(*given)),
+        "compile": torch.compile(student, fullgraph=True, backend="eager"),
+    }
+    given = student.example(7, seed=3).values()
+    wanted = student(*given)
+    assert bool(wanted.trajectories.isfinite().all())
+    for name, form in forms.items():
+        assert apart(form(*given), wanted) < 2e-5, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "integrator"), [("modes", "euler"), ("drawn", "trapezoid")])
+@torch.no_grad()
+def test_onnx_runtime_gives_the_same_numbers(head: str, integrator: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    student = flat(head, integrator)
+    write_onnx(student.student, tmp_path / "model.onnx", student.samples)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    (opset,) = [o.version for o in onnx.load(tmp_path / "model.onnx").opset_import if o.domain == ""]
+    assert opset == 18
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    assert [i.name for i in session.get_inputs()] == list(student.inputs)
+    assert [o.name for o in session.get_outputs()] == list(OUTPUTS)
+    for n in (1, 7, 64):
+        given = student.example(n, seed=3)
+        found = session.run(None, {name: value.numpy() for name, value in given.items()})
+        wanted = student(*given.values())
+        assert apart(Prediction(*map(torch.from_numpy, found)), wanted) < 1e-4, n
+
+
+def test_inputs_are_those_that_the_student_has() -> None:
+    assert flat("one", "euler", left()).inputs == ("scenario", "v0", "context", "route")
+    assert flat("drawn", "euler").inputs == ("scenario", "v0", "history", "context", "route", "share", "noise")
+
+
+def test_samples_follow_from_their_noise() -> None:
+    student = flat("drawn", "trapezoid")
+    given = student.example(5)
+    found = student(*given.values())
+    assert found.trajectories.shape == (5, 8, 64, 4)
+    assert torch.equal(student(*given.values()).trajectories, found.trajectories)
+    other = student(*{**given, "noise": -given["noise"]}.values())
+    assert not torch.equal(other.trajectories, found.trajectories)
+
+
+def stops(n: int) -> tuple[Tensor, Tensor]:
+    """Cars that brake to a stop, one at exact ties of v + a dt with 0, one parked."""
+    actions = torch.randn(n, 64, 2, generator=torch.Generator().manual_seed(1)) - 1
+    v0 = torch.linspace(0.1, 3, n)
+    actions[0], v0[0] = torch.tensor([-1.25, 0.1]), 1.0
+    actions[1], v0[1] = torch.tensor([0.0, 0.1]), 0.0
+    return actions, v0
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_rollout_traced_on_moving_cars_stops_cars(integrator: str) -> None:
+    rollout = UnicycleRollout(0.1, integrator)
+    traced = torch.jit.trace(rollout, (torch.zeros(3, 64, 2), torch.full((3,), 30.0)))
+    torch.testing.assert_close(traced(*stops(6)), rollout(*stops(6)), rtol=0, atol=2e-5)
+    if integrator == "euler":
+        assert float(traced(*stops(6))[..., 3].min()) == 0.0
+
+
+def test_a_class_of_ones_own_is_refused() -> None:
+    class Own(nn.Module):
+        def __init__(self, **shape: Any) -> None:
+            super().__init__()
+            self.rollout = UnicycleRollout()
+
+        def forward(self, scene: Any, samples: int | None) -> Prediction:
+            actions = torch.zeros(len(scene), 1, 64, 2)
+            return Prediction(actions, self.rollout(actions, scene.v0[:, None]), torch.zeros(len(scene), 1))
+
+    with pytest.raises(UserError, match="Own is a class of your own"):
+        Flat(Student(StudentConfig(), 64, own=Own))
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"pip install 'alpamayo-toy\[export\]'"):
+        write_onnx(flat("one", "euler", left()).student, tmp_path / "model.onnx")
