@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
-from alpamayo_toy.hints import unknown_option
+from alpamayo_toy.hints import CONFIGS, unknown_option
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
 from alpamayo_toy.teachers import config as teachers
@@ -87,7 +87,7 @@ def scenario_named(name: str) -> ScenarioConfig | MixtureConfig | RoadConfig:
 
     register()
     try:
-        with initialize_config_dir(str(Path(__file__).parents[1] / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             composed = compose("rollout", overrides=[f"scenario={name}"])
     except HydraException as error:
         raise UserError(one_line(error)) from None

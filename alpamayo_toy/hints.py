@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+_INSIDE = Path(__file__).parent / "configs"  # of an installed wheel; in a checkout they lie beside the package
+CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
 SHOWN = 3  # choices that are named
 
 

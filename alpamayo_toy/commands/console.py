@@ -1,0 +1,20 @@
+"""alpamayo-toy VERB ...: what python scripts/VERB.py does, from any folder."""
+
+import runpy
+import sys
+
+from alpamayo_toy.hints import CONFIGS
+
+
+def main() -> None:
+    """Run the script that the first word names. One line and exit code 1 for a verb that there is not."""
+    scripts = {path.stem: path for path in sorted(CONFIGS.with_name("scripts").glob("*.py"))}
+    usage = f"alpamayo-toy {'|'.join(scripts)} ..."
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    if verb in ("-h", "--help"):
+        print(f"{usage}\noptions of one: alpamayo-toy train --help")
+        return
+    if verb not in scripts:
+        sys.exit(f"error: {f'there is no command {verb}' if verb else 'no command given'}; use {usage}")
+    sys.argv[:] = [str(scripts[verb]), *sys.argv[2:]]
+    runpy.run_path(str(scripts[verb]), run_name="__main__")

@@ -1,0 +1,54 @@
+"""alpamayo-toy VERB: the scripts, from a checkout and from what a wheel holds."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+START = "from alpamayo_toy.commands.console import main; main()"
+
+
+def call(folder: Path, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-P", "-c", START, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_what_the_wheel_holds_works_in_an_empty_folder(tmp_path: Path) -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    site, empty, mine = tmp_path / "site", tmp_path / "empty", tmp_path / "mine" / "scenario"
+    unpacked = {**{name: name for name in wheel["packages"]}, **wheel["force-include"]}
+    for source, target in unpacked.items():
+        shutil.copytree(ROOT / source, site / target, ignore=shutil.ignore_patterns("__pycache__"))
+    empty.mkdir()
+    mine.mkdir(parents=True)
+    shutil.copy(ROOT / "configs" / "scenario" / "LEFT.yaml", mine / "SLOW.yaml")
+    done = call(empty, site, "rollout", "--config-dir", str(mine.parent), "scenario=SLOW", "plot=false")
+    assert done.returncode == 0, done.stderr
+    assert list(empty.glob("outputs/**/metrics.json"))
+    refused = call(empty, site, "train", "teacher.path=x")
+    assert refused.returncode == 1
+    assert "teacher=file" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_verb_that_there_is_not_is_one_line_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from alpamayo_toy.commands.console import main
+
+    verbs = "|".join(sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+    for given, said in ((["trian"], "there is no command trian"), ([], "no command given")):
+        monkeypatch.setattr(sys, "argv", ["alpamayo-toy", *given])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == f"error: {said}; use alpamayo-toy {verbs} ..."
+    monkeypatch.setattr(sys, "argv", ["alpamayo-toy", "--help"])
+    main()
+    assert verbs in capsys.readouterr().out
