@@ -24,6 +24,7 @@ from torch.nn import functional
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.device import keep_freed_memory
 from alpamayo_toy.kinematics.inverse import DEFAULT_WEIGHTS, trajectory_to_actions
+from alpamayo_toy.kinematics.native.library import library
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import HORIZON, Scene
 from alpamayo_toy.metrics.scores import score
@@ -110,7 +111,8 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     peers = {name: _imported(name) for name in against}
     rollouts = {name: f for name, f in peers.items() if _arguments(f) == 2}
     inverses = {name: f for name, f in peers.items() if _arguments(f) == 3}
-    threads = f"{torch.get_num_threads()} thread" if where.type == "cpu" else "CUDA"
+    in_c = f"rollout in {'PyTorch' if library() is None else 'C'}"
+    threads = f"{torch.get_num_threads()} thread; {in_c}" if where.type == "cpu" else "CUDA"
     report = [
         f"Device: {_name(where)}; {threads}; PyTorch {torch.__version__}; float32.",
         "Medians over rounds in which all take turns, [quartiles].",
@@ -130,12 +132,8 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
             report += [f"| {name}, {label} | " + " | ".join(c[name] for c in columns) + " |" for name in loops]
     report += ["", *_floor(where, rounds)]
     contestants: dict[str, Callable[..., Tensor]] = {"dense oracle": dense_oracle, **inverses}
-    report += [
-        "",
-        "Inverse, T = 64: times faster than the forward of",
-        "",
-        *_table([f"B = {b}" for b in INVERSE_BATCHES]),
-    ]
+    report += ["", "Inverse, T = 64: times faster than the forward of", ""]
+    report += _table([f"B = {b}" for b in INVERSE_BATCHES])
     found = [_inverse_column(contestants, b, where, rounds if b < 4096 else min(rounds, 3)) for b in INVERSE_BATCHES]
     for label in ("our forward", "our forward + backward"):
         report += [f"| {name}: {label} | " + " | ".join(c[name, label] for c in found) + " |" for name in contestants]

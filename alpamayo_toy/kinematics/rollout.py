@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch._C._functorch import is_legacy_batchedtensor
 
 from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.native import rollout as native
 from alpamayo_toy.kinematics.running import running_maximum, running_minimum
 
 INTEGRATORS = ("euler", "trapezoid")
@@ -55,6 +56,8 @@ class UnicycleRollout(nn.Module):
         if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
             trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
             return trajectory
+        if native.serves(actions, v0):
+            return native.rollout(actions, v0, self.dt, clamp, keep=False)[0]
         return _fast(actions, v0, self.dt, clamp)[0]
 
     def extra_repr(self) -> str:
@@ -182,18 +185,23 @@ def _later_means(grad: Tensor, dt: float) -> Tensor:
 
 
 class _HandAdjoint(torch.autograd.Function):
-    """The rollout with its adjoint written out: reverse cumulative sums, cut at the clamped steps."""
+    """The rollout with its adjoint written out: in C where that serves, or as reverse cumulative sums with cuts."""
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
-        out, states = _fast(actions, v0, dt, clamp)
+        ctx.native = native.serves(actions, v0)
+        if ctx.native:
+            out, kept = native.rollout(actions, v0, dt, clamp, keep=True)
+            states: tuple[Tensor | None, ...] = (kept,)
+        else:
+            out, states = _fast(actions, v0, dt, clamp)
         ctx.save_for_backward(actions, v0, *states)
         ctx.dt, ctx.clamp = dt, clamp
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        actions, v0, v, cos, sin, rows, cut = ctx.saved_tensors
+        actions, v0, *states = ctx.saved_tensors
         dt, clamp = ctx.dt, ctx.clamp
         again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
         if again or is_legacy_batchedtensor(grad):  # which no operation with out= takes
@@ -202,6 +210,9 @@ class _HandAdjoint(torch.autograd.Function):
                 composed = _composed(actions, v0, dt, clamp)
             found = iter(torch.autograd.grad(composed, wanted, grad, create_graph=again))
             return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None)
+        if ctx.native:
+            return (*native.adjoint(actions, v0, states[0], grad, dt, clamp), None, None)
+        v, cos, sin, rows, cut = states
         grad = grad.reshape(-1, *grad.shape[-2:])
         grad_actions = actions.new_empty(actions.shape)
         ga, gk = grad_actions.view(-1, *actions.shape[-2:]).unbind(-1)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,8 +13,21 @@ from places import DATA, SHARED
 from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
+from alpamayo_toy.kinematics.native import rollout as native
+from alpamayo_toy.kinematics.native.library import library
 
 INTEGRATORS = ("euler", "trapezoid")
+
+
+@pytest.fixture(scope="module", params=["native", "pytorch"], autouse=True)
+def which(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every law holds for the library and for plain operations."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pytorch":
+            patch.setattr(native, "serves", lambda actions, v0: False)
+        elif library() is None:
+            pytest.skip("there is no C compiler here")
+        yield
 
 
 def plain_loop(actions: Tensor, v0: Tensor, dt: float, integrator: str) -> Tensor:
