@@ -9,6 +9,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from alpamayo_toy.kinematics.device import seen_through
 from alpamayo_toy.kinematics.native import rollout as native
+from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.running import running_maximum, running_minimum
 
 INTEGRATORS = ("euler", "trapezoid")
@@ -56,7 +57,7 @@ class UnicycleRollout(nn.Module):
         if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
             trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
             return trajectory
-        if native.serves(actions, v0):
+        if serves(actions, v0):
             return native.rollout(actions, v0, self.dt, clamp, keep=False)[0]
         return _fast(actions, v0, self.dt, clamp)[0]
 
@@ -189,7 +190,7 @@ class _HandAdjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
-        ctx.native = native.serves(actions, v0)
+        ctx.native = serves(actions, v0)
         if ctx.native:
             out, kept = native.rollout(actions, v0, dt, clamp, keep=True)
             states: tuple[Tensor | None, ...] = (kept,)

@@ -6,32 +6,78 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.native import pairs as native
+from alpamayo_toy.kinematics.native.library import flat, serves
 from alpamayo_toy.metrics.displacement import distance
 
 AT_ONCE = 2**18  # distances, 1 MB: what is made of more falls out of the cache
 
 
-def mean_distances(samples: Tensor, others: Tensor, weights: Tensor | None = None) -> Tensor:
+def mean_distances(
+    samples: Tensor, others: Tensor, weights: Tensor | None = None, steps: slice = slice(None)
+) -> Tensor:
     """Mean distance over the steps of every pair: (..., M, T, 2 or more), (..., Y, T, 2 or more) -> (..., M, Y).
 
-    weights (T,) of the steps, with mean 1. In blocks, and once more for the gradient: all pairs at once would hold
-    M Y T distances a clip. The gradient at distance 0 is 0.
+    Of the steps that are chosen, whose weights have mean 1. In blocks, and once more for the gradient: all pairs at
+    once would hold M Y T distances a clip. The gradient at distance 0 is 0.
     """
-    m, horizon, y = samples.shape[-3], samples.shape[-2], others.shape[-3]
     batch = torch.broadcast_shapes(samples.shape[:-3], others.shape[:-3])
-    weights = samples.new_ones(horizon) if weights is None else weights
-    one, two = (
-        t if t.shape[-1] == 2 else t[..., :2] for t in (samples, others)
-    )  # a slice costs a copy of its gradient
-    one = one.expand(*batch, m, horizon, 2).reshape(-1, m, horizon, 2)
-    two = two.expand(*batch, y, horizon, 2).reshape(-1, y, horizon, 2)
-    found: Tensor = _Distances.apply(one, two, weights / horizon)  # type: ignore[no-untyped-call]
-    return found.view(*batch, m, y)
+    one, two = (t.expand(*batch, *t.shape[-3:]).reshape(-1, *t.shape[-3:]) for t in (samples, others))
+    return _measured(one, two, weights, steps).view(*batch, samples.shape[-3], others.shape[-3])
 
 
-def distances_among(samples: Tensor, weights: Tensor | None = None) -> Tensor:
+def distances_among(samples: Tensor, weights: Tensor | None = None, steps: slice = slice(None)) -> Tensor:
     """The same of samples to each other: (..., M, T, 2 or more) -> (..., M, M), symmetric, 0 on the diagonal."""
-    return mean_distances(samples, samples, weights)
+    one = samples.reshape(-1, *samples.shape[-3:])
+    return _measured(one, None, weights, steps).view(*samples.shape[:-2], samples.shape[-3])
+
+
+def _measured(one: Tensor, two: Tensor | None, weights: Tensor | None, steps: slice) -> Tensor:
+    """(B, M, T, 2 or more), (B, Y, T, 2 or more) -> (B, M, Y); without two among one."""
+    chosen = range(one.shape[-2])[steps]
+    weights = (one.new_ones(len(chosen)) if weights is None else weights.to(one)) / len(chosen)
+    found: Tensor
+    if not seen_through() and serves(*(t for t in (one, two, weights) if t is not None)):
+        found = _InC.apply(one, two, weights, chosen)  # type: ignore[no-untyped-call]
+        return found
+    some, other = (_cut(t, steps) for t in (one, one if two is None else two))
+    found = _Distances.apply(some, other, weights)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _cut(trajectories: Tensor, steps: slice) -> Tensor:
+    """Their waypoints at some steps; as they are where that is all, since a slice costs a copy of its gradient."""
+    whole = steps == slice(None) and trajectories.shape[-1] == 2
+    return trajectories if whole else trajectories[..., steps, :2]
+
+
+def _plain(one: Tensor, two: Tensor, weights: Tensor) -> Tensor:
+    """All pairs at once, in operations that are differentiated any number of times."""
+    return distance(one.unsqueeze(2), two.unsqueeze(1)) @ weights
+
+
+class _InC(torch.autograd.Function):
+    """The library's: whole trajectories in, so that nothing is sliced, and the steps by their numbers."""
+
+    @staticmethod
+    def forward(ctx: Any, one: Tensor, two: Tensor | None, weights: Tensor, steps: range) -> Tensor:
+        ctx.steps = steps
+        ctx.save_for_backward(one, two, weights)
+        return native.mean_distances(flat(one), None if two is None else flat(two), flat(weights), steps)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        one, two, weights = ctx.saved_tensors
+        first, second = ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
+            steps = slice(ctx.steps.start, ctx.steps.stop, ctx.steps.step)
+            found = _plain(_cut(one, steps), _cut(one if two is None else two, steps), weights)
+            wanted = [tensor for tensor, needed in ((one, first), (two, second)) if needed]
+            grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=True))
+            return next(grads) if first else None, next(grads) if second else None, None, None
+        other = None if two is None else flat(two)
+        return *native.gradients(flat(one), other, flat(grad), flat(weights), ctx.steps, second), None, None
 
 
 class _Distances(torch.autograd.Function):
@@ -50,9 +96,8 @@ class _Distances(torch.autograd.Function):
         one, two, weights = ctx.saved_tensors
         first, second, _ = ctx.needs_input_grad
         if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
-            found = distance(one.unsqueeze(2), two.unsqueeze(1)) @ weights
             wanted = [tensor for tensor, needed in ((one, first), (two, second)) if needed]
-            grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=True))
+            grads = iter(torch.autograd.grad(_plain(one, two, weights), wanted, grad, create_graph=True))
             return next(grads) if first else None, next(grads) if second else None, None
         mine = torch.empty_like(one)
         theirs = torch.zeros_like(two) if second else None

@@ -50,18 +50,17 @@ def loss_terms(
     one = modes.actions.shape[1] == 1
     weights = step_weights(config, teacher)
     some = slice(OFFSET, None, EVERY) if weights is None else slice(None)
-    wanted = teacher[:, :, some, :2]
     terms = {}
     if config.position > 0 and drawn.actions.shape[1] == 1:
         apart = distance(drawn.trajectories, teacher)
         terms["position"] = (apart if weights is None else apart * weights).mean()
     elif config.position > 0:
         draws = drawn.actions.shape[1] // modes.actions.shape[1]
-        each = energy_score(drawn.trajectories[:, :, some, :2], wanted, drawn.probabilities, draws, weights)
+        each = energy_score(drawn.trajectories, teacher, drawn.probabilities, draws, weights, some)
         terms["position"] = each.mean()
     winner = None
     if not one and (config.winner > 0 or config.action > 0):
-        apart = mean_distances(modes.trajectories[:, :, some, :2], wanted, weights)
+        apart = mean_distances(modes.trajectories, teacher, weights, some)
         nearest, winner = apart.min(1)
         if config.winner > 0:
             reached = (1 - RELAXED) * nearest.mean() + RELAXED * apart.mean()

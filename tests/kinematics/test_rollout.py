@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,24 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import DATA, SHARED
+from served import by_both
 from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
-from alpamayo_toy.kinematics.native import rollout as native
-from alpamayo_toy.kinematics.native.library import library
+from alpamayo_toy.kinematics import rollout
 
 INTEGRATORS = ("euler", "trapezoid")
 
 
-@pytest.fixture(scope="module", params=["native", "pytorch"], autouse=True)
-def which(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every law holds for the library and for plain operations."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "pytorch":
-            patch.setattr(native, "serves", lambda actions, v0: False)
-        elif library() is None:
-            pytest.skip("there is no C compiler here")
-        yield
+which = by_both(rollout)
 
 
 def plain_loop(actions: Tensor, v0: Tensor, dt: float, integrator: str) -> Tensor:

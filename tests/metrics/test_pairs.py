@@ -3,9 +3,13 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served import by_both
 from torch import Tensor
 
+from alpamayo_toy.metrics import pairs
 from alpamayo_toy.metrics.pairs import distances_among, mean_distances
+
+which = by_both(pairs)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -42,3 +46,17 @@ def test_the_gradient_of_points_that_meet_is_zero() -> None:
     (mean_distances(same, torch.ones(1, 1, 3, 2)).sum() + distances_among(same).sum()).backward()
     assert same.grad is not None
     assert torch.equal(same.grad, torch.zeros_like(same))
+
+
+def test_steps_that_are_chosen_are_those_of_a_slice() -> None:
+    for steps in (slice(1, None, 4), slice(None), slice(2, 3), slice(None, 40)):
+        one, other = drawn(5, 3, 41, 4).requires_grad_(), drawn(5, 2, 41, 2, seed=1).requires_grad_()
+        pull, among = drawn(5, 3, 2, seed=2), drawn(5, 3, 3, seed=3)
+        found = mean_distances(one, other, steps=steps)
+        own = distances_among(one, steps=steps)
+        plainly = plain(one[:, :, steps], other[:, :, steps], torch.ones(()))
+        its_own = ((one[:, :, None, steps, :2] - one[:, None, :, steps, :2]).square().sum(-1) + 1e-300).sqrt().mean(-1)
+        torch.testing.assert_close(found, plainly)
+        torch.testing.assert_close(own, its_own)
+        right = torch.autograd.grad((plainly * pull).sum() + (its_own * among).sum(), (one, other))
+        torch.testing.assert_close(torch.autograd.grad((found * pull).sum() + (own * among).sum(), (one, other)), right)

@@ -1,4 +1,4 @@
-"""rollout.c as a library: compiled once by the system's C compiler and kept in the user's cache, where that can be."""
+"""The C files as a library: compiled once by the system's compiler and kept in the user's cache, where that can be."""
 
 import ctypes
 import hashlib
@@ -7,17 +7,24 @@ import platform
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from alpamayo_toy.files import replacing
 
-SOURCE = Path(__file__).with_name("rollout.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c")]
 # no fused multiply-add: the clamp must fall on the steps where a plain loop's does
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 SECONDS = 60  # for a compiler that hangs
+KINDS = {torch.float32: "float", torch.float64: "double"}
 
 
 @lru_cache(maxsize=1)
@@ -26,9 +33,11 @@ def library() -> ctypes.CDLL | None:
     compiler = which(os.environ.get("CC", "cc"))
     if os.environ.get("ALPAMAYO_TOY_NATIVE") == "0" or compiler is None or sys.platform == "win32":
         return None
-    key = hashlib.sha256("\n".join([SOURCE.read_text(), *FLAGS, compiler, _processor()]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        "\n".join([*(source.read_text() for source in SOURCES), *FLAGS, compiler, _processor()]).encode()
+    ).hexdigest()[:16]
     with TemporaryDirectory() as aside:
-        kept = _cache() / f"rollout-{key}.so"
+        kept = _cache() / f"{key}.so"
         path = kept if _sound(kept) else _built(compiler, Path(aside), kept)
         return None if path is None else _typed(ctypes.CDLL(str(path)))
 
@@ -36,11 +45,11 @@ def library() -> ctypes.CDLL | None:
 def _built(compiler: str, folder: Path, kept: Path) -> Path | None:
     """The library compiled in a folder and moved into the cache where that is ours. None, and a warning, on failure."""
     made = folder / kept.name
-    command = [compiler, *FLAGS, "-shared", "-o", str(made), str(SOURCE)]
+    command = [compiler, *FLAGS, "-shared", "-o", str(made), *map(str, SOURCES), "-lm"]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
-        warnings.warn(f"{compiler} does not compile {SOURCE.name} ({error}): the rollout runs in PyTorch", stacklevel=4)
+        warnings.warn(f"{compiler} does not compile the rollout ({error}): it runs in PyTorch", stacklevel=4)
         return None
     content = made.read_bytes()
     try:
@@ -78,9 +87,47 @@ def _processor() -> str:
 
 
 def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
-    sizes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, ctypes.c_int]
-    for kind in ("float", "double"):
-        for name, pointers in (("rollout", 4), ("adjoint", 6)):
-            function = getattr(found, f"{name}_{kind}")
-            function.argtypes, function.restype = [*[ctypes.c_void_p] * pointers, *sizes], None
+    rolling: list[Any] = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, ctypes.c_int]
+    arguments = {"rollout": (4, rolling), "adjoint": (6, rolling), "distances": (7, [ctypes.c_int64] * 9)}
+    for kind in KINDS.values():
+        for name, (pointers, sizes) in arguments.items():
+            entry = getattr(found, f"{name}_{kind}")
+            entry.argtypes = [*[ctypes.c_void_p] * pointers, *sizes]
+            entry.restype = ctypes.c_int if name == "distances" else None
     return found
+
+
+def serves(*tensors: Tensor) -> bool:
+    """True where the library is there and all are plain tensors in a CPU's memory, of one dtype that it knows."""
+    plain = all(type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" for tensor in tensors)
+    known = tensors[0].dtype in KINDS and len({tensor.dtype for tensor in tensors}) == 1
+    return plain and known and all(tensor.numel() for tensor in tensors) and library() is not None
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """Its numbers one after the other in memory."""
+    return tensor.detach().resolve_neg().contiguous()
+
+
+def function(name: str, dtype: torch.dtype) -> Callable[..., Any]:
+    """One of the library's functions; where serves() is true."""
+    return getattr(library(), f"{name}_{KINDS[dtype]}")  # type: ignore[no-any-return]
+
+
+def in_shares(do: Callable[..., None], tensors: list[Tensor | None], rows: int, least: int) -> None:
+    """do(count, where each tensor's rows lie) for all rows, or for a share of them in each of PyTorch's threads.
+
+    The first axis of each tensor, or its first few, are those rows; a thread gets at least so many.
+    """
+
+    def share(first: int, count: int) -> None:
+        do(count, *(None if t is None else t.data_ptr() + first * (t.nbytes // rows) for t in tensors))
+
+    threads = min(torch.get_num_threads(), rows // least)
+    if threads < 2:
+        share(0, rows)
+        return
+    many = -(-rows // threads)
+    with ThreadPoolExecutor(threads) as pool:
+        starts = range(0, rows, many)
+        list(pool.map(share, starts, (min(many, rows - start) for start in starts)))

@@ -14,7 +14,9 @@ from places import ROOT
 
 from alpamayo_toy import UnicycleRollout
 from alpamayo_toy.kinematics.native import library as built
+from alpamayo_toy.kinematics.native import pairs
 from alpamayo_toy.kinematics.native import rollout as native
+from alpamayo_toy.metrics.pairs import mean_distances
 
 compiled = pytest.mark.skipif(which("cc") is None, reason="there is no C compiler here")
 SAYS = "import warnings; warnings.simplefilter('error'); from alpamayo_toy.kinematics.native.library import library; "
@@ -84,7 +86,7 @@ def test_without_it_pytorch_serves(absent: dict[str, str], cache: Path, monkeypa
         monkeypatch.setenv(name, value)
     assert built.library() is None
     actions = torch.zeros(3, 4, 2)
-    assert not native.serves(actions, actions[:, 0, 0])
+    assert not built.serves(actions, actions[:, 0, 0])
     assert UnicycleRollout()(actions, torch.ones(3))[:, -1, 0].tolist() == pytest.approx([0.4] * 3)
     assert not cache.exists()
 
@@ -95,7 +97,7 @@ def test_a_compiler_that_fails_is_named(cache: Path, tmp_path: Path, monkeypatch
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o700)
     monkeypatch.setenv("CC", str(broken))
-    with pytest.warns(UserWarning, match=r"broken does not compile rollout\.c .*the rollout runs in PyTorch"):
+    with pytest.warns(UserWarning, match="broken does not compile the rollout .*: it runs in PyTorch"):
         assert built.library() is None
 
 
@@ -115,7 +117,8 @@ def test_sines_are_within_two_units_in_the_last_place(dtype: torch.dtype) -> Non
 
 
 @compiled
-def test_threads_do_not_change_a_bit() -> None:
+def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "SHARE", 64)
     draw = torch.Generator().manual_seed(0)
     actions = (torch.randn(3 * native.SHARE + 5, 7, 2, generator=draw)).requires_grad_()
     v0 = torch.rand(len(actions), generator=draw).requires_grad_()
@@ -123,7 +126,8 @@ def test_threads_do_not_change_a_bit() -> None:
     for threads in (1, 3):
         torch.set_num_threads(threads)
         out = UnicycleRollout()(actions, v0)
-        found.append((out, *torch.autograd.grad(out.square().sum(), (actions, v0))))
+        apart = mean_distances(out.unsqueeze(1), out.unsqueeze(1) + 1)
+        found.append((out, apart, *torch.autograd.grad(out.square().sum() + apart.sum(), (actions, v0))))
     torch.set_num_threads(1)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
 
@@ -134,9 +138,9 @@ def test_what_the_library_does_not_know_is_left_to_pytorch() -> None:
         pass
 
     plain = torch.zeros(2, 3, 2)
-    assert native.serves(plain, plain[:, 0, 0])
-    assert not native.serves(plain.as_subclass(Marked), plain[:, 0, 0])
-    assert not native.serves(plain.to("meta"), plain[:, 0, 0])
-    assert not native.serves(plain[:0], plain[:0, 0, 0])
+    assert built.serves(plain, plain[:, 0, 0])
+    assert not built.serves(plain.as_subclass(Marked), plain[:, 0, 0])
+    assert not built.serves(plain.to("meta"), plain[:, 0, 0])
+    assert not built.serves(plain[:0], plain[:0, 0, 0])
     negative = torch._neg_view(torch.ones(2, 3, 2))
     assert UnicycleRollout()(negative, torch.ones(2))[0, 0, 3] == pytest.approx(0.9)
