@@ -1,6 +1,7 @@
 """Symmetric positive definite banded systems, many at once.
 
-Many rows take a loop over time, every step vectorised over the batch; a few go one by one through LAPACK.
+In C where that serves. Else many rows take a loop over time, every step vectorised over the batch, and a few go one by
+one through LAPACK.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.native import banded as native
 
 # Rows. At T = 64 LAPACK takes a fiftieth of the loop's time for 1, a twelfth for 16, as long for 256. No more than 16,
 # because the two differ in the last bits, and label sets of more clips are to stay as they were written.
@@ -30,6 +32,8 @@ def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (right, *bands)):
         solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
         return solution
+    if native.solves(bands, right):
+        return native.solve(bands, right, keep=False)[0]
     return _substituted(_factored(bands, right), right)
 
 
@@ -42,6 +46,13 @@ class Cholesky(NamedTuple):
     """M = U^T U of each row as LAPACK lays it out: upper (B, T, w + 1), [i, w - k] = U[i - k, i]."""
 
     upper: Tensor
+
+
+class InC(NamedTuple):
+    """M = L D L^T as the library keeps it: lower (w, T, B), lower[k - 1, i] = L[i, i - k], and inverse (T, B) of D."""
+
+    lower: Tensor
+    inverse: Tensor
 
 
 class Elimination(NamedTuple):
@@ -65,8 +76,10 @@ def _factored(bands: list[Tensor], like: Tensor) -> Cholesky | Elimination:
     return _eliminated(bands, like)
 
 
-def _substituted(factors: Cholesky | Elimination, right: Tensor) -> Tensor:
+def _substituted(factors: Cholesky | InC | Elimination, right: Tensor) -> Tensor:
     """x (T, B) from the factors and b (T, B)."""
+    if isinstance(factors, InC):
+        return native.substitute(*factors, right)
     if isinstance(factors, Elimination):
         return _inwards_and_outwards(factors, right)
     from scipy.linalg.lapack import dpbtrs
@@ -195,8 +208,15 @@ def _plain(bands: list[Tensor], right: Tensor) -> Tensor:
 class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, right: Tensor, *bands: Tensor) -> Tensor:
-        factors = _factored(list(bands), right)
-        solution = _substituted(factors, right)
+        factors: Cholesky | InC | Elimination
+        if native.solves(list(bands), right):
+            solution, lower, inverse = native.solve(list(bands), right, keep=True)
+            assert lower is not None
+            assert inverse is not None
+            factors = InC(lower, inverse)
+        else:
+            factors = _factored(list(bands), right)
+            solution = _substituted(factors, right)
         ctx.kind = type(factors)
         ctx.save_for_backward(right, solution, *bands, *factors)
         return solution

@@ -1,11 +1,15 @@
-"""Banded systems: few rows by LAPACK and many by elimination are one function, to whoever looks on."""
+"""Banded systems: in C, few rows by LAPACK, and many by elimination are one function, to whoever looks on."""
 
 import pytest
 import torch
+from served import by_both
 from torch import Tensor
 
 from alpamayo_toy.kinematics import banded
 from alpamayo_toy.kinematics.banded import FEW, solve_banded
+from alpamayo_toy.kinematics.native import banded as native
+
+which = by_both(native)
 
 
 def systems(rows: int, horizon: int, width: int, seed: int = 0) -> tuple[Tensor, list[Tensor], Tensor]:
@@ -29,6 +33,7 @@ def bands_of(matrix: Tensor, width: int) -> list[Tensor]:
 def eliminated(monkeypatch: pytest.MonkeyPatch, bands: list[Tensor], right: Tensor) -> Tensor:
     with monkeypatch.context() as patched:
         patched.setattr(banded, "FEW", -1)
+        patched.setattr(native, "serves", lambda *tensors: False)
         return solve_banded(bands, right)
 
 
@@ -50,6 +55,7 @@ def test_systems_are_solved(monkeypatch: pytest.MonkeyPatch, horizon: int, width
 
 
 def test_few_rows_go_to_lapack_in_float64_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "serves", lambda *tensors: False)
     asked: list[int] = []
     eliminate = banded._eliminated
     monkeypatch.setattr(banded, "_eliminated", lambda b, like: (asked.append(like.shape[1]), eliminate(b, like))[1])
@@ -75,6 +81,8 @@ def test_both_ways_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> No
     found = []
     for few in (FEW, -1):
         monkeypatch.setattr(banded, "FEW", few)
+        if few < 0:
+            monkeypatch.setattr(native, "serves", lambda *tensors: False)
         inputs = [tensor.clone().requires_grad_() for tensor in (right, bands[0] + 3, bands[1], shared)]
         x = solve_banded([*inputs[1:3], bands[2], inputs[3]], inputs[0])
         found.append((x, *torch.autograd.grad(x, inputs, upstream)))

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import LABELS_60, SHARED, needs_60_clips
+from served import by_both
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -18,6 +19,9 @@ from alpamayo_toy.commands.benchmark import dense_oracle
 from alpamayo_toy.kinematics import inverse
 from alpamayo_toy.kinematics.banded import FEW
 from alpamayo_toy.kinematics.inverse import GUARDS, InverseWeights, regularised_states
+from alpamayo_toy.kinematics.native import banded as native
+
+which = by_both(native)
 
 ROLLOUT = UnicycleRollout(0.1, "trapezoid")
 EXACT = InverseWeights((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from alpamayo_toy.files import replacing
 
-SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c")]
+SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c")]
 # no fused multiply-add: the clamp must fall on the steps where a plain loop's does
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 SECONDS = 60  # for a compiler that hangs
@@ -94,6 +94,8 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
             entry = getattr(found, f"{name}_{kind}")
             entry.argtypes = [*[ctypes.c_void_p] * pointers, *sizes]
             entry.restype = ctypes.c_int if name == "distances" else None
+    found.banded.argtypes = [*[ctypes.c_void_p] * 9, *[ctypes.c_int64] * 3]
+    found.banded.restype = ctypes.c_int
     return found
 
 
