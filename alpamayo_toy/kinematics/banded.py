@@ -1,7 +1,7 @@
 """Symmetric positive definite banded systems, many at once.
 
 In C where that serves. Else many rows take a loop over time, every step vectorised over the batch, and a few go one by
-one through LAPACK.
+one through LAPACK; on a GPU, where every step of a loop is a launch, as many as are worth it are solved densely.
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from alpamayo_toy.kinematics.native import banded as native
 # Rows. At T = 64 LAPACK takes a fiftieth of the loop's time for 1, a twelfth for 16, as long for 256. No more than 16,
 # because the two differ in the last bits, and label sets of more clips are to stay as they were written.
 FEW = 16
+DENSE = 2048  # rows on a GPU, 64 MB of matrices at T = 64
 
 
 def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
@@ -55,6 +56,13 @@ class InC(NamedTuple):
     inverse: Tensor
 
 
+class Dense(NamedTuple):
+    """The LU factors of each whole M, (B, T, T), and the pivots (B, T), of which nothing needs to be asked of a GPU."""
+
+    factors: Tensor
+    pivots: Tensor
+
+
 class Elimination(NamedTuple):
     """M eliminated from both ends at once, the upper end and the mirrored lower one side by side on an axis of two.
 
@@ -67,8 +75,13 @@ class Elimination(NamedTuple):
     middle: Tensor
 
 
-def _factored(bands: list[Tensor], like: Tensor) -> Cholesky | Elimination:
-    """LAPACK's factors for few rows in float64 on a CPU, else the elimination's; like is any right-hand side (T, B)."""
+Factors = Cholesky | InC | Dense | Elimination
+
+
+def _factored(bands: list[Tensor], like: Tensor) -> Factors:
+    """Dense on a GPU, LAPACK's for few rows in float64 on a CPU, else eliminated; like: any right-hand side (T, B)."""
+    if like.device.type != "cpu" and 0 < like.shape[1] <= DENSE:
+        return _dense(bands, like)
     if like.shape[1] <= FEW and like.dtype == torch.float64 and like.device.type == "cpu":
         factors = _cholesky(bands, like)
         if factors is not None:
@@ -76,10 +89,13 @@ def _factored(bands: list[Tensor], like: Tensor) -> Cholesky | Elimination:
     return _eliminated(bands, like)
 
 
-def _substituted(factors: Cholesky | InC | Elimination, right: Tensor) -> Tensor:
+def _substituted(factors: Factors, right: Tensor) -> Tensor:
     """x (T, B) from the factors and b (T, B)."""
     if isinstance(factors, InC):
         return native.substitute(*factors, right)
+    if isinstance(factors, Dense):
+        dense: Tensor = torch.linalg.lu_solve(*factors, right.T.unsqueeze(-1))
+        return dense.squeeze(-1).T
     if isinstance(factors, Elimination):
         return _inwards_and_outwards(factors, right)
     from scipy.linalg.lapack import dpbtrs
@@ -103,6 +119,16 @@ def _cholesky(bands: list[Tensor], like: Tensor) -> Cholesky | None:
         if failed:
             return None
     return Cholesky(torch.from_numpy(upper))
+
+
+def _dense(bands: list[Tensor], like: Tensor) -> Dense:
+    horizon, batch = like.shape
+    matrix = like.new_zeros(batch, horizon, horizon)
+    for k, band in enumerate(bands[:horizon]):
+        for side in {-k, k}:
+            matrix.diagonal(side, 1, 2).copy_(band[k:].T)
+    factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+    return Dense(factors, pivots)
 
 
 def _eliminated(bands: list[Tensor], like: Tensor) -> Elimination:
@@ -208,7 +234,7 @@ def _plain(bands: list[Tensor], right: Tensor) -> Tensor:
 class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, right: Tensor, *bands: Tensor) -> Tensor:
-        factors: Cholesky | InC | Elimination
+        factors: Factors
         if native.solves(list(bands), right):
             solution, lower, inverse = native.solve(list(bands), right, keep=True)
             assert lower is not None
