@@ -1,5 +1,7 @@
 """Train a student: python scripts/train.py scenario=LEFT, or teacher=file teacher.path=labels.json."""
 
+import shlex
+
 import hydra
 from omegaconf import DictConfig
 
@@ -17,7 +19,7 @@ def main(config: DictConfig) -> None:
 
     folder = output_folder()
     print(table(fit(checked, folder)))
-    print(f"run: {folder}\nlook: tensorboard --logdir {folder.parents[1]}")
+    print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 
 
 if __name__ == "__main__":
