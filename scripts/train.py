@@ -5,7 +5,7 @@ import shlex
 import hydra
 from omegaconf import DictConfig
 
-from alpamayo_toy.commands.launch import one_line_errors, output_folder, resumed, run
+from alpamayo_toy.commands.launch import noted, one_line_errors, output_folder, resumed, run
 from alpamayo_toy.config import register, validate
 from alpamayo_toy.training.config import TrainConfig
 
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     from alpamayo_toy.evaluation.results import table
     from alpamayo_toy.training.loop import fit
 
-    folder = output_folder()
+    folder = noted(output_folder())
     print(table(fit(checked, folder)))
     print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 
