@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
-from alpamayo_toy.hints import CONFIGS, unknown_option
+from alpamayo_toy.hints import CONFIGS, command_name, unknown_option
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
 from alpamayo_toy.teachers import config as teachers
@@ -30,12 +30,27 @@ SCHEMAS: dict[str, Any] = {
 """Every dataclass that YAML fills: of a command, or of a choice as group/name."""
 
 Config = TypeVar("Config")
+LATEST = "latest"
+"""A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
+_RUNS = {"checkpoint": "train", "trainer.resume": "train", "resume": "batch"}  # options that name one, and its job
+
+
+def latest_run(job: str) -> str | None:
+    """The last folder that a command made in outputs/<job> and that is still there, seen from here."""
+    folder = Path("outputs") / job
+    names = (folder / LATEST).read_text(encoding="utf-8").splitlines() if (folder / LATEST).is_file() else []
+    return next((str(folder / name) for name in reversed(names) if (folder / name).is_dir()), None)
+
+
+def _run(given: str | None, job: str) -> str | None:
+    """A run's folder as given, or what `latest` stands for; None where there is none."""
+    return latest_run(job) if given == LATEST else given
 
 
 def _run_folder(job: str, teacher: str, scenario: str, resume: str | None) -> str:
     """outputs/<job>/<scenario>/<time>, FILE for a label file's run; a continued run stays in its folder."""
     name = "FILE" if teacher == "file" else scenario
-    return resume or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return _run(resume, job) or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
 def _eval_folder(
@@ -44,6 +59,7 @@ def _eval_folder(
     """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run."""
     if output:
         return output
+    checkpoint = _run(checkpoint, "train") or ""
     path = Path(checkpoint)
     run = path.parent.parent if path.is_file() else path
     if not checkpoint or not path.exists():
@@ -101,12 +117,25 @@ def validate(config: Any, schema: type[Config]) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     _refuse_unknown_keys(config, "")
+    _find_latest(config)
     try:
         made = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from None
     assert isinstance(made, schema)
     return made
+
+
+def _find_latest(config: Any) -> None:
+    """Put a folder in place of `latest`. Raises UserError where there is none."""
+    from omegaconf import OmegaConf
+
+    for key, job in _RUNS.items():
+        if OmegaConf.select(config, key) == LATEST:
+            found = latest_run(job)
+            if found is None:
+                raise UserError(f"{key}={LATEST}: {command_name(job)} has made no run in outputs/{job}; name a folder")
+            OmegaConf.update(config, key, found)
 
 
 def _refuse_unknown_keys(node: Any, prefix: str) -> None:

@@ -1,5 +1,9 @@
-"""unknown_option(): what was probably meant by an option that there is not, and what would make it one."""
+"""What to type instead: unknown_option(), what was probably meant; command_line(), a command that can be pasted."""
 
+import re
+import shlex
+import shutil
+import sys
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -8,6 +12,44 @@ from typing import Any
 _INSIDE = Path(__file__).parent / "configs"  # of an installed wheel; in a checkout they lie beside the package
 CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
 SHOWN = 3  # choices that are named
+CONSOLE = "alpamayo-toy"  # the script that an installation puts beside python
+
+
+def command_line(verb: str, **options: object) -> str:
+    """A command of scripts/ with Hydra options (trainer__resume for trainer.resume), as this one was called, quoted.
+
+    `alpamayo-toy train ...` where that was typed; else this Python and the script that lies beside the one that runs.
+    """
+    given = [f"{name.replace('__', '.')}={_hydra(str(value))}" for name, value in options.items()]
+    return shlex.join([*_called(verb), *given])
+
+
+def command_name(verb: str) -> str:
+    """As people say it: train.py, or alpamayo-toy train where that was typed."""
+    return f"{CONSOLE} {verb}" if _typed_console() else f"{verb}.py"
+
+
+def _called(verb: str) -> list[str]:
+    if console := _typed_console():
+        return [CONSOLE if shutil.which(CONSOLE) == console else console, verb]
+    script = Path(sys.argv[0]).with_name(f"{verb}.py")
+    if not script.is_file():  # called from a notebook or a program of one's own
+        script = CONFIGS.with_name("scripts") / script.name
+    return ["python" if shutil.which("python") == sys.executable else sys.executable, str(script)]
+
+
+def _typed_console() -> str:
+    """The console script's path where it runs; its verb's script has put itself into sys.argv meanwhile."""
+    first = sys.orig_argv[1] if len(sys.orig_argv) > 1 else ""
+    return first if Path(first).stem == CONSOLE else ""
+
+
+def _hydra(value: str) -> str:
+    """A value in Hydra's own quotes where it needs them: its grammar knows spaces, commas, brackets and ${}."""
+    if re.fullmatch(r"[\w./:@%+-]+", value, re.ASCII):
+        return value
+    value = re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", value)
+    return '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value) + '"'
 
 
 def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
@@ -28,9 +70,9 @@ def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
         bare.get(option.rpartition(".")[2], []).append(option)
     if key in bare:
         return f"{said}; did you mean {_listed(bare[key])}?"
-    owners = [f"{name}.py" for name in commands if key in options[name]]
+    owners = [command_name(name) for name in commands if key in options[name]]
     if owners:
-        return f"{said} in {command}.py; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+        return f"{said} in {command_name(command)}; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
     close = get_close_matches(key, [*mine, *bare], n=1)
     meant = close if close and close[0] in mine else [option for name in close for option in bare[name]]
     return said + (f"; did you mean {_listed(meant)}?" if meant else "")

@@ -1,9 +1,11 @@
 """Train a student: python scripts/train.py scenario=LEFT, or teacher=file teacher.path=labels.json."""
 
+import shlex
+
 import hydra
 from omegaconf import DictConfig
 
-from alpamayo_toy.commands.launch import one_line_errors, output_folder, resumed, run
+from alpamayo_toy.commands.launch import noted, one_line_errors, output_folder, resumed, run
 from alpamayo_toy.config import register, validate
 from alpamayo_toy.training.config import TrainConfig
 
@@ -15,9 +17,9 @@ def main(config: DictConfig) -> None:
     from alpamayo_toy.evaluation.results import table
     from alpamayo_toy.training.loop import fit
 
-    folder = output_folder()
+    folder = noted(output_folder())
     print(table(fit(checked, folder)))
-    print(f"run: {folder}\nlook: tensorboard --logdir {folder.parents[1]}")
+    print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 
 
 if __name__ == "__main__":

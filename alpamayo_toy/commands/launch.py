@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alpamayo_toy.config import one_line
+from alpamayo_toy.config import LATEST, one_line
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
@@ -59,6 +59,17 @@ def output_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def noted(folder: Path) -> Path:
+    """The folder, after a line in outputs/<job>/latest where it lies below outputs/<job>: what `latest` names then."""
+    from hydra.core.hydra_config import HydraConfig
+
+    jobs = Path("outputs", HydraConfig.get().job.name).absolute()
+    if folder.absolute().is_relative_to(jobs):
+        with (jobs / LATEST).open("a", encoding="utf-8") as file:  # no link: TensorBoard would show the run twice
+            file.write(f"{folder.absolute().relative_to(jobs)}\n")
+    return folder
+
+
 def resumed(config: TrainConfig) -> TrainConfig:
     """With trainer.resume the run's saved config, changed only where that keeps the weights to come the same."""
     if config.trainer.resume is None:
@@ -85,6 +96,10 @@ def _forget(folder: Path) -> None:
     if any(not entry.name.startswith(".hydra") for entry in folder.iterdir()):
         return
     shutil.rmtree(folder)
+    for file in (parent / LATEST for parent in folder.parents[:4] if (parent / LATEST).is_file()):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if file.parent / line != folder]
+        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8") if kept else file.unlink()
     for parent in folder.parents[:2]:
         if parent.exists() and not any(parent.iterdir()):
             parent.rmdir()

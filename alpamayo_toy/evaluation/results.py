@@ -12,6 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.evaluation.groups import Groups
 from alpamayo_toy.files import replacing
+from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.metrics.intervals import MIN_UNITS
 from alpamayo_toy.metrics.scores import Scores
@@ -63,7 +64,7 @@ def read_clips(path: Path) -> Clips:
         run, out = path.parent, path.parent / "eval" / "held_out"
         if not run.is_dir():
             raise UserError(f"there is no run's folder {run}") from None
-        made = f"python scripts/eval.py checkpoint={run} output={out}"
+        made = command_line("eval", checkpoint=run, output=out)
         raise UserError(f"{run} holds no {path.name}; make one, then compare {out}: {made}") from None
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is no table of clips: {error}") from None

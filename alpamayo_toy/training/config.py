@@ -46,7 +46,7 @@ class TrainerConfig:
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
     bf16: bool = False  # autocast for the student; the rollout stays in float32
     init_from: str | None = None  # a run's folder or a checkpoint, whose student this run begins with
-    resume: str | None = None  # a run's folder, continued with its saved config
+    resume: str | None = None  # a run's folder or latest, continued with its saved config
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "val_every", "log_every", "threads"):
@@ -111,7 +111,7 @@ class BatchConfig(TrainConfig):
     seeds: int = 8  # seed, seed + 1, ...
     train: bool = True  # false: no student, one synthetic rollout per seed
     workers: int = 1  # processes that train seeds at once
-    resume: str | None = None  # a batch's folder, continued with its saved config
+    resume: str | None = None  # a batch's folder or latest, continued with its saved config
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,6 +23,7 @@ from alpamayo_toy.evaluation.pictures import draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.evaluation.results import write_clips
 from alpamayo_toy.files import write_json
+from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.recovery import label_actions
@@ -138,7 +139,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             watch.check()
             _save_last(output_dir, config, step, best, student, averaged, optimizer)
             log.close()
-            how = f"python scripts/train.py trainer.resume={output_dir}"
+            how = command_line("train", trainer__resume=output_dir)
             raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
     metrics = _finished(config, output_dir, log, ema, reference, step)
     write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))

@@ -18,6 +18,7 @@ from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.describe import FORMAT, origin
 from alpamayo_toy.evaluation.rollout import roll_out
 from alpamayo_toy.files import replacing, write_json
+from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.metrics.intervals import students_t
 from alpamayo_toy.processes import Killed, in_processes
@@ -76,7 +77,7 @@ def run_batch(config: BatchConfig, output_dir: Path) -> dict[str, Any]:
         seed: _read(folder / "metrics.json") for seed, folder in folders.items() if (folder / "metrics.json").exists()
     }
     left = [seed for seed in jobs if seed not in results]
-    again = f"python scripts/batch.py resume={output_dir}"
+    again = command_line("batch", resume=output_dir)
     try:
         for seed, result in zip(left, _results([(jobs[n], folders[n]) for n in left], config.workers), strict=True):
             results[seed] = UserError(f"{result}; continue: {again}") if isinstance(result, Killed) else result

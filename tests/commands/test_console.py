@@ -1,6 +1,7 @@
 """alpamayo-toy VERB: the scripts, from a checkout and from what a wheel holds."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
+
+from alpamayo_toy.hints import command_line, command_name
 
 START = "from alpamayo_toy.commands.console import main; main()"
 
@@ -52,3 +55,47 @@ def test_a_verb_that_there_is_not_is_one_line_with_those_that_there_are(
     monkeypatch.setattr(sys, "argv", ["alpamayo-toy", "--help"])
     main()
     assert verbs in capsys.readouterr().out
+
+
+FOLDERS = (
+    "plain/2026-11-22",
+    "my dir",
+    "exp=1",
+    "x,y",
+    "x(1)",
+    "[1]",
+    "it's",
+    'say "q"',
+    "dünn 日本",
+    "a$HOME",
+    "${x}",
+)
+FOLDERS += ("back\\slash", "ends\\", "\\${x}", '\\"', "~/x", "#x")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_printed_command_is_read_by_shell_and_hydra_as_it_was_meant(folder: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    words = shlex.split(command_line("train", trainer__resume=folder))
+    assert Path(words[-2]) == ROOT / "scripts" / "train.py"
+    assert shutil.which(words[-3]) == shutil.which(sys.executable)
+    found = OverridesParser.create().parse_override(words[-1])
+    assert found.key_or_group == "trainer.resume"
+    assert OmegaConf.create({"value": str(found.value())})["value"] == folder
+
+
+def test_hints_name_a_command_as_it_was_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
+    assert command_line("batch", resume="x").endswith(" scripts/batch.py resume=x")
+    assert command_name("batch") == "batch.py"
+    console = tmp_path / "bin dir" / "alpamayo-toy"
+    console.parent.mkdir()
+    console.touch(mode=0o755)
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, str(console), "train"])
+    assert command_line("train", trainer__resume="x") == f"'{console}' train trainer.resume=x"
+    monkeypatch.setenv("PATH", str(console.parent), prepend=os.pathsep)
+    assert command_line("train", trainer__resume="x") == "alpamayo-toy train trainer.resume=x"
+    assert command_name("batch") == "alpamayo-toy batch"

@@ -224,7 +224,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
             ["split", "here", "out", "--val", "0.5", "--val-clips", "a"],
             "give either shares (--val, --test) or patterns",
         ),
-        (["merge", "here", "out"], "here is no label set; make one of it with scripts/labels.py convert"),
+        (["merge", "here", "out"], "here is no label set; make one of it with labels.py convert"),
         (["generate", "out", "--samples", "100000000"], "--samples must be at most 4096"),
         (["generate", "out.npz"], "out.npz must be a folder; convert makes one file of a set"),
         (["report", "nowhere"], "there is no label file nowhere"),

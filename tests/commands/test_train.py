@@ -83,3 +83,24 @@ def test_the_60_real_clips_train(command: Command, tmp_path: Path) -> None:
     assert {"student", "constant_velocity", "teacher_samples", "teacher_medoid"} <= set(
         metrics["scores"]["ground_truth"]
     )
+
+
+def test_latest_names_the_last_run(command: Command, tmp_path: Path) -> None:
+    refused = command("eval", "checkpoint=latest")
+    assert refused.returncode == 1
+    assert refused.stderr == "error: checkpoint=latest: train.py has made no run in outputs/train; name a folder\n"
+    for options in (("trainer.resume=latest",), ("teacher=file", "teacher.path=nowhere.json")):
+        assert command("train", *options).returncode == 1
+        assert list((tmp_path / "outputs").iterdir()) == []
+    small = ("trainer=smoke", "trainer.pictures=0", "teacher.scenes=32", "teacher.val_scenes=8", "trainer.steps=4")
+    assert command("train", *small).returncode == 0
+    assert command("train", "scenario=RIGHT", *small).returncode == 0
+    assert command("train", "teacher=file", "teacher.path=nowhere.json").returncode == 1
+    (run,) = (tmp_path / "outputs" / "train" / "RIGHT").iterdir()
+    assert (tmp_path / "outputs" / "train" / "latest").read_text().splitlines()[-1] == f"RIGHT/{run.name}"
+    scored = command("eval", "checkpoint=latest", "plot=false")
+    assert scored.returncode == 0, scored.stderr
+    assert (run / "eval" / "held_out" / "metrics.json").exists()
+    continued = command("train", "trainer.resume=latest", "trainer.steps=6")
+    assert continued.returncode == 0, continued.stderr
+    assert json.loads((run / "config.json").read_text())["trainer"]["steps"] == 6

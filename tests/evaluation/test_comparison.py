@@ -76,7 +76,10 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no run's folder .*nowhere"):
         compare([one, str(tmp_path / "nowhere")], tmp_path / "out")
     (tmp_path / "old").mkdir()
-    with pytest.raises(UserError, match=r"old holds no clips\.csv; make one, then compare .*old/eval/held_out: python"):
+    with pytest.raises(
+        UserError,
+        match=r"old holds no clips\.csv; make one, then compare .*eval/held_out: \S*python\S* \S*eval\.py ",
+    ):
         compare([one, str(tmp_path / "old")], tmp_path / "out")
     whole = (tmp_path / "b" / "clips.csv").read_text()
     for text in ("clip_id,t0_us\na,b,c\n", "clip_id,t0_us\n", "", whole.replace("v0", "w0"), whole + whole[-200:]):

@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from alpamayo_toy import Scenario, load_student
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.hints import command_line
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import LossConfig
 from alpamayo_toy.training.config import TrainConfig, from_dict
@@ -145,7 +146,7 @@ def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, whole: Path, tmp_p
         assert result.returncode == -kind
     else:
         assert result.returncode == 128 + kind
-        how = f"continue: python scripts/train.py trainer.resume={run}"
+        how = f"continue: {command_line('train', trainer__resume=run)}"
         assert result.stderr == f"stopped at step {stopped_at} of 160; {how}\n"
         assert not (run / "metrics.json").exists()
 

@@ -15,6 +15,7 @@ from command_line import ended, start_script
 from places import DATA
 from tqdm import tqdm
 
+from alpamayo_toy.hints import command_line
 from alpamayo_toy.training import seeds as batch
 from alpamayo_toy.training.seeds import continued, run_batch
 
@@ -76,7 +77,7 @@ def test_a_killed_process_costs_its_own_seed_which_goes_on_later(
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     failed = run_batch(batch_config("seeds=3", "workers=2"), tmp_path)["failed"]
-    how = f"continue: python scripts/batch.py resume={tmp_path}"
+    how = f"continue: {command_line('batch', resume=tmp_path)}"
     assert failed == {"1": f"process killed by signal 9, perhaps for want of memory; {how}"}
     assert weights_apart(tmp_path, one_by_one, (0, 2)) == 0
     before = (tmp_path / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
@@ -102,7 +103,7 @@ def test_on_the_command_line_a_signal_ends_all_processes_in_one_line(
         os.kill(script.pid, kind)
     result = ended(script, tmp_path, timeout=60)
     assert result.returncode == 128 + kind
-    assert result.stderr == f"stopped; continue: python scripts/batch.py resume={run}\n"
+    assert result.stderr == f"stopped; continue: {command_line('batch', resume=run)}\n"
     assert result.stdout == ""
     assert not (run / "summary.json").exists()
     assert nobody_is_left(script.pid)

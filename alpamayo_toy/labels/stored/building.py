@@ -16,6 +16,7 @@ import torch
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import locked, write_json
+from alpamayo_toy.hints import command_name
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.stored.label_set import (
     DTYPES,
@@ -225,7 +226,7 @@ def merge(paths: list[Path], out: Path) -> LabelSet:
     """
     for path in paths:
         if not is_set(path):
-            raise UserError(f"{path} is no label set; make one of it with scripts/labels.py convert")
+            raise UserError(f"{path} is no label set; make one of it with {command_name('labels')} convert")
     sets = [open_set(path) for path in paths]
     for part in sets[1:]:
         mine, theirs = ([one.facts[name] for name in SHAPE] for one in (sets[0], part))

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import write_json
+from alpamayo_toy.hints import command_name
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import labels_npz, parquet_out
 from alpamayo_toy.labels.formats.containers import NoLabels
@@ -85,7 +86,7 @@ def convert(
         if not kept:
             said = [source.get("unreadable", source.get("aside")) for record in records for source in record["sources"]]
             why = [reason for reason in said if reason]
-            reason = why[0] if why else "see scripts/labels.py check"
+            reason = why[0] if why else f"see {command_name('labels')} check"
             raise UserError(f"{out}: no sound clip in {', '.join(p.name for p in paths)}: {reason}")
         common = shared_facts([record["common"] for record in kept], out)
         entries, again = _once(out, common, [entry for record in kept for entry in record["shards"]], strict)
