@@ -18,10 +18,16 @@ CONSOLE = "alpamayo-toy"  # the script that an installation puts beside python
 def command_line(verb: str, **options: object) -> str:
     """A command of scripts/ with Hydra options (trainer__resume for trainer.resume), as this one was called, quoted.
 
-    `alpamayo-toy train ...` where that was typed; else this Python and the script that lies beside the one that runs.
+    `alpamayo-toy train ...` where that was typed; else this Python and the script that lies beside the one that runs,
+    which a script called by its whole path is found by from its checkout: folders are named in full then.
     """
-    given = [f"{name.replace('__', '.')}={_hydra(str(value))}" for name, value in options.items()]
-    return shlex.join([*_called(verb), *given])
+    called, checkout = _called(verb)
+    named = {
+        name.replace("__", "."): value.absolute() if isinstance(value, Path) and checkout else value
+        for name, value in options.items()
+    }
+    line = shlex.join([*called, *(f"{name}={_hydra(str(value))}" for name, value in named.items())])
+    return f"cd {shlex.quote(str(checkout))} && {line}" if checkout else line
 
 
 def command_name(verb: str) -> str:
@@ -29,13 +35,16 @@ def command_name(verb: str) -> str:
     return f"{CONSOLE} {verb}" if _typed_console() else f"{verb}.py"
 
 
-def _called(verb: str) -> list[str]:
+def _called(verb: str) -> tuple[list[str], Path | None]:
+    """The words of a command, and the folder that it is typed in where that may be another than this one."""
     if console := _typed_console():
-        return [CONSOLE if shutil.which(CONSOLE) == console else console, verb]
+        return [CONSOLE if shutil.which(CONSOLE) == console else console, verb], None
     script = Path(sys.argv[0]).with_name(f"{verb}.py")
     if not script.is_file():  # called from a notebook or a program of one's own
         script = CONFIGS.with_name("scripts") / script.name
-    return ["python" if shutil.which("python") == sys.executable else sys.executable, str(script)]
+    checkout = script.parents[1] if script.is_absolute() else None
+    python = "python" if shutil.which("python") == sys.executable else sys.executable
+    return [python, str(script.relative_to(checkout) if checkout else script)], checkout
 
 
 def _typed_console() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alpamayo_toy.errors import Interrupted, UserError
-from alpamayo_toy.hints import command_line
+from alpamayo_toy.hints import command_name
 
 SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
@@ -44,9 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command_line("labels"), description="Look at label files, and make sound sets of them."
-    )
+    description = "Look at label files, and make sound sets of them."
+    parser = argparse.ArgumentParser(prog=command_name("labels"), description=description)
     commands = parser.add_subparsers(required=True, metavar="check|convert|merge|split|report|generate")
 
     check = commands.add_parser("check", help="is a label file sound? exit code 0 yes, 1 with warnings, 2 unusable")

@@ -79,8 +79,9 @@ def test_a_printed_command_is_read_by_shell_and_hydra_as_it_was_meant(folder: st
     from omegaconf import OmegaConf
 
     words = shlex.split(command_line("train", trainer__resume=folder))
-    assert Path(words[-2]) == ROOT / "scripts" / "train.py"
-    assert shutil.which(words[-3]) == shutil.which(sys.executable)
+    assert words[:3] == ["cd", str(ROOT), "&&"]
+    assert words[4] == "scripts/train.py"
+    assert shutil.which(words[3]) == shutil.which(sys.executable)
     found = OverridesParser.create().parse_override(words[-1])
     assert found.key_or_group == "trainer.resume"
     assert OmegaConf.create({"value": str(found.value())})["value"] == folder
@@ -91,6 +92,11 @@ def test_hints_name_a_command_as_it_was_called(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
     assert command_line("batch", resume="x").endswith(" scripts/batch.py resume=x")
     assert command_name("batch") == "batch.py"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "scripts" / "train.py")])
+    called = f" scripts/eval.py checkpoint={tmp_path / 'run'}"
+    assert command_line("eval", checkpoint=Path("run")).startswith(f"cd {ROOT} && ")
+    assert command_line("eval", checkpoint=Path("run")).endswith(called)
     console = tmp_path / "bin dir" / "alpamayo-toy"
     console.parent.mkdir()
     console.touch(mode=0o755)

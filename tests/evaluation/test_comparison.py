@@ -78,7 +78,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with pytest.raises(
         UserError,
-        match=r"old holds no clips\.csv; make one, then compare .*eval/held_out: \S*python\S* \S*eval\.py ",
+        match=r"old holds no clips\.csv; make one, then compare .*held_out: cd \S+ && \S*python\S* scripts/eval\.py ",
     ):
         compare([one, str(tmp_path / "old")], tmp_path / "out")
     whole = (tmp_path / "b" / "clips.csv").read_text()

@@ -144,7 +144,8 @@ def test_it_goes_on_where_it_was_stopped_to_the_same_bits(
 ) -> None:
     with monkeypatch.context() as patch:
         stops_at(patch, seed=1, step=25)
-        with pytest.raises(Interrupted, match=rf"continue: \S*python\S* \S*batch\.py resume={tmp_path}$") as stop:
+        again = rf"continue: cd \S+ && \S*python\S* scripts/batch\.py resume={tmp_path}$"
+        with pytest.raises(Interrupted, match=again) as stop:
             run_batch(batch_config("seeds=3"), tmp_path)
     assert stop.value.exit_code == 130
     assert not (tmp_path / "summary.json").exists()
