@@ -13,12 +13,12 @@ from alpamayo_toy.kinematics.action_space import ActionSpace
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import DT, ROUTE_POINTS, UNKNOWN_SCENARIO, Labels, Prediction, Scene
-from alpamayo_toy.students.asking import Inputs, Names, scene_of, warn_once
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.encoder import SceneEncoder
 from alpamayo_toy.students.heads.mlp import mlp_head
 from alpamayo_toy.students.heads.modes import Mixture, Modes
 from alpamayo_toy.students.heads.waypoints import Waypoints
+from alpamayo_toy.students.own_scene import Inputs, Names, scene_of, warn_once
 
 INSIDE = 0.999  # of the bounds: labels on them are taken as this far, so that squash can reach them
 

@@ -1,5 +1,6 @@
 """FileTeacher and StoredTeacher: somebody else's labels, in memory or on disk, and their held-out clips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -151,8 +152,7 @@ def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: floa
             f"{config.path}: no clip is left to train on, or none held out;"
             " change teacher.val_fraction or teacher.val_clips"
         )
-    place = np.array([split_hash(name) for name in names])
-    validation = with_route_errors(stored.select(_lowest(place, held)), config.route_error_m, config.path)
+    validation = with_route_errors(stored.select(_lowest(names, held)), config.route_error_m, config.path)
     return StoredTeacher(stored, rows, validation, config)
 
 
@@ -173,8 +173,7 @@ def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float)
     path = Path(config.val_path)
     if is_set(path):
         stored = open_set(path)
-        place = np.array([split_hash(name) for name in stored.keys()[0]])
-        labels = stored.select(_lowest(place, np.arange(len(stored))))
+        labels = stored.select(_lowest(stored.keys()[0], np.arange(len(stored))))
     else:
         labels = load_labels(path, f"auto,{config.map}")
     labels = with_route_errors(labels, config.route_error_m, config.val_path)
@@ -185,9 +184,10 @@ def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float)
     return labels
 
 
-def _lowest(place: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _lowest(names: Sequence[str], rows: np.ndarray) -> np.ndarray:
     """The rows to look at, in rising order: those with the lowest hashes, so that it is the same ones every time."""
-    return np.sort(rows[np.argsort(place[rows], kind="stable")[:VALIDATION]])
+    place = [split_hash(names[row]) for row in rows]
+    return np.sort(rows[np.argsort(place, kind="stable")[:VALIDATION]])
 
 
 def _check_time(path: str, found: tuple[int, float], wanted: tuple[int, float]) -> None:

@@ -1,8 +1,10 @@
 """Label files as teachers: split by clip, read from disk as from memory, named where they do not fit."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from composed import train_config
 from label_sets import odd_clips, stored
@@ -12,6 +14,7 @@ from written import results_json
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.held_out import split
+from alpamayo_toy.teachers import files
 from alpamayo_toy.teachers.config import FileConfig
 from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import TrainConfig
@@ -92,3 +95,10 @@ def test_a_file_that_does_not_fit_is_named() -> None:
         build_teacher(TrainConfig(teacher=FileConfig(path), dt=0.2))
     with pytest.raises(UserError, match="24 to train on and 0 held out"):
         build_teacher(TrainConfig(teacher=FileConfig(path, val_fraction=1e-9)))
+
+
+def test_the_clips_that_are_looked_at_are_those_of_the_lowest_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "VALIDATION", 3)
+    names, rows = [f"clip-{i}" for i in range(20)], np.arange(5, 20)
+    by_hash = sorted(rows, key=lambda row: hashlib.sha256(names[row].encode()).digest())
+    assert files._lowest(names, rows).tolist() == sorted(by_hash[:3])

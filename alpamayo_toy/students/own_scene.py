@@ -41,8 +41,8 @@ def scene_of(
     scenario: a name, or its number, None where unknown, or a list of them. v0 (B,) m/s, estimated from the history
     where it is left out. history (B, H, 3) = x, y, yaw or (B, H, 4) with v, in the ego frame at t0, last row t0; of
     more poses than it takes, the last ones. route (B, 20, 2) as Scene has it. Context by name, (B,); unknown where
-    it is not named. Without B it is one scene. Raises ValueError for what the student has no input for, and for shapes
-    that do not go together.
+    it is not named. Without B it is one scene. Raises ValueError for what the student has no input for, for shapes
+    that do not go together, and for a v0 that is not finite.
     """
     unknown = sorted(set(context) - set(inputs.context_names))
     if unknown:
@@ -57,6 +57,9 @@ def scene_of(
         "route": None if route is None else _route(inputs, _tensor("route", route)),
         **{name: _tensor(name, value) for name, value in context.items()},
     }
+    for name, part in parts.items():
+        if name not in ("history", "route") and part is not None and part.dim() > 1:
+            raise ValueError(f"{name} must be a number or have shape (B,) (got {tuple(part.shape)})")
     own = {"history": 2, "route": 2}  # dimensions that are a scene's own
     listed = None if isinstance(scenario, str | int | None) else [_number(name) for name in scenario]
     sizes = {name: len(p) for name, p in parts.items() if p is not None and p.dim() > own.get(name, 0)}
@@ -74,6 +77,8 @@ def scene_of(
     told = [batched(name) for name in inputs.context_names]
     start = batched("v0")
     assert start is not None  # given, or from the history
+    if not bool(start.isfinite().all()):
+        raise ValueError(f"v0 must be finite, in m/s (got {start[~start.isfinite()][0]})")
     scene = Scene(
         scenario=torch.tensor([_number(scenario)] * n if listed is None else listed),
         v0=start,
