@@ -91,6 +91,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
     OmegaConf.register_new_resolver("drive_folder", _drive_folder, replace=True)
     store = ConfigStore.instance()
+    if "schema" in store.repo:  # they stay
+        return
     for name, node in SCHEMAS.items():
         group, _, leaf = f"schema/{name}".rpartition("/")
         store.store(group=group, name=leaf, node=node)

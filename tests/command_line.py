@@ -1,4 +1,4 @@
-"""A script of scripts/ as on the command line, in a process forked from one that has imported PyTorch already.
+"""A script of scripts/ as on the command line, in a process forked from one that has trained and evaluated already.
 
 What a test sees is the script's own argv, exit code, stdout and stderr; what it does not see is how long imports take.
 """
@@ -15,14 +15,12 @@ from pathlib import Path
 
 from places import ROOT, Command
 
-PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds", "shorter"]
-PRELOADED += ["torch._dynamo", "torch.profiler"]  # what an optimizer imports at its first step
-PRELOADED += ["scipy.signal", "scipy.stats", "tensorboard.plugins.hparams.api", "hydra._internal.hydra"]  # a run ends
+PRELOADED = ["torch._dynamo", "torch.profiler", "shorter", "warm"]
 SMOKE = ("trainer=smoke", "trainer.pictures=0", "trainer.val_every=40", "teacher.scenes=64", "teacher.val_scenes=8")
 
 
 def server() -> ForkServerContext:
-    """Processes of its are forked from one that has imported PyTorch; there is one such in a run of the tests."""
+    """Processes of its are forked from one that has trained and evaluated; there is one such in a run of the tests."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()

@@ -65,7 +65,7 @@ class Path:
         if near is None:
             first, width = torch.zeros_like(position[..., 0], dtype=torch.int64), self.points.shape[-2] - 1
         else:
-            first, end = (self._segment(near + off)[0] for off in (-reach[0], reach[1]))
+            first, end = self._left(torch.cat([near - reach[0], near + reach[1]], -1)).chunk(2, -1)
             width = int((end - first).max()) + 1
         final = (self._segments - 1).unsqueeze(-1)
         window = first.unsqueeze(-1) + torch.arange(width, device=position.device)
@@ -95,10 +95,14 @@ class Path:
 
     def _segment(self, distance: Tensor) -> tuple[Tensor, Tensor]:
         """The segment (..., Q) that distances (..., Q) fall into, and the share of it that lies behind them."""
-        right = torch.searchsorted(self._sorted, distance.detach().contiguous(), right=True)
-        left = torch.minimum((right - 1).clamp(min=0), self._segments.unsqueeze(-1) - 1)
+        left = self._left(distance)
         low, high = self._taken(self.distance, left), self._taken(self.distance, left + 1)
         return left, (distance - low) / (high - low).clamp(min=TINY)
+
+    def _left(self, distance: Tensor) -> Tensor:
+        """The segment (..., Q) that distances (..., Q) fall into."""
+        right = torch.searchsorted(self._sorted, distance.detach().contiguous(), right=True)
+        return torch.minimum((right - 1).clamp(min=0), self._segments.unsqueeze(-1) - 1)
 
     @cached_property
     def _sorted(self) -> Tensor:

@@ -51,20 +51,25 @@ class SyntheticTeacher:
         """n clips with K samples each."""
         generator = torch.Generator().manual_seed(seed)
         cars = self.cars(n, generator)
-        return self._labels(cars, self._driven(cars, samples, generator), seed)
+        return self._labels(cars, self._driven(cars, self._drivers(n, samples, generator)), seed)
 
     def held_out(self, samples: int, seed: int) -> tuple[Labels, Tensor]:
         """Clips never trained on with K samples each, and as many others (N, K, T, 4) of the same scenes."""
         number = mixed(seed, 2)
         cars = self.cars(self.config.val_scenes, torch.Generator().manual_seed(number))
-        scored, others = (self._fresh(cars, samples, mixed(seed, other)) for other in (4, 3))
+        generators = [torch.Generator().manual_seed(mixed(seed, other)) for other in (4, 3)]
+        if self.hides:
+            scored, others = (self._fresh(cars, samples, generator) for generator in generators)
+        else:  # both in one drive, which takes as long as one of them
+            drivers = [self._drivers(len(cars.v0), samples, generator) for generator in generators]
+            scored, others = self._driven(cars, torch.cat(drivers, 1)).split(samples, 1)
         return self._labels(cars, scored, number), others
 
     def crowd(self, clips: int, drivers: int, seed: int) -> Tensor:
         """Many more samples of the first of the held-out clips: (clips, drivers, T, 4)."""
         cars = self.cars(self.config.val_scenes, torch.Generator().manual_seed(mixed(seed, 2)))
         some = cars.select(torch.arange(min(clips, self.config.val_scenes)))
-        return self._fresh(some, drivers, mixed(seed, 7))
+        return self._fresh(some, drivers, torch.Generator().manual_seed(mixed(seed, 7)))
 
     @property
     def hides(self) -> bool:
@@ -110,25 +115,28 @@ class SyntheticTeacher:
         """The names of its scenarios that are none of Scenario."""
         return tuple(dict.fromkeys(part.name for part in self.parts if part.name not in Scenario.__members__))
 
-    def _driven(self, cars: Cars, samples: int, generator: torch.Generator) -> Tensor:
-        """samples drivers for each car: (N, K, T, 4)."""
-        n = len(cars.v0)
-        driver = torch.randn(n, samples, len(DRIVER), generator=generator).clamp(-DRIVER_LIMIT, DRIVER_LIMIT)
-        made = torch.empty(n, samples, self.horizon, 4)
-        for rows in torch.arange(n).split(CHUNK):
-            made[rows] = self.plans(cars.select(rows), driver[rows])
+    @staticmethod
+    def _drivers(n: int, samples: int, generator: torch.Generator) -> Tensor:
+        """Drivers (n, K, 4) by their odds, as track() takes them."""
+        return torch.randn(n, samples, len(DRIVER), generator=generator).clamp(-DRIVER_LIMIT, DRIVER_LIMIT)
+
+    def _driven(self, cars: Cars, drivers: Tensor) -> Tensor:
+        """Where drivers (N, K, 4) of the cars go: (N, K, T, 4)."""
+        made = torch.empty(*drivers.shape[:2], self.horizon, 4)
+        for rows in torch.arange(len(drivers)).split(CHUNK):
+            made[rows] = self.plans(cars.select(rows), drivers[rows])
         return made
 
-    def _fresh(self, cars: Cars, samples: int, seed: int) -> Tensor:
+    def _fresh(self, cars: Cars, samples: int, generator: torch.Generator) -> Tensor:
         """New drivers (N, K, T, 4) of cars; what is not revealed is each one's own, in a scene that looks the same."""
-        generator = torch.Generator().manual_seed(seed)
         if not self.hides:
-            return self._driven(cars, samples, generator)
+            return self._driven(cars, self._drivers(len(cars.v0), samples, generator))
         made = []
         scenario, v0 = (t.repeat_interleave(samples) for t in (cars.scenario, cars.v0))
         for rows in torch.arange(len(v0)).split(CHUNK):
             part, scene = self._redrawn(scenario[rows], v0[rows], generator)
-            made.append(self._driven(self._in_a_scene(part, scene, 0.0, True, generator), 1, generator))
+            fresh = self._in_a_scene(part, scene, 0.0, True, generator)
+            made.append(self._driven(fresh, self._drivers(len(rows), 1, generator)))
         return torch.cat(made).reshape(len(cars.v0), samples, self.horizon, 4)
 
     def _drawn(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -186,4 +187,4 @@ def write_panels(path: Path, figure: Figure, axes: list[Axes], columns: int, acr
 
 def write(path: Path, figure: Figure) -> None:
     with replacing(path) as file:
-        figure.savefig(file, format="png")
+        FigureCanvasAgg(figure).print_png(file)  # savefig would draw twice, once for the layout that drawing makes too
