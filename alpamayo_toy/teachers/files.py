@@ -114,12 +114,16 @@ def file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher | S
     return _file_teacher(config, horizon, dt)
 
 
-def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
+def _loaded(path: str, told: str) -> Labels:
+    """A label file; what labels.py calls --map is an option of the teacher here."""
     try:
-        labels = load_labels(config.path, config.told)
+        return load_labels(path, told)
     except UserError as error:
         raise UserError(str(error).replace("--map ", "teacher.map=")) from None
-    labels = with_route_errors(labels, config.route_error_m, config.path)
+
+
+def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
+    labels = with_route_errors(_loaded(config.path, config.told), config.route_error_m, config.path)
     _check_time(config.path, (labels.horizon, labels.dt), (horizon, dt))
     kind, (train, validation) = "clip", parted(labels, _held(labels.clip_id, config))
     if config.val_path:
@@ -175,7 +179,7 @@ def _held_out(config: FileConfig, training: np.ndarray, horizon: int, dt: float)
         stored = open_set(path)
         labels = stored.select(_lowest(stored.keys()[0], np.arange(len(stored))))
     else:
-        labels = load_labels(path, f"auto,{config.map}")
+        labels = _loaded(config.val_path, f"auto,{config.map}")
     labels = with_route_errors(labels, config.route_error_m, config.val_path)
     _check_time(config.val_path, (labels.horizon, labels.dt), (horizon, dt))
     known = np.intersect1d(labels.clip_id, training)

@@ -30,9 +30,9 @@ def test_no_single_prediction_beats_the_floor_by_more_than_its_samples_allow() -
 
 @pytest.mark.slow
 def test_hiding_the_scene_raises_the_floor() -> None:
-    shown = build_reference(SyntheticTeacher(scenario_config("LEFT"), FEW), 0)
-    hidden = build_reference(
-        SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(val_scenes=32, reveal="none")), 0
+    shown, hidden = (
+        build_reference(SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(val_scenes=8, reveal=reveal)), 0)
+        for reveal in ("all", "none")
     )
     assert hidden.floor.mean() > 2 * shown.floor.mean()
     assert hidden.scene.context is None

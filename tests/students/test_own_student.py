@@ -96,6 +96,24 @@ def copy(tmp_path: Path) -> Path:
     return copy
 
 
+FORKED = """
+import json, os, runpy, sys
+import alpamayo_toy.evaluation.checkpoint, alpamayo_toy.training.loop  # once, not for each command
+def run(number, script, arguments):
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")
+for number, (script, *arguments) in enumerate(json.loads(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        run(number, script, arguments)
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+"""Commands one after the other, each in a process of its own."""
+
+
 def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with the package of the copy."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -103,8 +121,14 @@ def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False)
 
 
-def run(copy: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return python(copy, str(copy / "scripts" / f"{name}.py"), *arguments)
+def run(copy: Path, *commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of scripts with arguments."""
+    words = [(str(copy / "scripts" / f"{name}.py"), *arguments) for name, *arguments in commands]
+    result = python(copy, "-c", FORKED, json.dumps(words))
+    codes = [int(code) for code in result.stdout.split()]
+    assert len(codes) == len(commands), result.stderr
+    texts = [[(copy.parent / f"{number}.{name}").read_text() for name in ("out", "err")] for number in range(len(codes))]
+    return [(code, out, err) for code, (out, err) in zip(codes, texts, strict=True)]
 
 
 def test_it_takes_the_edits_that_are_listed_and_no_others(copy: Path) -> None:
@@ -128,18 +152,19 @@ def test_runs_of_the_student_that_was_there_stay_its_own(copy: Path) -> None:
 @pytest.mark.slow
 def test_it_is_trained_kept_and_scored_and_its_options_are_known(copy: Path) -> None:
     before = files(copy)
-    trained = run(copy, "train", "student=mine", *RUN, "student.gain=2", "hydra.run.dir=run")
-    assert trained.returncode == 0, trained.stderr
+    trained, scored, unknown, refused = run(
+        copy,
+        ("train", "student=mine", *RUN, "student.gain=2", "hydra.run.dir=run"),
+        ("eval", "checkpoint=run", "plot=false", "output=scored"),
+        ("train", "student=mine", "student.gian=2"),
+        ("train", "student=mine", "student.gain=-1"),
+    )
+    assert trained[0] == 0, trained
+    assert scored[0] == 0, scored
     student = json.loads((copy.parent / "run" / "config.json").read_text())["student"]
     assert (student["gain"], student["width"]) == (2.0, 256)
-    scored = run(copy, "eval", "checkpoint=run", "plot=false", "output=scored")
-    assert scored.returncode == 0, scored.stderr
     metrics = [json.loads((copy.parent / name / "metrics.json").read_text()) for name in ("run", "scored")]
     assert metrics[0]["student"] == metrics[1]["student"]
-    for argument, message in {
-        "student.gian=2": "error: there is no option student.gian; did you mean student.gain?\n",
-        "student.gain=-1": "error: student.gain must be > 0 (got -1.0)\n",
-    }.items():
-        refused = run(copy, "train", "student=mine", argument)
-        assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", message)
+    assert unknown == (1, "", "error: there is no option student.gian; did you mean student.gain?\n")
+    assert refused == (1, "", "error: student.gain must be > 0 (got -1.0)\n")
     assert files(copy) == before

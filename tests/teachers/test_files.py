@@ -81,6 +81,8 @@ def test_names_by_hand(tmp_path: Path) -> None:
     options = ["teacher=file", f"teacher.path={path}", "teacher.val_fraction=0.3"]
     with pytest.raises(UserError, match=r"teacher\.map=teacher=my_key"):
         build_teacher(train_config(*options))
+    with pytest.raises(UserError, match=r"teacher\.map=teacher=my_key"):
+        build_teacher(TrainConfig(teacher=FileConfig(str(DATA / "labels.npz"), val_path=str(path))))
     mapped = train_config(*options, 'teacher.map="teacher=my_key,dt=0.2"', "dt=0.2")
     teacher = build_teacher(mapped)
     assert teacher.validation.dt == 0.2

@@ -13,6 +13,7 @@ from alpamayo_toy.labels.untrusted.pickles import Stranger
 MAX_LEVELS = 20
 SHOWN = 3  # arrays that may be trajectories
 IDENTITY = ("clip_id", "t0", "sample")
+AXES = (("x", "y"), ("x", "y", "z"))  # of points that are objects; one that says more is not understood
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _flatten(
             else:
                 own[name] = inner
         else:
-            own[name] = value
+            own[name] = _plain(value)
 
 
 def has_teacher(node: Any, names: Names, depth: int = 0) -> bool:
@@ -120,7 +121,7 @@ def has_teacher(node: Any, names: Names, depth: int = 0) -> bool:
     if depth == MAX_LEVELS:
         return False
     if isinstance(node, dict):
-        return any(_is_teacher(str(key), value, names) for key, value in node.items()) or any(
+        return any(_is_teacher(str(key), _plain(value), names) for key, value in node.items()) or any(
             has_teacher(value, names, depth + 1)
             for value in node.values()
             if isinstance(value, dict | Stranger) or _is_objects(value)
@@ -141,12 +142,36 @@ def has_drive(node: Any, names: Names) -> bool:
 
 
 def _inner(value: Any) -> Any:
-    """What an object of a class that is not known holds; a trajectory's poses are x, y and heading."""
+    """What an object of a class that is not known holds; a trajectory's poses are x, y and heading. Else as _plain."""
     if not isinstance(value, Stranger):
-        return value
+        return _plain(value)
     if isinstance(value.state, dict) and value.name.endswith(".Trajectory") and "poses" in value.state:
         return {"trajectory_poses" if key == "poses" else key: inner for key, inner in value.state.items()}
     return value.state
+
+
+def _plain(value: Any) -> Any:
+    """Lists of points {x, y} or {x, y, z} as rows of numbers; all else as it is."""
+    axes = _axes(value)
+    return _rows(value, axes) if axes else value
+
+
+def _axes(value: Any) -> tuple[str, ...]:
+    """The names in the first point of lists of {x, y} or {x, y, z}; none where it is something else."""
+    if not isinstance(value, list | tuple):
+        return ()
+    for _ in range(MAX_LEVELS):
+        if not isinstance(value, list | tuple) or not value:
+            break
+        value = value[0]
+    return next((axes for axes in AXES if isinstance(value, dict) and set(value) == set(axes)), ())
+
+
+def _rows(value: Any, axes: tuple[str, ...]) -> Any:
+    """Lists of points as lists of [x, y] or [x, y, z]; what is none of these stays, and is no array of numbers then."""
+    if isinstance(value, list | tuple):
+        return [_rows(item, axes) for item in value]
+    return [value[axis] for axis in axes] if isinstance(value, dict) and set(value) == set(axes) else value
 
 
 def _is_objects(value: Any) -> bool:
@@ -193,8 +218,9 @@ def candidates(node: Any, names: Names, prefix: str = "", depth: int = 0) -> Ite
     node = _inner(node)
     if isinstance(node, dict) and depth < MAX_LEVELS:
         for key, value in node.items():
-            if is_track(str(key), value) and names.of(str(key)) is None:
-                yield f"{prefix}{key}", shape_of(value)
+            plain = _plain(value)
+            if is_track(str(key), plain) and names.of(str(key)) is None:
+                yield f"{prefix}{key}", shape_of(plain)
             elif isinstance(value, dict | Stranger) or _is_objects(value):
                 yield from candidates(value, names, f"{prefix}{key}.", depth + 1)
     elif _is_objects(node):

@@ -61,6 +61,11 @@ def named_arrays(folder: Path) -> None:
     lines(content, "rows.jsonl")(folder)
 
 
+def points(array: np.ndarray) -> Any:
+    """Positions (..., 2 or 3) as objects."""
+    return [points(row) for row in array] if array.ndim > 1 else dict(zip("xyz", array.tolist(), strict=False))
+
+
 def zipped(folder: Path) -> None:
     with zipfile.ZipFile(folder / "labels.zip", "w") as archive:
         for row in rows(pred_xyz=lambda i: XYZ[i], gt_xyz=lambda i: XYZ[i, 0]):
@@ -98,6 +103,14 @@ READ: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "other names for truth": (
         js(rows(pred_xyz=lambda i: XYZ[i], gt_future_xyz=lambda i: XYZ[i, 0], hist_xy=lambda i: PAST[i, :, :2])),
         {"truth", "past"},
+    ),
+    "points as objects": (
+        js(rows(pred_xyz=lambda i: points(XYZ[i, ..., :2]), gt_xyz=lambda i: points(XYZ[i, 0]))),
+        {"truth"},
+    ),
+    "samples of points": (
+        js(rows(samples=lambda i: [{"waypoints": points(XYZ[i, k, :, :2])} for k in range(K)])),
+        set(),
     ),
     "one object": (js({**rows(pred_xyz=lambda i: XYZ[i], gt_xyz=lambda i: XYZ[i, 0])[1]}), {"one", "truth"}),
     "columns": (
@@ -331,6 +344,10 @@ def test_what_could_matter_is_asked_and_never_guessed(tmp_path: Path, name: str)
 
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "points that say more": (
+        js(rows(pred_xyz=lambda i: [[{"x": 1.0, "y": 2.0, "t": 0.1}] * 64])),
+        "pred_xyz of clip .* is not a regular array of numbers",
+    ),
     "no trajectory": (
         js({"clip_id": "a", "cot": "go", "pred_xyz_shape": [1, 1, 1, 64, 3]}),
         "holds no trajectories, only",
