@@ -1,8 +1,9 @@
-"""What a run of the tests does less of: shorter drives at a validation, Hydra's own start, pictures' layouts.
+"""What a run of the tests does less of: short drives, crowds, Hydra's own start, layouts of pictures.
 
-Validations drive 8 roads of 1 s, not 64 of 10 s, half of a short run. Hydra composes a command's options twice: first
-for the value of hydra.mode alone, which nothing here sets; YAML is read by libyaml, which PyYAML brings along.
-The teacher of a hidden intention is asked 64 times, not 512, where nobody drives. Panels of pictures are not moved apart, which takes as long as drawing them.
+Validations drive 8 roads of 1 s, not 64 of 10 s, half of a short run. The teacher of a hidden intention is asked 64
+times, not 512, where nobody drives. Hydra composes a command's options twice: first for the value of hydra.mode alone,
+which nothing here sets; YAML is read by libyaml, which PyYAML brings along. Panels of pictures are not moved apart,
+which takes as long as drawing them.
 """
 
 import yaml

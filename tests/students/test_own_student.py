@@ -127,8 +127,8 @@ def run(copy: Path, *commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
     result = python(copy, "-c", FORKED, json.dumps(words))
     codes = [int(code) for code in result.stdout.split()]
     assert len(codes) == len(commands), result.stderr
-    texts = [[(copy.parent / f"{number}.{name}").read_text() for name in ("out", "err")] for number in range(len(codes))]
-    return [(code, out, err) for code, (out, err) in zip(codes, texts, strict=True)]
+    out, err = ([(copy.parent / f"{i}.{name}").read_text() for i in range(len(codes))] for name in ("out", "err"))
+    return list(zip(codes, out, err, strict=True))
 
 
 def test_it_takes_the_edits_that_are_listed_and_no_others(copy: Path) -> None:
