@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,20 @@ def _uncollected() -> Iterator[None]:
 def _json(path: Path) -> Any:
     try:
         with _uncollected():
-            return json.loads(path.read_bytes())
+            return _loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and error.lineno > 1:
             return _lines(path)  # JSON lines by another suffix
         raise UserError(f"{path} is not valid JSON, perhaps cut off: {str(error)[:200]}") from None
+
+
+def _loads(text: bytes) -> Any:
+    """What json.loads() gives, four times as fast where orjson is installed and can read the text: not NaN, say."""
+    with suppress(ImportError, ValueError):
+        import orjson
+
+        return orjson.loads(text)
+    return json.loads(text)
 
 
 def _lines(path: Path) -> list[Any]:
@@ -110,7 +119,7 @@ def _lines(path: Path) -> list[Any]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    found.append(json.loads(line))
+                    found.append(_loads(line))
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{path}: line {number} is not valid JSON: {str(error)[:200]}") from None
     return found

@@ -68,7 +68,9 @@ def integers(where: str, value: object) -> np.ndarray:
 
 
 def name_of(where: str, value: object, i: int) -> str:
-    """The id or source of the i-th clip. Raises UserError for one that is too long."""
+    """The id or source of the i-th clip. Raises UserError for one that is too long, or a number that is not exact."""
+    if isinstance(value, float) and abs(value) >= 2**53:
+        raise UserError(f"{where} of clip {i} is a number of more digits than are kept; write it in quotes")
     text = str(value)
     if len(text) > LONGEST_NAME:
         raise UserError(f"{where} of clip {i} has {len(text)} characters, more than {LONGEST_NAME}; shorten it")

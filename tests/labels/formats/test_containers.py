@@ -1,11 +1,13 @@
 """Containers: what is no whole file, and what leads elsewhere, is one line."""
 
 import json
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from records_of_clips import XYZ, as_lists
 
 from alpamayo_toy import load_labels
@@ -18,6 +20,28 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(ROW + "\n" + ROW[:-9])
     with pytest.raises(UserError, match=r"a\.jsonl: line 2 is not valid JSON"):
         load_labels(tmp_path)
+
+
+def test_json_says_the_same_whoever_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN is no strict JSON, and a number of 20 digits is more than 64 bits hold."""
+    long = "98765432109876543210"
+    changes = [('"a"', '"a"'), ('"a"', "17"), ("pred_xyz", 'note": NaN, "pred_xyz'), ('"a"', long)]
+    texts = [ROW.replace(*change) for change in changes]
+    found = []
+    for absent in (False, True):
+        if absent:
+            monkeypatch.setitem(sys.modules, "orjson", None)
+        for i, text in enumerate(texts):
+            (tmp_path / f"{i}.json").write_text(text)
+        found.append([load_labels(tmp_path / f"{i}.json") for i in range(3)])
+        if absent or "orjson" not in sys.modules:
+            assert load_labels(tmp_path / "3.json").clip_id.tolist() == [long]
+        else:
+            with pytest.raises(UserError, match=r"clip_id of clip 0 is a number of more digits than are kept"):
+                load_labels(tmp_path / "3.json")
+    for one, other in zip(*found, strict=True):
+        assert one.clip_id.tolist() == other.clip_id.tolist()
+        assert torch.equal(one.teacher, other.teacher)
 
 
 @pytest.mark.parametrize("cut", [5, 60, -8])
