@@ -3,6 +3,7 @@
 import io
 import pickle
 import pickletools
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,11 @@ MAX_STACK = 1_000_000  # lists and dicts come in batches of 1000, tuples in one 
 MAX_MARKS = 1000  # one for each open list, dict or tuple; nobody nests deeper
 MAX_DEPTH = 50  # what is walked recursively, far below Python's own limit
 SHARED = 1_000_000  # leaves that a pickle may repeat by reference beyond those it spells out
+VALUES = {f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")}
+VALUES |= {"decimal.Decimal", "fractions.Fraction", "builtins.complex", "__builtin__.complex", "types.SimpleNamespace"}
+"""Of Python's own what only says a value: taken down like an object of a class that is not known."""
+CALLABLE = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions", "commands", "numpy", "torch"}
+"""Packages whose names are refused by name where they would be called, Python 2's among them."""
 SMALL = 2**31  # larger ints can be chosen to collide as dict keys, which makes a dict quadratic
 
 
@@ -36,7 +42,8 @@ def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]], 
     UserError, naming `where`, for a name outside globals_allowed, an instruction outside OPCODES, a memo index or a
     stack that asks for more memory than the bytes hold, a dict key that is neither text nor a small int, and for
     whatever is no complete pickle up to the last byte. With strangers, other names may be mentioned, and objects of
-    them told (NEWOBJ), as nothing is made of either; what would call one is refused by its name all the same.
+    them told (NEWOBJ, and REDUCE for enums, dates and the like), as nothing is made of either; what would call a
+    function of Python's, numpy's or PyTorch's is refused by its name all the same.
     """
     machine = _Machine()
     try:
@@ -51,7 +58,7 @@ def scan(data: bytes, where: str, globals_allowed: Collection[tuple[str, str]], 
                         raise refusal(where, stranger.name)
             elif opcode.name in ("REDUCE", "NEWOBJ"):
                 called = machine.below_top()
-                if isinstance(called, _Unknown) and opcode.name == "REDUCE":
+                if isinstance(called, _Unknown) and opcode.name == "REDUCE" and not _says_a_value(called.name):
                     raise refusal(where, called.name)
                 if opcode.name == "NEWOBJ" and not isinstance(called, _Unknown):
                     raise UserError(f"{where} holds the pickle instruction NEWOBJ, which no list of texts needs")
@@ -103,6 +110,11 @@ def load(
     if isinstance(value, Stranger):
         raise refusal(where, value.name)
     return value
+
+
+def _says_a_value(name: str) -> bool:
+    """Whether a name is rather that of an enum, a date or another class than of a function to be afraid of."""
+    return name in VALUES or name.partition(".")[0] not in CALLABLE
 
 
 def refusal(where: str, name: str) -> UserError:

@@ -2,12 +2,16 @@
 
 import builtins
 import contextlib
+import datetime
+import decimal
+import enum
 import os
 import pickle
 import random
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +168,34 @@ def test_objects_of_unknown_classes_are_never_built(tmp_path: Path) -> None:
         assert (found["class"].state, found["text"]) == (None, "b")
         with pytest.raises(UserError, match=r"wants to call .*Stranger; it was not opened"):
             read_list(pickle.dumps(object_array([Stranger(1)]), protocol), "file")
+
+
+class Light(enum.Enum):
+    """Neither does one know this one."""
+
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Light.RED,
+        datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        datetime.timedelta(1),
+        decimal.Decimal("1.5"),
+        types.SimpleNamespace(a=1),
+        1 + 2j,
+    ],
+)
+def test_enums_dates_and_the_like_are_taken_down(tmp_path: Path, value: object) -> None:
+    for protocol in range(2, 6):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": [1, value], "text": "b"}, protocol))
+        found: Any = read_pickle(tmp_path / "x.pkl")
+        assert (found["a"][0], found["text"]) == (1, "b")
+        assert isinstance(found["a"][1], pickles.Stranger)
+        assert found["a"][1].name.endswith(type(value).__name__)
+        with pytest.raises(UserError, match=r"wants to call .*; it was not opened"):
+            read_list(pickle.dumps(object_array([value]), protocol), "file")
 
 
 @pytest.mark.parametrize("protocol", range(6))
