@@ -1,7 +1,10 @@
 """Files written beside their target and renamed: a killed run leaves the old file or the new one, never half of it."""
 
+import io
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,19 +13,60 @@ from typing import Any, BinaryIO
 from alpamayo_toy.errors import UserError
 
 
+class _Noting(io.FileIO):
+    """A file that remembers what went wrong while it was written: a library that writes into it may hide it."""
+
+    failed: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that becomes path, on disk, when the block ends without an exception."""
+    """A binary file that becomes path, on disk, when the block ends without an exception.
+
+    Raises OSError that names path where it cannot be written, on a full disk say, whatever the block made of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")  # one name: what a killed run leaves, the next one overwrites
+    partial = partial_of(path)  # one name: what a killed run leaves, the next one overwrites
+    raw = _Noting(partial, "w")
+    file = io.BufferedWriter(raw)
     try:
-        with partial.open("wb") as file:
-            yield file
+        with naming(path):
+            try:
+                yield file
+            except Exception:
+                if raw.failed is not None:
+                    raise raw.failed from None
+                raise
             file.flush()
             os.fsync(file.fileno())
+        raw.close()
         partial.replace(path)
     finally:
+        raw.close()  # past the buffer, whose rest a full disk would refuse again
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the OSError of a write, which does not say where it failed."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def partial_of(path: Path) -> Path:
+    """Where replacing() writes what is to become path, and what a killed run leaves of it."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -31,11 +75,20 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """A folder that no second process may write meanwhile. Raises UserError where one does.
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it; a killed run leaves it whole, or the rest of it under a hidden name."""
+    doomed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(doomed, ignore_errors=True)  # what a killed run left
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
-    Without effect where the file system or the operating system (Windows) knows no such lock.
+
+@contextmanager
+def locked(folder: Path, shared: bool = False, seconds: float = 0) -> Iterator[None]:
+    """A folder that no second process may write meanwhile; with shared, none but others that share it.
+
+    Waits so many seconds for it, then raises UserError. A lock ends with the process that holds it. Without effect
+    where the file system or the operating system (Windows) knows no such lock.
     """
     try:
         import fcntl
@@ -43,14 +96,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
+    deadline = time.monotonic() + seconds
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(f"{folder} is being written by another process; wait for it, or name another folder") from None
-    except OSError:
-        pass  # a network file system without locks
-    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    said = f"{folder} is being written by another process; wait for it, or name another folder"
+                    raise UserError(said) from None
+                time.sleep(0.05)
+            except OSError:
+                break  # a network file system without locks
         yield
     finally:
         os.close(descriptor)

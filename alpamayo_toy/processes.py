@@ -1,9 +1,11 @@
 """Jobs in processes of their own: one that is killed costs its job alone, and a signal ends all of them in order."""
 
+import ctypes
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,12 @@ from tqdm import tqdm
 from alpamayo_toy.errors import Interrupted, UserError
 
 Result = TypeVar("Result")
+SAVING = 3  # s that a process has to save its work once its parent is gone
+PARENT_DEATH_SIGNAL = 1  # prctl(2)
+
+if sys.platform == "linux" and sys.orig_argv[-1].startswith("from multiprocessing.forkserver import"):
+    # this is the fork server, which would notice the end of its parent once it has imported all the rest only
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 class Killed(UserError):
@@ -36,11 +44,12 @@ def in_processes(
     With told, do gets a function told(value) as well, which calls told(number of the job, value) here. A process does
     one job after another; one that dies costs its job, which is Killed, and another takes its place. SIGINT and SIGTERM
     reach the processes as SIGTERM and are Interrupted once all have ended; a second one kills them. No process
-    outlives this one. do is a function of an importable module; it, jobs and results are pickled.
+    outlives this one by more than SAVING seconds. do is a function of an importable module; it, jobs and results are
+    pickled.
     """
     # not ProcessPoolExecutor: where one of its processes dies, it ends the others too and cannot say whose job it was
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload(["__main__", do.__module__])  # imported once for all, before anything forks
+    context.set_forkserver_preload(["__main__", __name__, do.__module__])  # imported once, before anything forks
     left = deque(enumerate(jobs))
     found: dict[int, Result | Exception] = {}
     busy: dict[Connection, tuple[BaseProcess, int]] = {}
@@ -175,6 +184,8 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVING)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _how_it_ended(code: int | None) -> str:

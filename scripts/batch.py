@@ -1,19 +1,18 @@
 """Several seeds of one configuration: python scripts/batch.py scenario=LEFT seeds=8"""
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf import DictConfig
+from typing import Any
 
-from alpamayo_toy.commands.launch import noted, one_line_errors, output_folder, run
-from alpamayo_toy.config import register, validate
+from alpamayo_toy.commands.launch import command, noted, output_folder
+from alpamayo_toy.config import validate
 from alpamayo_toy.training.config import BatchConfig
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="batch")
-@one_line_errors
-def main(config: DictConfig) -> None:
+@command("batch")
+def main(config: Any) -> None:
     checked = validate(config, BatchConfig)
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+
     from alpamayo_toy.training.seeds import continued, run_batch, table
 
     folder = noted(output_folder())
@@ -24,5 +23,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register()
-    run(main)
+    main()

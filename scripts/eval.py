@@ -1,16 +1,14 @@
 """Score a student: python scripts/eval.py checkpoint=outputs/train/LEFT/..., or runs side by side: 'compare=[A,B]'."""
 
-import hydra
-from omegaconf import DictConfig
+from typing import Any
 
-from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
-from alpamayo_toy.config import register, validate
+from alpamayo_toy.commands.launch import command, output_folder
+from alpamayo_toy.config import validate
 from alpamayo_toy.evaluation.config import EvalConfig
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="eval")
-@one_line_errors
-def main(config: DictConfig) -> None:
+@command("eval")
+def main(config: Any) -> None:
     checked = validate(config, EvalConfig)
 
     folder = output_folder()
@@ -28,5 +26,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register()
-    run(main)
+    main()

@@ -1,16 +1,14 @@
 """One synthetic rollout, no training: python scripts/rollout.py scenario=LEFT plot=false"""
 
-import hydra
-from omegaconf import DictConfig
+from typing import Any
 
-from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
-from alpamayo_toy.config import register, validate
+from alpamayo_toy.commands.launch import command, output_folder
+from alpamayo_toy.config import validate
 from alpamayo_toy.evaluation.config import RolloutConfig
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="rollout")
-@one_line_errors
-def main(config: DictConfig) -> None:
+@command("rollout")
+def main(config: Any) -> None:
     checked = validate(config, RolloutConfig)
     from alpamayo_toy.evaluation.rollout import roll_out
 
@@ -22,5 +20,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register()
-    run(main)
+    main()

@@ -1,18 +1,15 @@
 """Train a student: python scripts/train.py scenario=LEFT, or teacher=file teacher.path=labels.json."""
 
 import shlex
+from typing import Any
 
-import hydra
-from omegaconf import DictConfig
-
-from alpamayo_toy.commands.launch import noted, one_line_errors, output_folder, resumed, run
-from alpamayo_toy.config import register, validate
+from alpamayo_toy.commands.launch import command, noted, output_folder, resumed
+from alpamayo_toy.config import validate
 from alpamayo_toy.training.config import TrainConfig
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
-@one_line_errors
-def main(config: DictConfig) -> None:
+@command("train")
+def main(config: Any) -> None:
     checked = resumed(validate(config, TrainConfig))
     from alpamayo_toy.evaluation.results import table
     from alpamayo_toy.training.loop import fit
@@ -23,5 +20,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register()
-    run(main)
+    main()

@@ -129,17 +129,39 @@ PARENT = """
 import sys
 from jobs import act
 from alpamayo_toy.processes import in_processes
-list(in_processes(act, [("save", sys.argv[1])] * 2, 2, lambda _, process: print(process, flush=True)))
+list(in_processes(act, [(sys.argv[2], sys.argv[1])] * 2, 2, lambda _, process: print(process, flush=True)))
+"""
+SLOW = """
+import os, sys, time
+if "forkserver" in sys.orig_argv[-1]:
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 """
 
 
-def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    run = [sys.executable, "-c", PARENT, str(tmp_path)]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=paths) as parent:
+def paths() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+@pytest.mark.parametrize("job", ["save", "never end"])
+def test_no_process_outlives_a_killed_parent(job: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-c", PARENT, str(tmp_path), job]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=paths()) as parent:
         assert parent.stdout is not None
         running = [int(parent.stdout.readline()) for _ in range(2)]
         assert all(map(is_alive, running))
         parent.kill()
     assert eventually(lambda: not any(map(is_alive, running)))
-    assert sorted(int(path.name) for path in tmp_path.iterdir()) == sorted(running)
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == (sorted(running) if job == "save" else [])
+
+
+def test_the_fork_server_ends_with_its_parent_before_all_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(f"{SLOW}\ndef act(): pass\n")
+    asked = "import slow; from alpamayo_toy.processes import *; list(in_processes(slow.act, [()], 1))"
+    run = [sys.executable, "-c", asked]
+    environment = {**paths(), "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        server = int(parent.stdout.readline())
+        parent.kill()
+    assert eventually(lambda: not is_alive(server))

@@ -3,18 +3,49 @@
 import functools
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from alpamayo_toy.config import LATEST, one_line
+from alpamayo_toy.config import LATEST, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
 
-def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Decorator of a Hydra job: the user's mistakes end in one line and exit code 1, and leave no empty folder."""
+def command(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """Decorator of a Hydra job, a script's main(config): with it, main() composes configs/<name>.yaml and runs it.
+
+    What the user or Hydra finds wrong is one line and exit code 1, Ctrl-C no more than exit code 130.
+    """
+
+    def decorated(job: Callable[[Any], None]) -> Callable[[], None]:
+        def main() -> None:
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+                signal.signal(signal.SIGINT, _ctrl_c)
+            try:
+                _composed(name, job)
+            except KeyboardInterrupt:  # before the first step there is nothing to save
+                sys.exit(130)
+
+        return main
+
+    return decorated
+
+
+def _ctrl_c(number: int, frame: FrameType | None) -> None:
+    """KeyboardInterrupt, but in the middle of an import, which may swallow it or call it an ImportError, the end."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(128 + number)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The user's mistakes end in one line and exit code 1, and leave no empty folder."""
 
     @functools.wraps(job)
     def guarded(config: Any) -> None:
@@ -30,20 +61,20 @@ def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
-        except KeyboardInterrupt:  # before the first step there is nothing to save
-            sys.exit(130)
 
     return guarded
 
 
-def run(main: Callable[[], Any]) -> None:
-    """Call a Hydra main function; what Hydra itself finds wrong on the command line is one line as well."""
+def _composed(name: str, job: Callable[[Any], None]) -> None:
+    """Let Hydra run it; what Hydra itself finds wrong on the command line is one line as well."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to here instead of Hydra's own report
+    import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    register()
     try:
-        main()
+        hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {one_line(error)}")
     except OSError as error:

@@ -1,6 +1,7 @@
 """Options on the command line: one line for every mistake, nothing heavy imported for help."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,34 @@ def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     found = [json.loads(p.read_text())["scenario"] for p in sorted(tmp_path.rglob("metrics.json"))]
     assert found == ["LEFT", "RIGHT"]
+
+
+SWALLOWS_IT = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except BaseException:
+    raise ImportError
+"""
+IN_AN_IMPORT = """
+from alpamayo_toy.commands.launch import command
+@command("rollout")
+def main(config):
+    try:
+        import interrupted
+    except ImportError:
+        pass
+main()
+print("went on")
+"""
+
+
+def test_ctrl_c_in_an_import_that_swallows_it_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(SWALLOWS_IT)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "rollout.py").write_text(IN_AN_IMPORT)
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    run = [sys.executable, "scripts/rollout.py"]
+    found = subprocess.run(run, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")

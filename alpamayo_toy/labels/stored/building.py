@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import locked, write_json
+from alpamayo_toy.files import locked, naming, partial_of, write_json
 from alpamayo_toy.hints import command_name
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.stored.label_set import (
     DTYPES,
+    INDEX,
     SHARD_BYTES,
     STRINGS,
     LabelSet,
@@ -32,6 +33,7 @@ from alpamayo_toy.labels.stored.label_set import (
 
 SHAPE = ("samples", "horizon", "dt")
 COMMON = (*SHAPE, "fields", "history_poses", "texts", "context_names", "scenario_source", "route_source", "left_out")
+ORPHANS = 30  # s that those of a killed run are waited for, who have 3 to end
 
 
 class Builder:
@@ -109,8 +111,11 @@ class Builder:
 
     def _close(self) -> None:
         if self._writer is not None:
-            self.entries.append(self._writer.close())
-            self._writer = None
+            try:
+                self.entries.append(self._writer.close())
+            finally:
+                self._writer.drop()
+                self._writer = None
 
 
 def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
@@ -151,10 +156,12 @@ def shared_facts(facts: list[dict[str, Any]], where: object) -> dict[str, Any]:
 def claimed(out: Path) -> Iterator[None]:
     """Make the folder of a set to come, and keep others from writing it meanwhile.
 
-    Raises UserError where another process does, or where it holds what is no set, which finish() might remove.
+    What a process of a killed run still writes is waited for. Raises UserError where another process writes it, or
+    where it holds what is no set, which finish() might remove.
     """
     if out.is_dir() and not is_set(out):
-        strange = [p.name for p in sorted(out.iterdir()) if p.name != "shards" and not p.name.startswith("part-")]
+        known = ("shards", partial_of(out / INDEX).name)
+        strange = [p.name for p in sorted(out.iterdir()) if p.name not in known and not p.name.startswith("part-")]
         shards = sorted((out / "shards").iterdir()) if (out / "shards").is_dir() else []
         strange += [p.name for p in shards if not p.name.startswith(".") and not (p / "shard.json").is_file()]
         if strange:
@@ -164,7 +171,14 @@ def claimed(out: Path) -> Iterator[None]:
     torch.set_num_threads(1)  # another order of summing gives other bytes
     (out / "shards").mkdir(parents=True, exist_ok=True)
     with locked(out):
+        with locked(out / "shards", seconds=ORPHANS):
+            pass
         yield
+
+
+def at_work(out: Path) -> AbstractContextManager[None]:
+    """What a process writes in it is waited for by the next run, should this one be killed."""
+    return locked(out / "shards", shared=True, seconds=ORPHANS)
 
 
 def finish(
@@ -269,9 +283,13 @@ def _link(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        try:
-            os.link(file, partial / file.name)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(file, partial / file.name)
-    partial.rename(target)
+    try:
+        for file in sorted(source.iterdir()):
+            try:
+                os.link(file, partial / file.name)
+            except OSError:  # another file system, or one without links
+                with naming(target / file.name):
+                    shutil.copyfile(file, partial / file.name)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -26,7 +26,7 @@ from alpamayo_toy.labels.formats.reading import Part, Source, files_besides, par
 from alpamayo_toy.labels.repeats import digest
 from alpamayo_toy.labels.routes import with_routes
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
-from alpamayo_toy.labels.stored.building import Builder, claimed, finish, repeated_rows, shared_facts, summed
+from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, finish, repeated_rows, shared_facts, summed
 from alpamayo_toy.labels.stored.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
 from alpamayo_toy.processes import Killed, in_processes
 
@@ -164,6 +164,11 @@ def _in_turn(units: list[Unit], out: Path, workers: int) -> Iterator[dict[str, A
 
 def _done(unit: Unit, out: Path) -> dict[str, Any]:
     """The record of a unit: from an earlier run if its shards are there, else by doing it now."""
+    with at_work(out):
+        return _record(unit, out)
+
+
+def _record(unit: Unit, out: Path) -> dict[str, Any]:
     torch.set_num_threads(1)  # another order of summing gives other bytes
     key = unit.key
     path = out / "shards" / f".{key}.json"
@@ -285,9 +290,9 @@ def write_one_file(
 
     Parquet holds no context and no routes.
     """
-    if out.exists():
-        raise UserError(f"{out} is there already; name another file")
     folder = out.with_name(f".{out.name}.set")  # one name: what a killed run leaves, the next one goes on with
+    if out.exists() and not is_set(folder):  # with it: of a run that was killed at its end
+        raise UserError(f"{out} is there already; name another file")
     try:
         made = convert(paths, folder, told, strict, workers=workers, routes=routes)
         assert made is not None  # all of it is this process's share
@@ -297,5 +302,6 @@ def write_one_file(
             parquet_out.write(made.batches(), out)
     except UserError as error:
         raise UserError(str(error).replace(str(folder), str(out))) from None
+    shutil.rmtree(folder / "shards")  # labels.json last: what a killed run leaves is a set to the next one
     shutil.rmtree(folder)
     return made.facts

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import write_json
+from alpamayo_toy.files import naming, remove_folder, write_json
 from alpamayo_toy.kinematics.manoeuvres import STANDSTILL
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS, Labels
@@ -359,11 +359,12 @@ class ShardWriter:
         """Put the folder in its place; its entry for labels.json."""
         for name, file in self._files.items():
             rows = self._lengths.get(name, self.clips * (self.common.get("texts", 1) if name == "text_ends" else 1))
-            file.seek(0)
-            file.write(_header(name, rows, self.common))
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+            with naming(self.folder / f"{name}.npy"):
+                file.seek(0)
+                file.write(_header(name, rows, self.common))
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
         entry = {
             "name": self.folder.name,
             "clips": self.clips,
@@ -373,7 +374,7 @@ class ShardWriter:
         }
         write_json(self._partial / "shard.json", {"entry": entry, "common": self.common})
         if self.folder.exists():
-            shutil.rmtree(self.folder)
+            remove_folder(self.folder)
         self._partial.rename(self.folder)
         return entry
 
@@ -388,10 +389,8 @@ class ShardWriter:
         if name not in self._files:
             self._files[name] = (self._partial / f"{name}.npy").open("wb")
             self._files[name].write(bytes(HEADER_BYTES))  # written in the end, when the number of rows is known
-        try:
+        with naming(self.folder / f"{name}.npy"):
             self._files[name].write(np.ascontiguousarray(array).data)
-        except OSError as error:  # a write that fails does not say where
-            raise OSError(error.errno, error.strerror, str(self.folder / f"{name}.npy")) from None
 
 
 def _header(name: str, rows: int, common: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ import torch
 
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import partial_of, remove_folder
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.containers import Failed, NoLabels
 from alpamayo_toy.labels.formats.raw import RawClips, labels_of
@@ -101,7 +102,7 @@ def split_set(path: Path, out: Path, told: str, rule: ByHash | ByPattern) -> dic
             if builder.common is not None:
                 finish(out / side, builder.common, builder.entries, [{"name": path.name, "split": side}], {})
             else:
-                shutil.rmtree(out / side)  # of an earlier split, whose clips are on other sides now
+                remove_folder(out / side)  # of an earlier split, whose clips are on other sides now
     return {side: sum(entry["clips"] for entry in builder.entries) for side, builder in builders.items()}
 
 
@@ -122,7 +123,8 @@ def _side(folder: Path, side: str) -> Iterator[None]:
     if is_set(folder):
         foreign = any(source.get("split") != side for source in open_set(folder).facts["sources"])
     else:
-        foreign = folder.is_dir() and any(part.name != "shards" for part in folder.iterdir())
+        own = ("shards", partial_of(folder / INDEX).name)
+        foreign = folder.is_dir() and any(part.name not in own for part in folder.iterdir())
     if foreign:
         raise UserError(f"{folder} holds what no split has made; name another folder")
     try:

@@ -11,8 +11,9 @@ from label_sets import odd_clips, pieces, stored
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.stored.building import claimed, merge
+from alpamayo_toy.labels.stored.building import at_work, claimed, merge
 from alpamayo_toy.labels.stored.convert import convert
+from alpamayo_toy.labels.stored.splitting import ByHash, split_set
 
 
 def test_shares_are_merged_into_the_whole_without_copying(
@@ -45,6 +46,31 @@ def test_sets_of_other_shapes_are_not_merged(tmp_path: Path, labels: Labels, mon
 def test_two_processes_do_not_write_one_set(tmp_path: Path, labels: Labels) -> None:
     write(labels, tmp_path / "in.npz")
     with claimed(tmp_path / "set"), pytest.raises(UserError, match="is being written by another process"):
+        convert([tmp_path / "in.npz"], tmp_path / "set")
+    assert convert([tmp_path / "in.npz"], tmp_path / "set") is not None
+
+
+def test_what_a_killed_run_left_is_gone_on_with(tmp_path: Path, labels: Labels) -> None:
+    write(labels, tmp_path / "in.npz")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / ".labels.json.partial").touch()
+    made = convert([tmp_path / "in.npz"], tmp_path / "set")
+    assert made is not None
+    for part in ("merged", "split/train"):
+        (tmp_path / part).mkdir(parents=True)
+        (tmp_path / part / ".labels.json.partial").touch()
+    assert len(merge([tmp_path / "set"], tmp_path / "merged")) == 24
+    assert split_set(tmp_path / "set", tmp_path / "split", "auto", ByHash(0, 0))["train"] == 24
+    assert not list(tmp_path.glob("*/.labels.json.partial"))
+
+
+def test_processes_of_a_killed_run_are_waited_for(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alpamayo_toy.labels.stored.building.ORPHANS", 0.1)
+    write(labels, tmp_path / "in.npz")
+    (tmp_path / "set" / "shards").mkdir(parents=True)
+    with at_work(tmp_path / "set"), pytest.raises(UserError, match="is being written by another process"):
         convert([tmp_path / "in.npz"], tmp_path / "set")
     assert convert([tmp_path / "in.npz"], tmp_path / "set") is not None
 

@@ -18,7 +18,7 @@ from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
 from alpamayo_toy.labels.stored.building import merge
-from alpamayo_toy.labels.stored.convert import convert
+from alpamayo_toy.labels.stored.convert import convert, write_one_file
 from alpamayo_toy.processes import Killed
 
 
@@ -202,3 +202,17 @@ def test_a_read_only_folder_is_an_error(tmp_path: Path, labels: Labels) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(PermissionError):
         convert([tmp_path / "labels.npz"], tmp_path / "locked" / "set")
+
+
+def test_one_file_after_a_run_that_was_killed_at_its_end(tmp_path: Path, labels: Labels) -> None:
+    given, out = tmp_path / "in.npz", tmp_path / "out.npz"
+    write(labels, given)
+    convert([given], tmp_path / ".out.npz.set")
+    write_one_file([given], out, "auto", False, 1)
+    first = out.read_bytes()
+    convert([given], tmp_path / ".out.npz.set")  # the file has its name, and the set is not removed yet
+    assert write_one_file([given], out, "auto", False, 1)["clips"] == 24
+    assert out.read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npz", "out.npz"]
+    with pytest.raises(UserError, match="is there already"):
+        write_one_file([given], out, "auto", False, 1)

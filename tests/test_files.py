@@ -1,0 +1,72 @@
+"""Files are the old one or the new one, a full disk names them, and a lock belongs to a living process."""
+
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import locked, remove_folder, replacing
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file grows beyond that, as on a disk that is full: the write of what is more is an OSError."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("saved", [bytes(2_000_000), torch.zeros(1_000_000), {"few": bytes(20_000)}], ids=type)
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(saved: object, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="File too large") as full, largest_file(10_000), replacing(path) as file:
+        file.write(saved) if isinstance(saved, bytes) else torch.save(saved, file)  # torch says RuntimeError
+    assert full.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_else_goes_wrong_in_the_block_stays_what_it_was(tmp_path: Path) -> None:
+    for error in (KeyError("x"), FileNotFoundError(2, "No such file", "elsewhere"), OSError("no number")):
+        with pytest.raises(type(error)) as found, replacing(tmp_path / "a.json"):
+            raise error
+        assert found.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_waited_for_and_shared_ones_go_together(tmp_path: Path) -> None:
+    held, released = threading.Event(), threading.Event()
+
+    def orphan() -> None:
+        with locked(tmp_path, shared=True), locked(tmp_path, shared=True):
+            held.set()
+            released.wait(20)
+
+    thread = threading.Thread(target=orphan)
+    thread.start()
+    assert held.wait(20)
+    with pytest.raises(UserError, match="is being written by another process"), locked(tmp_path):
+        pass
+    threading.Timer(0.2, released.set).start()
+    before = time.monotonic()
+    with locked(tmp_path, seconds=20):
+        assert time.monotonic() - before > 0.1
+    thread.join()
+
+
+def test_a_folder_that_was_half_removed_is_hidden_and_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".shard.removed").mkdir()
+    (tmp_path / ".shard.removed" / "rest").touch()
+    (tmp_path / "shard" / "in").mkdir(parents=True)
+    remove_folder(tmp_path / "shard")
+    assert list(tmp_path.iterdir()) == []
