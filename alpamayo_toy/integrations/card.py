@@ -45,7 +45,8 @@ float32 and have any number of scenes; what is unknown is NaN, an unknown scenar
 {inputs}
 
 Outputs: `actions` (B, {m}, {horizon}, 2) = a [m/s^2], kappa [1/m, positive left]; `trajectories`
-(B, {m}, {horizon}, 4) = x, y, yaw, v at t0 + {dt:g} s and so on, t0 itself not among them; `log_probabilities` (B, {m}).
+(B, {m}, {horizon}, 4) = x, y, yaw, v at t0 + {dt:g} s and so on, t0 itself not among them;
+`log_probabilities` (B, {m}).
 
 In PyTorch, to the bit what was trained: `student, config = alpamayo_toy.load_student("this folder")`.
 
