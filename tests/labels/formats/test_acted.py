@@ -98,5 +98,5 @@ def test_what_cannot_be_rolled_out_is_one_line(fields: dict[str, Any], said: str
     (tmp_path / "labels.json").write_text(json.dumps(answers(**fields)))
     with pytest.raises(UserError, match=said) as refused:
         load_labels(tmp_path)
-    assert "labels.json" in str(refused.value)
+    assert str(tmp_path) in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
