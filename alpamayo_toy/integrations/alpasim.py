@@ -149,24 +149,57 @@ def _driven(stamps: np.ndarray, poses: np.ndarray) -> np.ndarray:
     return np.concatenate([forward[:1], forward])
 
 
+def _times(p: tuple[float, ...], q: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """Hamilton's product of quaternions (x, y, z, w)."""
+    a, b, c, d = p
+    x, y, z, w = q
+    return (
+        d * x + a * w + b * z - c * y,
+        d * y - a * z + b * w + c * x,
+        d * z + a * y - b * x + c * w,
+        d * w - a * x - b * y - c * z,
+    )
+
+
 def driver(student: Student) -> Any:
     """The student as a carla_driver_interface.BaseDriver. Raises UserError without the extra, or without a route."""
     try:
         from carla_driver_interface.driver import BaseDriver, DriveContext, DriveResult, SessionState
         from carla_driver_interface.geometry import Pose, Trajectory
+        from scipy.spatial.transform import Rotation
     except ImportError:
         raise UserError("a driver needs carla-driver-interface: pip install 'alpamayo-toy[alpasim]'") from None
     if not student.follows_a_route:
         raise UserError("the student knows no route: it cannot tell where to go, and will not drive")
     dt_us = student.rollout.dt * 1e6
+    parked = Seen(np.zeros(1), np.zeros((1, 3)), np.zeros(1), np.array([[0.0, 0.0], [80.0, 0.0]]), 0)
+    with torch.no_grad():
+        student(scene_of(student, parked))  # a first answer takes a second, and must not be one of a session
+
+    class Placed(Pose):
+        """A Pose of unit length: the package's own is normalised by SciPy, 0.2 ms for each of some hundred poses."""
+
+        def __init__(self, position: np.ndarray, quat_xyzw: np.ndarray) -> None:
+            object.__setattr__(self, "position", position)
+            object.__setattr__(self, "quat_xyzw", quat_xyzw)
+
+        @property
+        def rotation(self) -> Any:
+            return Rotation.from_quat(self.quat_xyzw)
+
+        def __rmatmul__(self, frame: Pose) -> "Placed":
+            """frame @ self: of turns q r, Hamilton's product; of places q p q* + t."""
+            q, place = tuple(frame.quat_xyzw.tolist()), (*self.position.tolist(), 0.0)
+            turned = _times(q, tuple(self.quat_xyzw.tolist()))
+            moved = _times(_times(q, place), (-q[0], -q[1], -q[2], q[3]))
+            return Placed(frame.position + moved[:3], np.array(turned))
 
     def poses(states: np.ndarray, now_us: int) -> Any:
         """States (T, 4) as stamped poses in the rig frame."""
-        half = states[:, 2] / 2
-        turns = np.stack([0 * half, 0 * half, np.sin(half), np.cos(half)], -1)
-        places = np.concatenate([states[:, :2], 0 * states[:, :1]], -1)
+        half, zero = states[:, 2] / 2, 0 * states[:, 2]
+        places, turns = np.stack([*states[:, :2].T, zero], -1), np.stack([zero, zero, np.sin(half), np.cos(half)], -1)
         stamps = [now_us + round((i + 1) * dt_us) for i in range(len(states))]
-        return Trajectory(stamps, [Pose(place, turn) for place, turn in zip(places, turns, strict=True)])
+        return Trajectory(stamps, [Placed(place, turn) for place, turn in zip(places, turns, strict=True)])
 
     class StudentDriver(BaseDriver):
         """Answers with all of its trajectories, the likeliest one driven; holds where it has seen nothing it can use."""
@@ -238,8 +271,9 @@ def serve(config: AlpasimConfig) -> None:
     made = driver(student)
     from carla_driver_interface.server import run_server
 
+    mode: Any = config.mode
     try:
-        run_server(made, port=config.port, host=config.host, mode=config.mode)
+        run_server(made, port=config.port, host=config.host, mode=mode)
     except RuntimeError as error:
         raise UserError(f"host={config.host} port={config.port}: {error}; name another port") from None
 
