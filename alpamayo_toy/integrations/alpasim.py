@@ -18,7 +18,7 @@ from torch import Tensor
 from alpamayo_toy.config import LATEST, latest_run
 from alpamayo_toy.errors import UserError, require
 from alpamayo_toy.hints import unknown_option
-from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, in_frame, route_ahead, states_in_frame
+from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Prediction, Scene
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
@@ -202,7 +202,7 @@ def driver(student: Student) -> Any:
         return Trajectory(stamps, [Placed(place, turn) for place, turn in zip(places, turns, strict=True)])
 
     class StudentDriver(BaseDriver):
-        """Answers with all of its trajectories, the likeliest one driven; holds where it has seen nothing it can use."""
+        """Answers with all of its trajectories, the likeliest one driven; holds where it has seen no pose."""
 
         name = "alpamayo_toy"
 

@@ -146,7 +146,7 @@ def known(context: Any) -> Seen:
 
 
 def test_a_history_is_interpolated_on_its_own_stamps() -> None:
-    stamps = np.sort(np.random.default_rng(0).integers(0, 2_000_000, 80)).tolist() + [2_000_000]
+    stamps = [*np.sort(np.random.default_rng(0).integers(0, 2_000_000, 80)).tolist(), 2_000_000]
     moments = np.array(stamps) * 1e-6
     circle = np.stack([20 * np.sin(0.3 * moments), 20 * (1 - np.cos(0.3 * moments)), 0.3 * moments + 3.0], -1)
     scene = scene_of(Pursuer(), known(session(circle, stamps, [6.0] * len(stamps))))
