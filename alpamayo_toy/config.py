@@ -15,6 +15,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.hints import CONFIGS, command_name, unknown_option
+from alpamayo_toy.integrations import config as integrations
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
 from alpamayo_toy.teachers import config as teachers
@@ -26,6 +27,7 @@ SCHEMAS: dict[str, Any] = {
     **students.SCHEMAS,
     **training.SCHEMAS,
     **evaluation.SCHEMAS,
+    **integrations.SCHEMAS,
 }
 """Every dataclass that YAML fills: of a command, or of a choice as group/name."""
 
@@ -79,6 +81,12 @@ def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
     return _eval_folder(checkpoint, "_".join(["drive", *words]), None, None, output)
 
 
+def _export_folder(output: str) -> str:
+    """Where a released folder is written before it gets its name."""
+    path = Path(output or "released")
+    return str(path.with_name(f".{path.name}.partial"))
+
+
 def register() -> None:
     """Make the schemas known to Hydra, under schema/..., where they do not show up as choices."""
     from hydra.core.config_store import ConfigStore
@@ -90,6 +98,7 @@ def register() -> None:
     )
     OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
     OmegaConf.register_new_resolver("drive_folder", _drive_folder, replace=True)
+    OmegaConf.register_new_resolver("export_folder", _export_folder, replace=True)
     store = ConfigStore.instance()
     if "schema" in store.repo:  # they stay
         return

@@ -12,6 +12,7 @@ from places import ROOT
 from alpamayo_toy.config import register, validate
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
+from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.students.config import LossConfig, StudentConfig
 from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
@@ -39,6 +40,7 @@ def test_every_choice_composes(group: str) -> None:
 def test_every_command_composes() -> None:
     assert isinstance(composed("eval", EvalConfig, "checkpoint=x", "scenario=LEFT").scenario, ScenarioConfig)
     assert composed("batch", BatchConfig, "seeds=3").seeds == 3
+    assert composed("export", ExportConfig, "checkpoint=x", "output=out").output == "out"
     experiment = train_config("experiment=label_file", "teacher.path=x.json")
     assert isinstance(experiment.teacher, FileConfig)
     assert experiment.trainer.steps == 600

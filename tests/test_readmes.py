@@ -21,6 +21,7 @@ import torch
 from command_line import run_script
 from composed import composed, train_config
 from places import DATA, ROOT
+from releases import released
 from written import recorded
 
 from alpamayo_toy import Labels, load_labels
@@ -154,6 +155,8 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
         return [*arguments, *scenes, "plot=false"]
     if script == "drive":
         return [*arguments, "drive.scenes=4", "drive.seconds=1", "plot=false"]
+    if script == "export":  # tests/integrations/test_release.py runs it
+        return [*arguments, "--cfg", "job"]
     if script == "coverage":
         return [*arguments, "--draws", "2"]
     if script == "labels" and arguments[0] == "generate":
@@ -170,11 +173,19 @@ def is_run(command: str) -> bool:
     return not command.startswith(tuple(NOT_RUN))
 
 
+def place_released(room: Path, factory: pytest.TempPathFactory) -> None:
+    """A released folder in the room."""
+    if not (room / "released").exists():
+        shutil.copytree(released(factory) / "student", room / "released")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if is_run(command)])
-def test_a_command_runs(command: str, room: Path) -> None:
+def test_a_command_runs(command: str, room: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     if ".parquet" in command:
         pytest.importorskip("pyarrow")
+    if "=released" in command and "output=" not in command:
+        place_released(room, tmp_path_factory)
     script, arguments = words(command, room)
     result = run_script(script, tuple(shrunk(script, arguments)), room, timeout=120)
     shutil.rmtree(room / "outputs", ignore_errors=True)  # a run of the same second would find it
@@ -207,9 +218,13 @@ def test_every_reason_not_to_run_a_command_is_needed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if "python" in dict(blocks)])
-def test_its_python_runs(page: str, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_python_runs(
+    page: str, room: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     if any("import onnxruntime" in code for _, code in BLOCKS[page]):
         pytest.importorskip("onnxruntime")
+    if 'load_student("released")' in PAGES[page]:
+        place_released(room, tmp_path_factory)
     monkeypatch.chdir(room)
     names: dict[str, Any] = {"__name__": "page"}
     for language, code in BLOCKS[page]:

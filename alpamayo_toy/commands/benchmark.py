@@ -4,7 +4,6 @@ Everything in one interleaved run: machines are noisy, so that only ratios taken
 """
 
 import inspect
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.kinematics.device import keep_freed_memory
+from alpamayo_toy.kinematics.device import device_name, keep_freed_memory
 from alpamayo_toy.kinematics.inverse import DEFAULT_WEIGHTS, trajectory_to_actions
 from alpamayo_toy.kinematics.native.library import library
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
@@ -114,7 +113,7 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
     in_c = f"rollout in {'PyTorch' if library() is None else 'C'}"
     threads = f"{torch.get_num_threads()} thread; {in_c}" if where.type == "cpu" else "CUDA"
     report = [
-        f"Device: {_name(where)}; {threads}; PyTorch {torch.__version__}; float32.",
+        f"Device: {device_name(where)}; {threads}; PyTorch {torch.__version__}; float32.",
         "Medians over rounds in which all take turns, [quartiles].",
     ]
     report += ["", "Training step at B = 256, times the step with smooth-L1 on the actions alone:", ""]
@@ -437,12 +436,3 @@ def _default_student() -> tuple[nn.Module, Callable[[], Tensor]]:
     student = Student(StudentConfig(), HORIZON, context_names=tuple("abcdefg"))
     scene = Scene(torch.zeros(256, dtype=torch.int64), torch.rand(256) * 10, context=torch.randn(256, 7))
     return student, lambda: student.act(scene)[:, 0]
-
-
-def _name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

@@ -132,5 +132,5 @@ def _forget(folder: Path) -> None:
         kept = [line for line in lines if file.parent / line != folder]
         file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8") if kept else file.unlink()
     for parent in folder.parents[:2]:
-        if parent.exists() and not any(parent.iterdir()):
+        if parent != Path.cwd() and parent.exists() and not any(parent.iterdir()):
             parent.rmdir()

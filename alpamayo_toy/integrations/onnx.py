@@ -44,6 +44,12 @@ class Flat(nn.Module):
         found: Prediction = self.student(scene)
         return found
 
+    def of(self, scene: Scene) -> dict[str, Tensor]:
+        """What these scenes are as inputs by name, in float32; NaN for what the scene has not."""
+        example, known = self.example(1), vars(scene.to(torch.float32))
+        unknown = {name: torch.full((len(scene), *value.shape[1:]), torch.nan) for name, value in example.items()}
+        return {name: unknown[name] if known[name] is None else known[name] for name in self.inputs}
+
     def example(self, n: int, seed: int = 0) -> dict[str, Tensor]:
         """Inputs of n scenes by name, drawn at random, every fourth value unknown."""
         student, draw = self.student, torch.Generator().manual_seed(seed)
@@ -75,24 +81,26 @@ def exported(flat: Flat) -> torch.export.ExportedProgram:
         return torch.export.export(flat, example, dynamic_shapes=((*({0: batch} for _ in example),),), strict=False)
 
 
-def write_onnx(student: Student, path: Path, samples: int | None = None) -> None:
+def write_onnx(
+    student: Student, path: Path, samples: int | None = None, program: torch.export.ExportedProgram | None = None
+) -> None:
     """One file, opset 18, in float32: inputs and outputs by Flat's names, the first axis of each any number of scenes.
 
-    Without samples a student with a spread gives its modes. Raises UserError without the packages that write it.
+    Without samples a student with a spread gives its modes. program: the exported one, where it is at hand. Raises
+    UserError without the packages that write it.
     """
     try:
         import onnxscript  # noqa: F401
     except ImportError:
         raise UserError("writing ONNX needs onnx and onnxscript: pip install 'alpamayo-toy[export]'") from None
     flat = Flat(student.to("cpu").eval(), samples)
-    log = logging.getLogger("torch.onnx")
-    before = log.level
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        log.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)  # the exporter's and its optimiser's, hundreds of lines
         try:
             torch.onnx.export(
-                exported(flat),
+                program or exported(flat),
                 f=str(path),
                 dynamo=True,
                 opset_version=OPSET,
@@ -102,4 +110,4 @@ def write_onnx(student: Student, path: Path, samples: int | None = None) -> None
                 verbose=False,
             )
         finally:
-            log.setLevel(before)
+            logging.disable(before)

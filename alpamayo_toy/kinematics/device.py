@@ -1,9 +1,11 @@
 """Where tensors live, how this process keeps their memory, and who looks on while it computes."""
 
 import ctypes
+import platform
 import sys
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +26,16 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """What the processor or the GPU is called."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def keep_freed_memory() -> None:

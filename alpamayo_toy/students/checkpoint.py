@@ -13,6 +13,7 @@ from torch import nn
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
+from alpamayo_toy.students import released
 from alpamayo_toy.students.config import OwnStudentConfig
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
@@ -37,8 +38,13 @@ def save(path: Path, config: TrainConfig, step: int, student: Student, training:
 
 
 def load(path: str | Path, name: str = "best") -> dict[str, Any]:
-    """The content of a checkpoint file, or of a run folder's checkpoints/<name>.pt, on the CPU. Raises UserError."""
+    """The content of a checkpoint file, or of a run folder's checkpoints/<name>.pt, on the CPU. Raises UserError.
+
+    best of a released folder is the student that it holds.
+    """
     path = Path(path)
+    if name == "best" and released.is_released(path):
+        return released.load(path)
     file = path / "checkpoints" / f"{name}.pt" if path.is_dir() else path
     if not file.exists():
         what = f"{path} is no run's folder: it has no checkpoints/{name}.pt" if path.is_dir() else f"there is no {path}"
@@ -85,7 +91,7 @@ def begin_with(student: Student, path: str | Path) -> None:
 
 
 def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:
-    """The trained student, ready to predict, and its config, from a run's folder or a checkpoint file.
+    """The trained student, ready to predict, and its config, from a run's folder, a checkpoint file, a released folder.
 
     student: the class of one of your own. A checkpoint remembers which it was and never imports it.
     """

@@ -1,5 +1,6 @@
 """A student under every exporter: at other numbers of scenes than it was shown, after its statistics were fitted."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from releases import released
 from taught import left, stirred
 from torch import Tensor, nn
 
-from alpamayo_toy import Labels, Prediction, UnicycleRollout
+from alpamayo_toy import Labels, Prediction, UnicycleRollout, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
 from alpamayo_toy.students.config import StudentConfig
@@ -21,6 +23,8 @@ HEADS: dict[str, tuple[dict[str, Any], int | None]] = {
     "modes": ({"modes": 6}, None),
     "drawn": ({"modes": 3, "spread": True}, 8),
     "differences": ({"output": "differences", "modes": 2}, None),
+    "residuals": ({"output": "residuals"}, None),
+    "waypoints": ({"output": "waypoints", "modes": 2}, None),
 }
 INTEGRATORS = ("euler", "trapezoid")
 
@@ -78,14 +82,33 @@ def test_export_trace_and_compile_give_the_same_numbers(head: str, integrator: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("head", "integrator"), [("modes", "euler"), ("drawn", "trapezoid")])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
 @torch.no_grad()
-def test_onnx_runtime_gives_the_same_numbers(head: str, integrator: str, tmp_path: Path) -> None:
+def test_a_trace_of_every_head_gives_the_same_numbers(integrator: str) -> None:
+    labels = full()
+    for head in HEADS:
+        student = flat(head, integrator, labels)
+        traced = torch.jit.trace(student, tuple(student.example(2).values()), check_trace=False)
+        given = student.example(7, seed=3).values()
+        assert apart(Prediction(*traced(*given)), student(*given)) < 2e-5, head
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["drawn", "released"])
+def test_onnx_runtime_gives_the_same_numbers(
+    form: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     runtime = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
-    student = flat(head, integrator)
-    write_onnx(student.student, tmp_path / "model.onnx", student.samples)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    if form == "drawn":
+        student = flat("drawn", "trapezoid")
+        write_onnx(student.student, tmp_path / "model.onnx", student.samples)
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    else:  # six modes, euler
+        folder = released(tmp_path_factory) / "student"
+        student = Flat(load_student(folder)[0])
+        assert student.inputs == ("scenario", "v0", "history", "context", "route")
+        shutil.copy(folder / "model.onnx", tmp_path)
     (opset,) = [o.version for o in onnx.load(tmp_path / "model.onnx").opset_import if o.domain == ""]
     assert opset == 18
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
@@ -94,7 +117,8 @@ def test_onnx_runtime_gives_the_same_numbers(head: str, integrator: str, tmp_pat
     for n in (1, 7, 64):
         given = student.example(n, seed=3)
         found = session.run(None, {name: value.numpy() for name, value in given.items()})
-        wanted = student(*given.values())
+        with torch.no_grad():
+            wanted = student(*given.values())
         assert apart(Prediction(*map(torch.from_numpy, found)), wanted) < 1e-4, n
 
 

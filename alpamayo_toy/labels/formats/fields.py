@@ -29,6 +29,7 @@ history: history_xy hist_xy hist_xy_full past_xy gt_history_xyz history_trajecto
 history: history hist
 history_rotation: ego_history_rot history_rot hist_rot ego_hist_rot past_rot ego_past_rot history_rotation
 history_rotation: ego_history_rotation hist_rotation
+actions: output_trajectory acceleration_curvature accel_curvature a_kappa
 clip_id: clip_id clip_ids clip_uuid clip sample_token sample_tokens scenario_id scene_id scene_ids scene_token
 clip_id: sequence_id segment_id video_uuid
 clip_id?: token uuid sample_id scene id name
@@ -79,7 +80,7 @@ def _table() -> tuple[dict[str, Meaning], set[str]]:
         for name in names.split():
             for unit, scale in UNITS[field].items() if said.endswith("*") else [("", 1.0)]:
                 found.setdefault(_plain(name + unit), Meaning(field, len(found), scale))
-            sure |= {_plain(name)} if said in ("teacher", "clip_id") else set()
+            sure |= {_plain(name)} if said in ("teacher", "actions", "clip_id") else set()
     return found, sure
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import DT
 from alpamayo_toy.labels.formats import drives
+from alpamayo_toy.labels.formats.acted import pairs_of, refuse_unsaid, rolled_out
 from alpamayo_toy.labels.formats.containers import Failed, Unsaid
 from alpamayo_toy.labels.formats.fields import (
     OF_OTHERS,
@@ -60,7 +61,11 @@ class OneRecord:
     def clips(self) -> tuple[RawClips, np.ndarray | None]:
         """The clips of the record, and the number of the one sample that each of them is, where they are such."""
         self._refuse_units()
+        refuse_unsaid(f"{self.path}: clip {self.called}", self.record.values, self.names)
         tracks = {field: self._track(field) for field in TRACKS}
+        acted, pairs = self._value("actions") if tracks["teacher"] is None else (None, None)
+        if acted is not None:
+            tracks["teacher"] = (acted, pairs_of(self._where(acted), pairs))
         if tracks["teacher"] is None:
             if tracks["ground_truth"] is not None and tracks["history"] is not None and not self._named_teacher():
                 return self._recorded(), None
@@ -91,7 +96,7 @@ class OneRecord:
             dt=dt,
             notes=self._notes(),
         )
-        return raw, self._sample(n, k)
+        return rolled_out(raw, self._where(acted)) if acted is not None else raw, self._sample(n, k)
 
     def _where(self, key: str) -> str:
         return f"{self.path}: {key}" if self.ids and len(self.ids) > 1 else f"{self.path}: {key} of clip {self.called}"

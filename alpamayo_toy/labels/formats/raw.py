@@ -35,9 +35,9 @@ class RawClips:
     None; ground_truth (N, T, 3), history (N, H, 3) and their rotations, or None; text (N,) str, (N, K) where each
     sample has its own, or None, nested_text (N,) bool where it was a list in lists. v0 (N,) m/s only where the file
     states it. A clip without history has zeros or NaN in every row of it. route (N, 20, 2), NaN beyond its end, or
-    None; route_source as in Labels. recorded: the teacher is a recorded drive, no model's rollout. again (N,) bool: a
-    sample was there twice with the same numbers. origin (N,) str: the path of the file that a clip is from. notes: what
-    was not read, or not said.
+    None; route_source as in Labels. recorded: the teacher is a recorded drive, no model's rollout. acted: it was rolled
+    out from v0. again (N,) bool: a sample was there twice with the same numbers. origin (N,) str: the path of the file
+    that a clip is from. notes: what was not read, or not said.
     """
 
     clip_id: np.ndarray
@@ -56,6 +56,7 @@ class RawClips:
     route_source: str = ""
     dt: float = DT
     recorded: bool = False
+    acted: bool = False
     again: np.ndarray | None = None
     origin: np.ndarray | None = None
     notes: frozenset[str] = frozenset()
@@ -118,7 +119,7 @@ def labels_of(raw: RawClips, path: Path) -> Labels:
         raise UserError(f"{path}: teacher has {raw.teacher.shape[2]} steps; at least 4 are needed")
     check_step(path, raw.dt)
     teacher, yaw = _tensor(raw.teacher)[..., :2], yaw_of(raw.rotation)
-    past = _history(raw)
+    past = history_of(raw)
     v0, states, sources = _driven(raw, teacher, yaw, past)
     truth = raw.ground_truth
     try:
@@ -179,6 +180,8 @@ def _driven(
         sources = np.where(past[:, -1, 3].isnan().numpy(), sources, "history")
     if raw.v0 is not None:
         v0, sources = _tensor(raw.v0), np.full(len(raw), "file")
+    if raw.acted:
+        return v0, recover_states(teacher, v0.unsqueeze(1).expand(many), dt, yaw), sources
     smooth = regularised_states(rough, heading, v0[rest].unsqueeze(1).expand(len(rest), many[1]), dt)[1]
     states = recover_states(teacher, recovered.unsqueeze(1).expand(many), dt, yaw)
     return v0, states.index_copy(0, rest, smooth), sources
@@ -190,7 +193,7 @@ def _recorded(points: np.ndarray, rotation: np.ndarray | None, v0: Tensor, dt: f
     return regularised_states(waypoints, smoothed_heading(waypoints, dt) if yaw is None else yaw, v0, dt)[1]
 
 
-def _history(raw: RawClips) -> Tensor | None:
+def history_of(raw: RawClips) -> Tensor | None:
     """History as trajectories (N, H, 4), NaN where there is none; its last speed is Alpamayo's estimate of v0."""
     known = torch.from_numpy(raw.has_history)
     if raw.history is None or not bool(known.any()):

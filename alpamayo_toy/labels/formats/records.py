@@ -181,7 +181,12 @@ def _is_objects(value: Any) -> bool:
 
 def _is_teacher(key: str, value: Any, names: Names) -> bool:
     meaning = names.of(key)
-    if meaning is None or meaning.field != "teacher" or isinstance(value, dict | Stranger) or _is_objects(value):
+    if (
+        meaning is None
+        or meaning.field not in ("teacher", "actions")
+        or isinstance(value, dict | Stranger)
+        or _is_objects(value)
+    ):
         return False
     if meaning.rank == -1 or names.is_sure(key):
         return True

@@ -1,0 +1,21 @@
+"""Options of scripts/export.py."""
+
+from dataclasses import dataclass
+
+from alpamayo_toy.errors import require
+
+
+@dataclass
+class ExportConfig:
+    """python scripts/export.py"""
+
+    checkpoint: str = ""  # a run's folder, a checkpoint file, or latest
+    output: str = ""  # the folder to be written
+
+    def __post_init__(self) -> None:
+        require(self.checkpoint != "", "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
+        require(self.output != "", "output", "the folder to write (output=released)", self.output)
+
+
+SCHEMAS = {"export": ExportConfig}
+"""What the YAML of this command may fill."""

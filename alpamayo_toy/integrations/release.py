@@ -1,0 +1,185 @@
+"""release(): a trained student as a folder that others take: weights, ONNX, a card, how exact and how fast it is."""
+
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import locked, write_json
+from alpamayo_toy.integrations.card import card
+from alpamayo_toy.integrations.config import ExportConfig
+from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
+from alpamayo_toy.kinematics.device import device_name
+from alpamayo_toy.kinematics.trajectory import Prediction, Scene
+from alpamayo_toy.students import checkpoint, released
+from alpamayo_toy.students.student import Student
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
+from alpamayo_toy.teachers.teacher import build_teacher
+from alpamayo_toy.training.config import TrainConfig
+
+SCENES = 1000  # of the validation set, at most, on which every form is compared
+FARTHEST = 1e-3  # m, from the student: a form that is farther off is not released
+BATCHES = (1, 64)  # scenes at once that are timed
+CALLS = 100  # of each form, taking turns
+UNITS = {"x": "m", "y": "m", "yaw": "rad", "v": "m/s", "a": "m/s^2", "kappa": "1/m", "log_probabilities": ""}
+
+Forms = dict[str, Callable[..., Prediction]]
+
+
+def release(config: ExportConfig, aside: Path) -> dict[str, Any]:
+    """Write a released folder aside and rename it; what is found of it, as parity.json and latency.json have it.
+
+    Raises UserError where the folder is there already, the labels that it was validated on are gone, the student is
+    not of this project, or a form of it drives elsewhere.
+    """
+    output = Path(config.output)
+    if output.exists():
+        raise UserError(f"output={output} is there already; name a folder that is not")
+    with locked(aside):
+        for old in aside.iterdir():  # of a run that was killed
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        try:
+            found = _fill(config, aside)
+            aside.rename(output)
+        except BaseException:
+            shutil.rmtree(aside)
+            aside.mkdir()  # Hydra's, which is forgotten like any other
+            raise
+    return found
+
+
+def _fill(config: ExportConfig, folder: Path) -> dict[str, Any]:
+    content = checkpoint.load(config.checkpoint)
+    student, trained = checkpoint.load_student(config.checkpoint)
+    torch.set_num_threads(1)
+    flat = Flat(student)
+    scene = held_out_scene(student, trained)
+    program = exported(flat)
+    released.write_weights(folder, student)
+    write_onnx(student, folder / "model.onnx", program=program)
+    parity = {"scenes": len(scene), "units": UNITS, "forms": _differences(flat, program, folder, scene)}
+    for form, differences in parity["forms"].items():
+        if not (differences["x"] <= FARTHEST and differences["y"] <= FARTHEST):  # NaN is neither
+            off = f"{differences['x']:.2g} and {differences['y']:.2g} m"
+            raise UserError(
+                f"{config.checkpoint}: {form} is {off} off in x and y, more than {FARTHEST:g}: not released"
+            )
+    latency = _latency(flat, folder)
+    write_json(folder / "parity.json", parity)
+    write_json(folder / "latency.json", latency)
+    step = content["step"]
+    text = card(config.checkpoint, trained, step, student, {"parity": parity, "latency": latency})
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    released.seal(folder, trained, step, student)
+    return {"parity": parity, "latency": latency}
+
+
+def held_out_scene(student: Student, trained: TrainConfig) -> Scene:
+    """At most 1,000 scenes that the student was validated on, of what it has inputs for."""
+    teacher = build_teacher(trained)
+    if isinstance(teacher, SyntheticTeacher):
+        labels, oracle = teacher.held_out(1, trained.seed)[0], False
+    else:
+        labels, oracle = teacher.validation, teacher.oracle
+    scene = student.known_of(labels.scene(oracle), labels.context_names).to(torch.float32)
+    return scene.select(torch.arange(min(len(scene), SCENES)))
+
+
+def _differences(flat: Flat, program: torch.export.ExportedProgram, folder: Path, scene: Scene) -> Any:
+    """The largest difference of each form from the student, by form and number."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = tuple(flat.of(scene).values())
+        wanted = flat(*given)
+        traced = torch.jit.trace(flat, tuple(flat.example(2).values()), check_trace=False)
+        loaded = Flat(_read_back(flat.student, folder))
+        forms: Forms = {
+            "model.safetensors": loaded,
+            "model.onnx": _onnx(folder, flat),
+            "torch.export": program.module(),
+            "torch.jit.trace": lambda *given: Prediction(*traced(*given)),
+        }
+        return {name: _apart(form(*given), wanted) for name, form in forms.items()}
+
+
+def _read_back(student: Student, folder: Path) -> Student:
+    """The same student with the weights that were written."""
+    from copy import deepcopy
+
+    from safetensors.torch import load_file
+
+    read = deepcopy(student)
+    read.load_state_dict(load_file(folder / released.WEIGHTS))
+    return read
+
+
+def _onnx(folder: Path, flat: Flat) -> Callable[..., Prediction]:
+    """model.onnx in ONNX Runtime on one thread, with tensors in and out."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+
+    def run(*given: Tensor) -> Prediction:
+        named = {name: value.numpy() for name, value in zip(flat.inputs, given, strict=True)}
+        return Prediction(*map(torch.from_numpy, session.run(list(OUTPUTS), named)))
+
+    return run
+
+
+def _apart(found: Prediction, wanted: Prediction) -> dict[str, float]:
+    """The largest difference of each number, NaN where one is not finite."""
+    actions, trajectories, likely = ((a - b).abs() for a, b in zip(found, wanted, strict=True))
+    columns = {
+        **dict(zip(("x", "y", "yaw", "v"), trajectories.unbind(-1), strict=True)),
+        **dict(zip(("a", "kappa"), actions.unbind(-1), strict=True)),
+        "log_probabilities": likely,
+    }
+    return {name: float(columns[name].max()) for name in UNITS}
+
+
+def _latency(flat: Flat, folder: Path) -> dict[str, Any]:
+    """Median milliseconds of a call, by number of scenes and form; the forms take turns."""
+    import onnxruntime
+
+    forms: Forms = {"eager": flat, "onnxruntime": _onnx(folder, flat)}
+    found: dict[str, dict[str, float]] = {}
+    for batch in BATCHES:
+        given = tuple(flat.example(batch).values())
+        took: dict[str, list[float]] = {name: [] for name in forms}
+        with torch.no_grad():
+            for _ in range(CALLS):
+                for name, form in forms.items():
+                    start = time.perf_counter()
+                    form(*given)
+                    took[name].append(1000 * (time.perf_counter() - start))
+        found[str(batch)] = {name: round(statistics.median(times), 4) for name, times in took.items()}
+    return {
+        "machine": device_name(torch.device("cpu")),
+        "threads": 1,
+        "pytorch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "calls": CALLS,
+        "median_ms": found,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """What is said of a release in a terminal."""
+    parity, latency = found["parity"], found["latency"]
+    lines = [f"largest difference on {parity['scenes']} validation scenes"]
+    for form, differences in parity["forms"].items():
+        said = "none" if max(differences.values()) == 0 else f"{max(differences['x'], differences['y']):.1e} m"
+        lines.append(f"{form:<20}{said}")
+    lines.append(f"median ms on one thread of {latency['machine']}")
+    for batch, times in latency["median_ms"].items():
+        lines.append(f"{'batch of ' + batch:<20}" + "   ".join(f"{name} {ms:.2f}" for name, ms in times.items()))
+    return "\n".join(lines)
