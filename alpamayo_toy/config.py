@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
-from alpamayo_toy.hints import CONFIGS, command_name, unknown_option
+from alpamayo_toy.hints import CONFIGS, command_name, of_another_type, several_values, unknown_option, without_value
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
 from alpamayo_toy.teachers import config as teachers
@@ -32,6 +32,7 @@ SCHEMAS: dict[str, Any] = {
 Config = TypeVar("Config")
 LATEST = "latest"
 """A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
+UNREADABLE = "a list or a text with spaces stands in quotes: 'name=[1,2]', 'name=\"a, b\"'"
 _RUNS = {"checkpoint": "train", "trainer.resume": "train", "resume": "batch"}  # options that name one, and its job
 
 
@@ -158,13 +159,24 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What a Hydra or OmegaConf exception says, in one line, with the option that was probably meant."""
-    text = str(error)
-    if text.startswith("Could not override '"):
-        key = text.split("'")[1]
-        if key in training.TAKEN_OUT:
-            return training.TAKEN_OUT[key]
-        return unknown_option(key, Path(sys.argv[0]).stem, SCHEMAS)
+    """What a Hydra or OmegaConf exception says, in one line, with what was probably meant."""
+    text, command = " ".join(str(error).partition("Config search path")[0].split()), Path(sys.argv[0]).stem
+    if found := re.match("Could not override '(.+?)'", text):
+        return training.TAKEN_OUT.get(found[1]) or unknown_option(found[1], command, SCHEMAS)
     if text.startswith("Error merging override ") and error.__cause__ is not None:
-        return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
-    return " ".join(text.partition("Config search path")[0].split())
+        given = text.removeprefix("Error merging override ")
+        return f"{given}: {of_another_type(given, str(error.__cause__).splitlines()[0])}"
+    if found := re.match(r"Error parsing override '(.+)' missing EQUAL", text):
+        return without_value(sys.argv[sys.argv.index(found[1]) :], command, SCHEMAS)
+    if found := re.match(r"(?:In '\w+': )?(Could not find '(\w+)/(.+)' Available options in '\w+': (.+))", text):
+        close = get_close_matches(found[3].upper(), {name.upper(): name for name in found[4].split()}, n=1)
+        meant = [name for name in found[4].split() if name.upper() in close]
+        return found[1].strip() + (f"; did you mean {found[2]}={meant[0]}?" if meant else "")
+    if found := re.match("Ambiguous value for argument '([^=]+)=(.+?)' 1", text):
+        return several_values(found[1], found[2])
+    what, told, _ = text.partition(" See https://hydra.cc")
+    if not told:
+        return text
+    part = what.partition("Error parsing override '")[2].partition("'")[0] or what.rpartition(" '")[2].rstrip("'")
+    word = next((word for word in sys.argv[1:] if part in word), "an option")
+    return f"{word} cannot be read; {UNREADABLE}"

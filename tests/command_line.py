@@ -18,6 +18,7 @@ from places import ROOT, Command
 PRELOADED = ["torch", "hydra", "matplotlib.figure", "torch.utils.tensorboard", "alpamayo_toy.training.seeds", "shorter"]
 PRELOADED += ["torch._dynamo", "torch.profiler"]  # what an optimizer imports at its first step
 PRELOADED += ["scipy.signal", "scipy.stats", "tensorboard.plugins.hparams.api", "hydra._internal.hydra"]  # a run ends
+Said = Callable[[str], tuple[int, str]]
 SMOKE = ("trainer=smoke", "trainer.pictures=0", "trainer.val_every=40", "teacher.scenes=64", "teacher.val_scenes=8")
 
 
