@@ -156,7 +156,9 @@ def _nearly(key: str, mine: list[str]) -> list[str]:
     """The options of a command that are spelt nearly like an unknown one."""
     bare = {option.rpartition(".")[2]: option for option in mine} if "." not in key else {}
     close = get_close_matches(key, [*mine, *bare], n=1, cutoff=CLOSE)
-    return [option for option in mine if close and close[0] in (option, option.rpartition(".")[2])]
+    if close and close[0] in mine:
+        return close
+    return [option for option in mine if close and close[0] == option.rpartition(".")[2]]
 
 
 def _options(kind: Any, schemas: dict[str, Any]) -> list[str]:

@@ -14,11 +14,12 @@ from alpamayo_toy.training.config import TrainConfig
 @one_line_errors
 def main(config: DictConfig) -> None:
     checked = resumed(validate(config, TrainConfig))
-    from alpamayo_toy.evaluation.results import table
+    from alpamayo_toy.evaluation.results import sentence, table
     from alpamayo_toy.training.loop import fit
 
     folder = noted(output_folder())
-    print(table(fit(checked, folder)))
+    metrics = fit(checked, folder)
+    print(f"{table(metrics)}\n\n{sentence(metrics)}")
     print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alpamayo_toy.commands.options import help_text
+from alpamayo_toy.commands.sweep import Swept, joint_table
 from alpamayo_toy.config import LATEST, SCHEMAS, one_line
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import no_flag
@@ -72,6 +73,9 @@ def run(main: Callable[[], Any]) -> None:
         if error.strerror is None:
             raise
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+    finally:
+        if Swept.folder is not None and Swept.folder.is_dir():
+            print(joint_table(Swept.folder))
 
 
 def output_folder() -> Path:

@@ -1,6 +1,7 @@
 """Options of a run: what scripts/train.py and scripts/batch.py take, and what a checkpoint remembers of it."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any
@@ -85,9 +86,11 @@ class TrainConfig:
     horizon: int = 64  # steps of a trajectory
     dt: float = 0.1  # s, of a step
     seed: int = 0  # of weights, scenes and batches
+    name: str = ""  # of the run, in its folder, in TensorBoard and on pages; default: the time
 
     def __post_init__(self) -> None:
         check_time(self.horizon, self.dt, self.seed)
+        check_name(self.name)
         if self.student == MISSING:
             self.student = StudentConfig()
         if self.loss == MISSING:
@@ -122,6 +125,12 @@ class BatchConfig(TrainConfig):
         if not self.train:
             path = getattr(self.teacher, "path", None)
             require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
+
+
+def check_name(name: str) -> None:
+    """A name becomes that of a folder."""
+    known = re.fullmatch(r"(\w[\w.-]{0,79})?", name)
+    require(bool(known), "name", "letters, digits, '.', '-' and '_', at most 80", name)
 
 
 TAKEN_OUT = {"vectorized": "vectorized was taken out: batch.py trains seeds in processes with workers=N"}

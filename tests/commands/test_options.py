@@ -1,5 +1,6 @@
 """--help and mistakes, in this process: each option with what it is, and for each mistake a line that helps."""
 
+import json
 import re
 import shlex
 import sys
@@ -12,7 +13,8 @@ from composed import composed
 from alpamayo_toy.commands import benchmark, labels
 from alpamayo_toy.commands.launch import TO_LOWER, one_line_errors
 from alpamayo_toy.commands.options import ABOUT, EXAMPLES, comments, help_text
-from alpamayo_toy.config import SCHEMAS
+from alpamayo_toy.commands.sweep import joint_table
+from alpamayo_toy.config import SCHEMAS, _run_folder, _sweep_folder
 from alpamayo_toy.evaluation import coverage
 
 SEVERAL = "is several values; write "
@@ -41,6 +43,7 @@ MISTAKES = {
     "train scenario.speed_mps=[3 5]": f"scenario.speed_mps=[3 {QUOTED}",
     "train 'scenario.speed_mps=(3,5)'": f"scenario.speed_mps=(3,5) {QUOTED}",
     "train --config-dir nowhere": "nowhere' not found",
+    "train name=../x": "name must be letters, digits, '.', '-' and '_', at most 80 (got '../x')",
     "rollout trainer.steps=5": "train.py and batch.py have it; here it is horizon",
     "eval trainer.device=cpu": "train.py and batch.py have it; here it is device",
     "eval outputs/train/LEFT": "write checkpoint=outputs/train/LEFT",
@@ -144,3 +147,50 @@ def test_format_without_a_layout_lists_them(capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert out.startswith("set             the project's own folder\n")
     assert "flat_parquet    Parquet with a row per clip, t0 and sample" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "overrides", "folder"),
+    [
+        ("scenario=LEFT,RIGHT train=false", ["scenario=LEFT", "train=False"], "2_scenario=LEFT"),
+        ("scenario=glob(*) seeds=3", ["scenario=STOP", "seeds=3"], "2_scenario=STOP"),
+        (
+            "optimizer.lr=1e-3 loss.horizon=[1,2],[1]",
+            ["optimizer.lr=0.001", "loss.horizon=[1,2]"],
+            "2_loss.horizon=-1,2-",
+        ),
+        ("teacher.path=a/b,c", ["teacher.path=a/b"], "2_teacher.path=a-b"),
+        ("seed=1", ["seed=1"], "2"),
+        ("scenario.name=A,B", [f"scenario.name={'A' * 300}"], f"2_scenario.name={'A' * 184}"),
+    ],
+)
+def test_a_job_of_a_sweep_is_named_after_what_varies(
+    typed: str, overrides: list[str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scripts/train.py", "-m", *typed.split(" ")])
+    assert _sweep_folder(2, overrides) == folder
+
+
+def test_a_named_run_that_is_there_already_gets_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("wide", "wide-2", "wide-3"):
+        folder = _run_folder("train", "synthetic", "LEFT", None, "wide")
+        assert folder == str(Path("outputs/train/LEFT", name))
+        Path(folder).mkdir(parents=True)
+    assert _run_folder("train", "file", "LEFT", "outputs/old", "wide") == "outputs/old"
+    assert _run_folder("batch", "file", "LEFT", None, "wide") == str(Path("outputs/batch/FILE/wide"))
+
+
+def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
+    for number, ade in ((0, 1.5), (10, 0.5), (2, 1.0)):
+        (tmp_path / f"{number}_x={number}").mkdir()
+        found = {"student": {"ade": ade}, "floor": {"ade": 0.4}, "ade_over_floor": ade / 0.4, "excess_over_floor": None}
+        (tmp_path / f"{number}_x={number}" / "metrics.json").write_text(json.dumps(found))
+    (tmp_path / "3_x=3").mkdir()
+    rows = [line.split(" | ") for line in joint_table(tmp_path).splitlines()]
+    assert rows[0] == ["| job", "floor ADE [m]", "student ADE [m]", "ADE / floor", "excess / floor |"]
+    assert [row[0] for row in rows[2:6]] == ["| 0_x=0", "| 2_x=2", "| 3_x=3", "| 10_x=10"]
+    assert rows[2][1:] == ["0.400", "1.500", "3.750", "none |"]
+    assert rows[4][1:] == ["failed"] * 3 + ["failed |"]
+    assert rows[6] == [f"table: {tmp_path / 'table.md'}"]
+    assert (tmp_path / "table.md").read_text().splitlines() == joint_table(tmp_path).splitlines()[:-1]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
@@ -36,6 +35,7 @@ from alpamayo_toy.labels.stored import label_set
 from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
 from alpamayo_toy.processes import in_processes
+from alpamayo_toy.views.progress import Over
 
 Part = RawClips | Labels | UserError
 """What reading yields: clips as the file has them, labels of our own making, or why a clip could not be read; NoLabels
@@ -208,7 +208,7 @@ def parts_from_processes(sources: Sequence[Source], told: str, workers: int) -> 
     aside: list[NoLabels] = []
     other = False
     results = in_processes(_whole, [(piece, told) for piece in pieces], workers)
-    for parts in tqdm(results, total=len(pieces), unit="part", disable=None):
+    for parts in Over(results, len(pieces), "part", "reading"):
         if isinstance(parts, Exception):
             raise parts
         for part in parts:
