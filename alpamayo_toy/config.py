@@ -8,13 +8,14 @@ import sys
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
-from alpamayo_toy.hints import CONFIGS, command_name, unknown_option
+from alpamayo_toy.hints import CONFIGS, command_name, of_another_type, several_values, unknown_option, without_value
 from alpamayo_toy.integrations import config as integrations
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
@@ -34,6 +35,9 @@ SCHEMAS: dict[str, Any] = {
 Config = TypeVar("Config")
 LATEST = "latest"
 """A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
+UNREADABLE = "a list or a text with spaces stands in quotes: 'name=[1,2]', 'name=\"a, b\"'"
+SEVERAL = r",|^(glob|choice|range|interval|shuffle|sort|tag)\("  # values of a sweep
+LONGEST = 200  # characters of a folder's name
 _RUNS = {"checkpoint": "train", "trainer.resume": "train", "resume": "batch"}  # options that name one, and its job
 
 
@@ -49,10 +53,25 @@ def _run(given: str | None, job: str) -> str | None:
     return latest_run(job) if given == LATEST else given
 
 
-def _run_folder(job: str, teacher: str, scenario: str, resume: str | None) -> str:
-    """outputs/<job>/<scenario>/<time>, FILE for a label file's run; a continued run stays in its folder."""
-    name = "FILE" if teacher == "file" else scenario
-    return _run(resume, job) or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+def _run_folder(job: str, teacher: str, scenario: str, resume: str | None, name: str) -> str:
+    """outputs/<job>/<scenario>/<time>, FILE for a label file's run; a continued run stays in its folder.
+
+    With name=wide .../wide, and .../wide-2 where there is one already.
+    """
+    parent = Path("outputs", job, "FILE" if teacher == "file" else scenario)
+    if name:
+        training.check_name(name)
+        numbered = (parent / (name if i == 1 else f"{name}-{i}") for i in count(1))
+        return _run(resume, job) or str(next(folder for folder in numbered if not folder.exists()))
+    return _run(resume, job) or str(parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+
+
+def _sweep_folder(number: int, overrides: Any) -> str:
+    """Of a sweep's job <number>_<what varies>, as 0_scenario=LEFT: its overrides but those typed with one value."""
+    typed = dict(word.partition("=")[::2] for word in sys.argv if "=" in word)
+    fixed = {key for key, value in typed.items() if not re.search(SEVERAL, re.sub(r"\[[^]]*\]|'[^']*'", "", value))}
+    varied = [re.sub(r"[^\w.=,+-]", "-", word) for word in overrides if word.partition("=")[0] not in fixed]
+    return f"{number}_{','.join(varied)}"[:LONGEST].rstrip("_")
 
 
 def _eval_folder(
@@ -93,6 +112,7 @@ def register() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
     OmegaConf.register_new_resolver(
         "hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True
     )
@@ -102,6 +122,9 @@ def register() -> None:
     store = ConfigStore.instance()
     if "schema" in store.repo:  # they stay
         return
+    store.store(
+        group="hydra/callbacks", name="swept", node={"swept": {"_target_": "alpamayo_toy.commands.sweep.Swept"}}
+    )
     for name, node in SCHEMAS.items():
         group, _, leaf = f"schema/{name}".rpartition("/")
         store.store(group=group, name=leaf, node=node)
@@ -169,13 +192,26 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What a Hydra or OmegaConf exception says, in one line, with the option that was probably meant."""
-    text = str(error)
-    if text.startswith("Could not override '"):
-        key = text.split("'")[1]
-        if key in training.TAKEN_OUT:
-            return training.TAKEN_OUT[key]
-        return unknown_option(key, Path(sys.argv[0]).stem, SCHEMAS)
+    """What a Hydra or OmegaConf exception says, in one line, with what was probably meant."""
+    text, command = " ".join(str(error).partition("Config search path")[0].split()), Path(sys.argv[0]).stem
+    if found := re.match("Could not override '(.+?)'", text):
+        return training.TAKEN_OUT.get(found[1]) or unknown_option(found[1], command, SCHEMAS)
     if text.startswith("Error merging override ") and error.__cause__ is not None:
-        return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
-    return " ".join(text.partition("Config search path")[0].split())
+        given = text.removeprefix("Error merging override ")
+        return f"{given}: {of_another_type(given, str(error.__cause__).splitlines()[0])}"
+    if found := re.match(r"Error parsing override '(.+)' missing EQUAL", text):
+        return without_value(sys.argv[sys.argv.index(found[1]) :], command, SCHEMAS)
+    if found := re.match(r"(?:In '\w+': )?(Could not find '(\w+)/(.+)' Available options in '\w+': (.+))", text):
+        close = get_close_matches(found[3].upper(), {name.upper(): name for name in found[4].split()}, n=1)
+        meant = [name for name in found[4].split() if name.upper() in close]
+        return found[1].strip() + (f"; did you mean {found[2]}={meant[0]}?" if meant else "")
+    if found := re.match("UserError raised while resolving interpolation: (.+) full_key: ", text):
+        return found[1]
+    if found := re.match("Ambiguous value for argument '([^=]+)=(.+?)' 1", text):
+        return several_values(found[1], found[2])
+    what, told, _ = text.partition(" See https://hydra.cc")
+    if not told:
+        return text
+    part = what.partition("Error parsing override '")[2].partition("'")[0] or what.rpartition(" '")[2].rstrip("'")
+    word = next((word for word in sys.argv[1:] if part in word), "an option")
+    return f"{word} cannot be read; {UNREADABLE}"

@@ -13,6 +13,18 @@ _INSIDE = Path(__file__).parent / "configs"  # of an installed wheel; in a check
 CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
 SHOWN = 3  # choices that are named
 CONSOLE = "alpamayo-toy"  # the script that an installation puts beside python
+CLOSE = 0.7  # of difflib's likeness, from which on a word is taken for another one misspelt
+OTHER_WORDS = {
+    "batch": ("trainer.batch_size",),
+    "checkpoint": ("trainer.resume", "trainer.init_from"),
+    "epochs": ("trainer.steps",),
+    "gpu": ("trainer.device", "device"),
+    "labels": ("teacher.path",),
+    "learning_rate": ("optimizer.lr",),
+    "plot": ("trainer.pictures=0",),
+    "steps": ("horizon",),
+}
+"""What options are called elsewhere."""
 
 
 def command_line(verb: str, **options: object) -> str:
@@ -70,31 +82,99 @@ def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
     options = {name: _options(schemas[name], schemas) for name in commands}
     mine = options.get(command) or list(dict.fromkeys(option for names in options.values() for option in names))
     said = f"there is no option {key}"
+    group = key.partition(".")[0]
     if key in mine:
-        group = key.partition(".")[0]
         return f"{said} where {group} is not chosen, or is another one; add {_listed(_choices(key, schemas))}"
-    names = mine if "." not in key else []
-    bare: dict[str, list[str]] = {option.rpartition(".")[2]: [] for option in names}
-    for option in mine:
-        bare.get(option.rpartition(".")[2], []).append(option)
-    if key in bare:
-        return f"{said}; did you mean {_listed(bare[key])}?"
+    meant = _named(key, mine)
     owners = [command_name(name) for name in commands if key in options[name]]
     if owners:
-        return f"{said} in {command_name(command)}; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
-    close = get_close_matches(key, [*mine, *bare], n=1)
-    meant = close if close and close[0] in mine else [option for name in close for option in bare[name]]
-    return said + (f"; did you mean {_listed(meant)}?" if meant else "")
+        said += f" in {command_name(command)}; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+        return f"{said}; here it is {_listed(meant)}" if meant else said
+    if meant := meant or _nearly(key, mine):
+        return f"{said}; did you mean {_listed(meant)}?"
+    inside = [option.rpartition(".")[2] for option in mine if option.startswith(f"{group}.")]
+    if inside and "." in key:
+        return f"{said}; {group} has {', '.join(dict.fromkeys(inside))}"
+    return f"{said}; {command_name(command)} --help shows all" if command in commands else said
+
+
+def no_flag(words: list[str], command: str, schemas: dict[str, Any]) -> str:
+    """One line on words that begin like flags, as other programs' options do: --steps 5, --lr=1e-3."""
+    flag, _, value = words[0].partition("=")
+    key = flag.strip("-").replace("-", "_")
+    mine = _options(schemas[command], schemas)
+    meant = [key] if key in mine else _named(key, mine) or _nearly(key, mine)
+    given = value or next((word for word in words[1:2] if not word.startswith("-")), "...")
+    said = f"there is no flag {flag}; options are given as name=value"
+    return f"{said}: {meant[0]}={given}" if meant else f"{said}, and {command_name(command)} --help shows all"
+
+
+def without_value(words: list[str], command: str, schemas: dict[str, Any]) -> str:
+    """One line on words of which the first should have been name=value: LEFT, a folder, trainer.steps 5."""
+    word, *rest = words
+    mine = _options(schemas[command], schemas)
+    groups = [option for option in mine if (CONFIGS / option / f"{word}.yaml").is_file()]
+    if word in mine:
+        meant = f"{word}={rest[0] if rest and '=' not in rest[0] else '...'}"
+    elif groups:
+        meant = f"{groups[0]}={word}"
+    elif "checkpoint" in mine and (Path(word).exists() or "/" in word):
+        meant = f"checkpoint={word}"
+    else:
+        meant = f"{command_name(command)} --help shows all"
+    return f"{word}: options are given as name=value; {'' if 'shows' in meant else 'write '}{meant}"
+
+
+def several_values(key: str, values: str) -> str:
+    """One line on values with commas where a command runs once: a list, a sweep, or a decimal comma."""
+    meant = [f"-m {key}={values} to run each"]
+    if re.fullmatch(r"\d+,\d+", values):
+        meant.append(f"{key}={values.replace(',', '.')} as a number")
+    elif not (CONFIGS / key).is_dir():
+        meant.append(f"'{key}=[{values}]' as a list")
+    return f"{key}={values} is several values; write {' or '.join(meant)}"
+
+
+def of_another_type(given: str, why: str) -> str:
+    """Why a value is not taken, and how it would be."""
+    key, _, value = given.partition("=")
+    if "is not a ListConfig" in why:
+        return f"must be a list, '{key}=[{value}]'"
+    if "to Integer" in why and re.fullmatch(r"[\d.]+(e\+?\d+)?", value) and float(value).is_integer():
+        return f"{why}; write {key}={float(value):.0f}"
+    return f"{why}; true or false" if "bool" in why else why
+
+
+def _named(key: str, mine: list[str]) -> list[str]:
+    """The options of a command that have an unknown one's last name, or are called so elsewhere."""
+    last = key.rpartition(".")[2]
+    same = [option for option in mine if option.rpartition(".")[2] == last]
+    return same or [option for option in OTHER_WORDS.get(last, ()) if option.partition("=")[0] in mine]
+
+
+def _nearly(key: str, mine: list[str]) -> list[str]:
+    """The options of a command that are spelt nearly like an unknown one."""
+    bare = {option.rpartition(".")[2]: option for option in mine} if "." not in key else {}
+    close = get_close_matches(key, [*mine, *bare], n=1, cutoff=CLOSE)
+    if close and close[0] in mine:
+        return close
+    return [option for option in mine if close and close[0] == option.rpartition(".")[2]]
 
 
 def _options(kind: Any, schemas: dict[str, Any]) -> list[str]:
     """Every option of a command, dotted as on the command line."""
     found = []
     for field in fields(kind):
-        own = field.type if isinstance(field.type, type) and is_dataclass(field.type) else None
-        kinds = [own] if own else [k for name, k in schemas.items() if name.startswith(f"{field.name}/")]
-        found += [field.name, *(f"{field.name}.{option.name}" for group in kinds for option in fields(group))]
+        inner = (f"{field.name}.{option.name}" for group in schemas_of(field, schemas) for option in fields(group))
+        found += [field.name, *inner]
     return list(dict.fromkeys(found))
+
+
+def schemas_of(field: Any, schemas: dict[str, Any]) -> list[Any]:
+    """The dataclasses that a field of a command may hold: its own, or that of each choice."""
+    if isinstance(field.type, type) and is_dataclass(field.type):
+        return [field.type]
+    return [kind for name, kind in schemas.items() if name.startswith(f"{field.name}/")]
 
 
 def _choices(key: str, schemas: dict[str, Any]) -> list[str]:
@@ -108,7 +188,7 @@ def _choices(key: str, schemas: dict[str, Any]) -> list[str]:
     return [
         f"{group}={file.stem}"
         for file in sorted((CONFIGS / group).glob("*.yaml"))
-        if any(f"/schema/{group}@_here_: {leaf}," in file.read_text() for leaf in leaves)
+        if any(re.search(rf"/schema/{group}@_here_: {leaf}\b", file.read_text()) for leaf in leaves)
     ] or [f"{group}=..."]
 
 

@@ -1,11 +1,12 @@
 """Ratios against the plain loop and the dense inverse, in one run: python scripts/benchmark.py [--device cuda]"""
 
-import argparse
 import sys
+
+from alpamayo_toy.commands.parser import Parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time rollout, inverse and training step, side by side.")
+    parser = Parser(description="Time rollout, inverse and training step, side by side.")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--rounds", type=int, default=15, help="how often the contestants take turns")
     told = "another rollout (actions, v0) or inverse (waypoints, yaw, v0) for the same tables; may be repeated"
@@ -23,6 +24,8 @@ def main() -> None:
         print(benchmark.run(str(choose_device(options.device)), options.rounds, tuple(options.against)))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """How often the 95 % intervals hold the truth: python scripts/coverage.py [--draws 1000] [--values LABELS]"""
 
-import argparse
 import sys
 from pathlib import Path
 
+from alpamayo_toy.commands.parser import Parser
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the coverage of the 95 % intervals on data of known mean.")
+    parser = Parser(description="Measure the coverage of the 95 % intervals on data of known mean.")
     parser.add_argument("--draws", type=int, default=1000, help="sets of data for each row of the table")
     parser.add_argument("--values", type=Path, help="a label file whose minADE per clip is one of the populations")
     options = parser.parse_args()
@@ -20,6 +21,8 @@ def main() -> None:
         print(coverage.run(options.draws, options.values))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

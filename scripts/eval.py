@@ -19,9 +19,10 @@ def main(config: Any) -> None:
         print(f"comparison: {folder / 'comparison.json'}")
         return
     from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
-    from alpamayo_toy.evaluation.results import table
+    from alpamayo_toy.evaluation.results import sentence, table
 
-    print(table(evaluate_checkpoint(checked, folder)))
+    metrics = evaluate_checkpoint(checked, folder)
+    print(f"{table(metrics)}\n\n{sentence(metrics)}")
     print(f"metrics: {folder / 'metrics.json'}" + (f"\nlook: {folder / 'report.html'}" if checked.plot else ""))
 
 

@@ -1,16 +1,14 @@
 """Release a student: python scripts/export.py checkpoint=outputs/train/LEFT/... output=released"""
 
-import hydra
-from omegaconf import DictConfig
+from typing import Any
 
-from alpamayo_toy.commands.launch import one_line_errors, output_folder, run
-from alpamayo_toy.config import register, validate
+from alpamayo_toy.commands.launch import command, output_folder
+from alpamayo_toy.config import validate
 from alpamayo_toy.integrations.config import ExportConfig
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="export")
-@one_line_errors
-def main(config: DictConfig) -> None:
+@command("export")
+def main(config: Any) -> None:
     checked = validate(config, ExportConfig)
     from alpamayo_toy.integrations.release import release, table
 
@@ -19,5 +17,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register()
-    run(main)
+    main()

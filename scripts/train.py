@@ -11,11 +11,12 @@ from alpamayo_toy.training.config import TrainConfig
 @command("train")
 def main(config: Any) -> None:
     checked = resumed(validate(config, TrainConfig))
-    from alpamayo_toy.evaluation.results import table
+    from alpamayo_toy.evaluation.results import sentence, table
     from alpamayo_toy.training.loop import fit
 
     folder = noted(output_folder())
-    print(table(fit(checked, folder)))
+    metrics = fit(checked, folder)
+    print(f"{table(metrics)}\n\n{sentence(metrics)}")
     print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 
 

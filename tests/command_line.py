@@ -16,6 +16,7 @@ from pathlib import Path
 from places import ROOT, Command
 
 PRELOADED = ["torch._dynamo", "torch.profiler", "shorter", "warm"]
+Said = Callable[[str], tuple[int, str]]
 SMOKE = ("trainer=smoke", "trainer.pictures=0", "trainer.val_every=40", "teacher.scenes=64", "teacher.val_scenes=8")
 
 

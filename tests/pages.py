@@ -8,13 +8,15 @@ HOSTILE = ["<script>alert(1)</script>", "\"><img src='http://a'>", "{{ 7 * 7 }}{
 
 
 class Page(HTMLParser):
-    """What a page shows: numbers by key, addresses, images, text."""
+    """What a page shows: numbers by key, addresses outside and inside of it, places that those lead to, text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.numbers: dict[str, str] = {}
         self.tags: set[str] = set()
         self.addresses: list[str] = []
+        self.places: list[str] = []
+        self.inside: list[str] = []
         self.words = ""
         self.feed(text)
 
@@ -24,7 +26,10 @@ class Page(HTMLParser):
         if "data-key" in values:
             assert values["data-key"] not in self.numbers
             self.numbers[str(values["data-key"])] = str(values["data-value"])
-        self.addresses += [str(values[name]) for name in ("src", "href") if name in values]
+        named = [str(values[name]) for name in ("src", "href") if name in values]
+        self.addresses += [address for address in named if not address.startswith("#")]
+        self.places += [str(values["id"])] if "id" in values else []
+        self.inside += [address.removeprefix("#") for address in named if address.startswith("#")]
 
     def handle_data(self, data: str) -> None:
         self.words += data

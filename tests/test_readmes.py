@@ -27,7 +27,7 @@ from written import recorded
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.rollout import roll_out
-from alpamayo_toy.labels.formats.reading import FORMATS
+from alpamayo_toy.labels.formats.layouts import FORMATS
 from alpamayo_toy.labels.stored.building import merge
 from alpamayo_toy.labels.stored.convert import convert
 from alpamayo_toy.labels.stored.splitting import ByHash, ByPattern, split_set

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from alpamayo_toy.commands.parser import Layouts, Parser
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_name
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     description = "Look at label files, and make sound sets of them."
-    parser = argparse.ArgumentParser(prog=command_name("labels"), description=description)
+    parser = Parser(prog=command_name("labels"), description=description)
     commands = parser.add_subparsers(required=True, metavar="check|convert|merge|split|report|generate")
 
     check = commands.add_parser("check", help="is a label file sound? exit code 0 yes, 1 with warnings, 2 unusable")
@@ -107,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--shard", type=_share, metavar="i/n", help="as for convert")
     _asking(generate)
     generate.set_defaults(job=_generate, goes_on=True)
+    for one in commands.choices.values():
+        one.set_defaults(parser=one)
     return parser
 
 
@@ -131,7 +134,8 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 
 
 def _told(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", default="auto", dest="told", help="the layout, where it should not be guessed")
+    told = "the layout, where it should not be guessed; without one: list them"
+    parser.add_argument("--format", nargs="?", action=Layouts, default="auto", dest="told", help=told, metavar="LAYOUT")
     parser.add_argument("--map", default="", help="what names mean by hand, such as teacher=my_key,dt=0.5")
 
 

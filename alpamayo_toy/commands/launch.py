@@ -10,9 +10,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from alpamayo_toy.config import LATEST, one_line, register
+from alpamayo_toy.commands.options import help_text
+from alpamayo_toy.commands.sweep import Swept, joint_table
+from alpamayo_toy.config import LATEST, SCHEMAS, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.hints import no_flag
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
+
+TO_LOWER = {
+    "train": "trainer.batch_size, loss.samples or student.modes",
+    "batch": "workers, trainer.batch_size, loss.samples or student.modes",
+    "eval": "crowd, or score fewer clips at once (labels.py split)",
+    "drive": "drive.scenes or drive.seconds",
+    "rollout": "horizon",
+}
+"""What the memory of a command grows with."""
 
 
 def command(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
@@ -58,6 +70,10 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
             if error.strerror is None:
                 raise
             sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            sys.exit(f"error: out of memory; lower {TO_LOWER[Path(sys.argv[0]).stem]}")
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
@@ -67,11 +83,18 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
 
 def _composed(name: str, job: Callable[[Any], None]) -> None:
     """Let Hydra run it; what Hydra itself finds wrong on the command line is one line as well."""
+    verb = Path(sys.argv[0]).stem
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        return print(help_text(verb))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to here instead of Hydra's own report
     import hydra
+    from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    _, unknown = get_args_parser().parse_known_args()
+    if flags := [i for i, word in enumerate(sys.argv) if word in unknown and word.startswith("-")]:
+        sys.exit(f"error: {no_flag(sys.argv[flags[0] :], verb, SCHEMAS)}")
     register()
     try:
         hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
@@ -81,6 +104,9 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
         if error.strerror is None:
             raise
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+    finally:
+        if Swept.folder is not None and Swept.folder.is_dir():
+            print(joint_table(Swept.folder))
 
 
 def output_folder() -> Path:
@@ -122,6 +148,12 @@ def resumed(config: TrainConfig) -> TrainConfig:
     return saved
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Of Python, NumPy, a GPU, or PyTorch on a CPU, which has no exception of its own for it."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
 def _forget(folder: Path) -> None:
     """Remove a folder that holds nothing but Hydra's notes of a run that never was, and parents left empty."""
     if any(not entry.name.startswith(".hydra") for entry in folder.iterdir()):
@@ -131,6 +163,6 @@ def _forget(folder: Path) -> None:
         lines = file.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if file.parent / line != folder]
         file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8") if kept else file.unlink()
-    for parent in folder.parents[:2]:
-        if parent != Path.cwd() and parent.exists() and not any(parent.iterdir()):
+    for parent in folder.absolute().parents[:2]:
+        if parent.exists() and not any(parent.iterdir()) and not Path.cwd().is_relative_to(parent):
             parent.rmdir()

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.evaluate import evaluate
-from alpamayo_toy.evaluation.page import page
+from alpamayo_toy.evaluation.page import About, page
 from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
 from alpamayo_toy.evaluation.predictions import write_predictions
 from alpamayo_toy.evaluation.reference import Reference, build_reference, file_reference
@@ -28,7 +29,8 @@ from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.files import FileTeacher, StoredTeacher
 from alpamayo_toy.teachers.route_errors import with_route_errors
 from alpamayo_toy.teachers.teacher import build_teacher
-from alpamayo_toy.training.config import TrainConfig
+from alpamayo_toy.training.config import TrainConfig, to_dict
+from alpamayo_toy.views.progress import announced
 from alpamayo_toy.views.tensorboard import Logger
 
 EVENTS = ".eval"  # how event files of an evaluation end
@@ -50,12 +52,13 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     if isinstance(labels_from, SyntheticConfig) or (config.scenario is not None and config.teacher is None):
         labels_from = _synthetic(student, trained.teacher, scenario, labels_from)
     source = replace(trained, scenario=scenario, teacher=labels_from, seed=seed)
-    if isinstance(config.teacher, FileConfig):
-        reference = _other_file(config, config.teacher, trained)
-    else:
-        teacher = build_teacher(source)
-        training = teacher.training(seed) if student.several else None
-        reference = build_reference(teacher, seed, training, config.crowd)
+    with announced("making the labels and their floor"):
+        if isinstance(config.teacher, FileConfig):
+            reference = _other_file(config, config.teacher, trained)
+        else:
+            teacher = build_teacher(source)
+            training = teacher.training(seed) if student.several else None
+            reference = build_reference(teacher, seed, training, config.crowd)
     labels = reference.labels
     mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
     if mine != theirs:
@@ -63,7 +66,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
             f"{config.checkpoint} predicts {mine[0]} steps of {mine[1]} s, the labels have {theirs[0]} of {theirs[1]} s"
         )
     reference = replace(reference, scene=student.known_of(reference.scene, labels.context_names))
-    found = evaluate(student, reference)
+    with announced(f"scoring on {len(labels)} clips"):
+        found = evaluate(student, reference)
     metrics = {"command": "eval", **origin(source.scenario, labels_from, seed), **found.metrics}
     metrics.pop("teacher_samples", None)
     if isinstance(trained.teacher, FileConfig):
@@ -73,7 +77,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     if config.predictions is not None:
         write_predictions(Path(config.predictions), labels, found.prediction)
     (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
-    pictures = _report(output_dir, metrics, student, reference, found.prediction) if config.plot else {}
+    about = About(config.checkpoint, f"{datetime.now():%Y-%m-%d %H:%M}", to_dict(trained))
+    pictures = _report(output_dir, metrics, about, student, reference, found.prediction) if config.plot else {}
     _log(output_dir, metrics, pictures)
     return metrics
 
@@ -114,21 +119,19 @@ def _log(output_dir: Path, metrics: dict[str, Any], pictures: dict[str, Path]) -
     for old in output_dir.glob(f"events.out.tfevents.*{EVENTS}"):
         old.unlink()
     log = Logger(output_dir, suffix=EVENTS)
-    for target, rows in metrics["scores"].items():
-        means = {f"eval/{target}/{metric}": entry["mean"] for metric, entry in rows["student"].items()}
-        modes = rows.get("student_modes", {})
-        means |= {f"eval/{target}/modes_{metric}": entry["mean"] for metric, entry in modes.items()}
-        log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)
-    if metrics["energy_over_teacher"] is not None:
-        log.scalars({"eval/energy_over_teacher": metrics["energy_over_teacher"]}, 0)
     log.text("eval/table", table(metrics))
     for name, picture in pictures.items():
-        log.picture(f"eval/{name}", picture, 0)
+        log.picture(f"scenes/{name}", picture, 0)
     log.close()
 
 
 def _report(
-    output_dir: Path, metrics: dict[str, Any], student: Student, reference: Reference, prediction: Prediction
+    output_dir: Path,
+    metrics: dict[str, Any],
+    about: About,
+    student: Student,
+    reference: Reference,
+    prediction: Prediction,
 ) -> dict[str, Path]:
     """report.html and the pictures on it."""
     from alpamayo_toy.views import figures
@@ -139,11 +142,13 @@ def _report(
     errors = dict(metrics["horizon_errors"])
     figures.over_horizon(pictures["horizon"], errors.pop("seconds"), errors)
     places = {key: i for i, key in enumerate(zip(labels.clip_id.tolist(), labels.t0_us.tolist(), strict=True))}
-    index = torch.tensor([places[entry["clip_id"], entry["t0_us"]] for entry in metrics["worst"]])
+    picked = [*metrics["worst"], *metrics["typical"]]
+    index = torch.tensor([places[entry["clip_id"], entry["t0_us"]] for entry in picked])
     shown = labels.select(index)
+    named = [f"{i + 1}" for i in range(len(metrics["worst"]))] + ["typical"] * len(metrics["typical"])
     figures.birds_eye(
         pictures["worst"],
-        [f"{i + 1}: ADE {entry['ade']:.2f} m" for i, entry in enumerate(metrics["worst"])],
+        [f"{name}: ADE {entry['ade']:.2f} m" for name, entry in zip(named, picked, strict=True)],
         shown.teacher[:, :DRAWN_SAMPLES],
         prediction.trajectories[index],
         ground_truth=shown.ground_truth,
@@ -151,5 +156,5 @@ def _report(
     )
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
     with replacing(output_dir / "report.html") as file:
-        file.write(page(metrics, encoded).encode(errors="replace"))
+        file.write(page(metrics, encoded, about).encode(errors="replace"))
     return pictures

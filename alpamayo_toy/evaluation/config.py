@@ -13,7 +13,7 @@ HIDDEN = ("history", "context", "route")  # what drive.py can keep from a studen
 class OwnClass:
     """The class of a student of one's own, which its checkpoint does not name: student.module=mine.py:MyStudent."""
 
-    module: str = ""
+    module: str = ""  # FILE.py:CLASS, the one that it was trained with
 
 
 @dataclass
@@ -26,10 +26,10 @@ class EvalConfig:
     teacher: Any = None  # other labels
     output: str | None = None  # where metrics.json goes; default: beside the checkpoint's run
     predictions: str | None = None  # a file, .npz or .parquet, for what it predicts of each clip
-    device: str = "auto"
-    plot: bool = True
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    plot: bool = True  # pictures, and report.html
     seed: int | None = None  # default: the run's own, whose validation scenes were never trained on
-    student: OwnClass = field(default_factory=OwnClass)
+    student: OwnClass = field(default_factory=OwnClass)  # of one's own
     crowd: int = 64  # clips of which a teacher that hides its intention is asked 512 times, to know where nobody drives
 
     def __post_init__(self) -> None:
@@ -55,11 +55,11 @@ class EvalConfig:
 class RolloutConfig:
     """python scripts/rollout.py"""
 
-    scenario: Any = MISSING
-    horizon: int = 64
-    dt: float = 0.1
-    seed: int = 0
-    plot: bool = True
+    scenario: Any = MISSING  # what is driven
+    horizon: int = 64  # steps
+    dt: float = 0.1  # s, of a step
+    seed: int = 0  # of the scene and its driver
+    plot: bool = True  # pictures
 
     def __post_init__(self) -> None:
         check_time(self.horizon, self.dt, self.seed)
@@ -70,7 +70,7 @@ class DriveOptions:
     """How a closed loop is driven: drive=."""
 
     scenes: int = 300  # roads
-    seconds: float = 20.0
+    seconds: float = 20.0  # of a drive
     every: int = 1  # steps between askings
     delay: int = 0  # steps that actions arrive late
     noise: float = 0.0  # standard deviation of actions, as a share of themselves
@@ -98,13 +98,13 @@ class DriveConfig:
 
     checkpoint: str = ""  # a run's folder, a checkpoint file, or latest
     scenario: Any = None  # other than it was trained on
-    drive: DriveOptions = field(default_factory=DriveOptions)
+    drive: DriveOptions = field(default_factory=DriveOptions)  # how it is driven
     hide: list[str] = field(default_factory=list)  # inputs that the student is not shown
-    student: OwnClass = field(default_factory=OwnClass)
+    student: OwnClass = field(default_factory=OwnClass)  # of one's own
     blind: bool = False  # drive a student that knows no route all the same
     output: str | None = None  # where drive.json goes; default: beside the checkpoint's run
-    device: str = "auto"
-    plot: bool = True
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    plot: bool = True  # pictures, a film and drive.html
     seed: int | None = None  # of the roads; default: the run's own, whose roads for this were never trained on
 
     def __post_init__(self) -> None:

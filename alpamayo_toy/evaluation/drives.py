@@ -246,9 +246,7 @@ def _log(output_dir: Path, content: dict[str, Any], pictures: dict[str, Path]) -
     for old in output_dir.glob(f"events.out.tfevents.*{EVENTS}"):
         old.unlink()
     log = Logger(output_dir, suffix=EVENTS)
-    means = {f"drive/{name}": entry["mean"] for name, entry in content["summary"]["student"].items()}
-    log.scalars({name: mean for name, mean in means.items() if mean is not None}, 0)
     log.text("drive/table", table(content))
     for name, picture in pictures.items():
-        log.picture(f"drive/{name}", picture, 0)
+        log.picture(f"roads/{name}", picture, 0)
     log.close()

@@ -1,5 +1,6 @@
 """How good a student is: beside its teacher's floor, baselines and the teacher itself, with intervals."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from alpamayo_toy.metrics.sums import Sums
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.augment import picked
 
-WORST = 12  # clips that a page shows
+WORST, TYPICAL = 8, 4  # clips that a page shows
 WATCHED = 24  # draws of a student's modes in all, that its energy score is watched by
 BATCH = 4096  # clips that a student predicts at once
 WITH_INTERVAL = ("ade", "fde", "min_ade", "min_fde")
@@ -69,6 +70,16 @@ def scores(student: Student, reference: Reference) -> dict[str, float]:
     return found
 
 
+def yardsticks(reference: Reference) -> dict[str, float]:
+    """ADE [m] of the floor, where there is one, and of the best baseline that has an answer to every clip."""
+    labels = replace(reference.labels, v0=reference.scene.v0)
+    made = {name: found for name, found in baselines(labels, reference.training).items() if not isinstance(found, str)}
+    ade = {name: float(mean_errors(found, labels).mean()) for name, found in made.items()}
+    best = min(ade, key=lambda name: ade[name] if ade[name] == ade[name] else math.inf)
+    floor = {} if reference.kind == ONE_SAMPLE else {"floor": float(reference.floor.mean())}
+    return floor | {best: ade[best]}
+
+
 def evaluate(student: Student, reference: Reference) -> Evaluation:
     """Everything that is said of a student, beside baselines of which two learn from its training labels."""
     labels, v0 = reference.labels, reference.scene.v0
@@ -105,7 +116,9 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
     against = list(truths)[-1]
     groups = groups_of(labels, truths[against][:, 0], v0)
     clips = clips_of(labels, v0, groups, scored)
-    worst = scored[against]["student"].per_clip["ade"].argsort(descending=True, stable=True)[:WORST]
+    own = scored["teacher"]["student"].per_clip["ade"] - reference.floor.mean(-1)  # what could have been done better
+    ranked = own.argsort(descending=True, stable=True)
+    middle = max(0, (len(ranked) - TYPICAL) // 2)
     student_errors, floor = scored["teacher"]["student"].per_step, float(reference.floor.mean())
     ade, excess = float(student_errors.mean()), float(distance(trajectory, reference.center).mean())
     first = {"teacher_first_sample": labels.teacher[:, 0]}
@@ -155,16 +168,20 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
                 for target, rows in scored.items()
             },
         },
-        "worst": [
-            {
-                "clip_id": str(labels.clip_id[i]),
-                "t0_us": int(labels.t0_us[i]),
-                "scenario": groups["scenario"].of(i),
-                "v0": float(v0[i]),
-                "ade": float(scored[against]["student"].per_clip["ade"][i]),
-            }
-            for i in worst.tolist()
-        ],
+        **{
+            name: [
+                {
+                    "clip_id": str(labels.clip_id[i]),
+                    "t0_us": int(labels.t0_us[i]),
+                    "scenario": groups["scenario"].of(i),
+                    "v0": float(v0[i]),
+                    "ade": float(scored[against]["student"].per_clip["ade"][i]),
+                    "above_floor": float(own[i]) if reference.kind != ONE_SAMPLE else None,
+                }
+                for i in chosen.tolist()
+            ]
+            for name, chosen in (("worst", ranked[:WORST]), ("typical", ranked[middle : middle + TYPICAL]))
+        },
     }
     return Evaluation(metrics, clips, prediction)
 

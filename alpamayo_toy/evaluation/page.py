@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.metrics.comfort import LIMITS
 from alpamayo_toy.metrics.intervals import MIN_UNITS
-from alpamayo_toy.views.web_page import keyed, render
+from alpamayo_toy.views.web_page import flat, keyed, render
 
 Rows = dict[str, Any]
 """What metrics.json has of each predictor."""
@@ -25,7 +26,16 @@ LIMITED = {
 """LIMITS in words."""
 
 
-def page(metrics: dict[str, Any], pictures: dict[str, str]) -> str:
+@dataclass(frozen=True)
+class About:
+    """What a page is of: the run as it was named, when it was scored, and the options that it was trained with."""
+
+    run: str
+    date: str
+    options: dict[str, Any]
+
+
+def page(metrics: dict[str, Any], pictures: dict[str, str], about: About | None = None) -> str:
     """The page as one HTML text; pictures are base64 PNGs by name: horizon, worst, profiles (each optional).
 
     data-key and data-value of a cell repeat a number of metrics.json.
@@ -35,6 +45,8 @@ def page(metrics: dict[str, Any], pictures: dict[str, str]) -> str:
         "evaluation.html",
         metrics=keyed(metrics | ordered),
         pictures=pictures,
+        about=about,
+        options={} if about is None else flat(about.options),
         min_units=MIN_UNITS,
         best={target: _best(rows) for target, rows in metrics["scores"].items()},
         routes=routes_said(metrics),

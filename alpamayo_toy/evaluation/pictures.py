@@ -9,7 +9,7 @@ from alpamayo_toy.evaluation.reference import Reference
 from alpamayo_toy.students.student import Student
 
 PICTURED = 8  # scenes in a picture from above
-PROFILED = 3  # of them with actions over time
+PROFILED = 2  # of them with actions over time
 DRAWN_SAMPLES = 12  # of the teacher, in a scene from above
 
 
@@ -27,7 +27,7 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
     titles = [f"{name}, v0 = {float(v):.1f} m/s" for name, v in zip(names, shown.v0, strict=True)]
     paths = [folder / "birds_eye.png", folder / "profiles.png"]
     center, drivers = None if student.several else reference.center[index], shown.teacher[:, :DRAWN_SAMPLES]
-    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=found.probabilities)
+    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=found.probabilities, columns=2)
     few = slice(PROFILED)
     figures.profiles(
         paths[1],

@@ -103,6 +103,19 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sentence(metrics: dict[str, Any]) -> str:
+    """How good the student is, in one sentence."""
+    said = f"the student is {metrics['student']['ade']:.3f} m off on average (ADE)"
+    ratio, floor = metrics["ade_over_floor"], metrics["floor"]["ade"]
+    if ratio is not None:
+        said += f", {ratio:.2f} times the floor of {floor:.3f} m, the best that one answer can do as estimated"
+    baselines = {name: entry["ade"] for name, entry in metrics["baselines"].items()}
+    if baselines:
+        best = min(baselines, key=lambda name: baselines[name])
+        said += f"; the best baseline, {best.replace('_', ' ')}, is {baselines[best]:.3f} m off"
+    return f"{said}."
+
+
 def said_of_distribution(metrics: dict[str, Any]) -> list[str]:
     """The few lines about a student as a distribution."""
     found, ratio = metrics["distribution"], metrics["energy_over_teacher"]
@@ -140,7 +153,8 @@ def _rows(target: str, rows: dict[str, Any], missing: dict[str, str]) -> list[st
             cells = [number_said(ade["mean"]), interval, *(number_said(row.get(m, {}).get("mean")) for m in single)]
             cells.append(str(ade["clips"]))
             lines.append(f"{name:<26}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
-    lines += [f"{name:<26}n/a: {why}" for name, why in missing.items()]
+    reasons = dict.fromkeys(missing.values())
+    lines += [f"n/a: {', '.join(name for name in missing if missing[name] == why)}: {why}" for why in reasons]
     several = {name: row for name, row in rows.items() if "min_ade" in row}
     for name, row in several.items():
         lines.append(f"{name:<26}minADE {number_said(row['min_ade']['mean'])} {interval_said(row['min_ade'])}")

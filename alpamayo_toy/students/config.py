@@ -57,8 +57,8 @@ class LossConfig:
 class OwnStudentConfig:
     """A class of the user's own, which a checkpoint never names: it is given each time."""
 
-    module: str = ""  # FILE.py:CLASS
-    hide: float = 0.05  # as StudentConfig's
+    module: str = ""  # FILE.py:CLASS, of an nn.Module
+    hide: float = 0.05  # how often training hides all but v0, each by itself
 
     def __post_init__(self) -> None:
         require(0 <= self.hide < 1, "student.hide", "in [0, 1)", self.hide)

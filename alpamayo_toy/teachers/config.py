@@ -39,11 +39,11 @@ class ScenarioConfig:
     name: str = MISSING  # what its labels carry: a Scenario, or a name of one's own
     weight: float = 1.0  # how often, beside the other parts of a mixture
     speed_mps: Any = 0.0  # at t0
-    final_speed_mps: Any = 0.0
+    final_speed_mps: Any = 0.0  # at the end of the change
     speed_onset_s: Any = 0.0  # when the speed begins to change
     speed_change_s: Any = 5.0  # how long it takes
-    turn_angle_deg: Any = 0.0  # left positive
-    lane_offset_m: Any = 0.0  # left positive
+    turn_angle_deg: Any = 0.0  # of the heading, left positive
+    lane_offset_m: Any = 0.0  # of a lane change, left positive
     steer_onset_s: Any = 0.0  # when turn or lane change begin
     steer_s: Any = 5.0  # how long they take
 
@@ -74,13 +74,13 @@ class ScenarioConfig:
 class RoadConfig:
     """Random roads, for a student that follows a route: each range [low, high] drawn from uniformly."""
 
-    name: str = "ROAD"
-    bends: int = 6
-    radius_m: Any = field(default_factory=lambda: [8.0, 60.0])
+    name: str = "ROAD"  # what its labels carry
+    bends: int = 6  # of a road
+    radius_m: Any = field(default_factory=lambda: [8.0, 60.0])  # of a bend
     turn_deg: Any = field(default_factory=lambda: [20.0, 110.0])  # to either side
     straight_m: Any = field(default_factory=lambda: [5.0, 65.0])  # before each bend
-    speed_limit_mps: Any = field(default_factory=lambda: [6.0, 14.0])
-    from_rest: float = 0.15  # share of scenes
+    speed_limit_mps: Any = field(default_factory=lambda: [6.0, 14.0])  # of a road
+    from_rest: float = 0.15  # share of scenes that begin at standstill
 
     def __post_init__(self) -> None:
         require(self.name == "ROAD", "scenario.name", "ROAD", self.name)
@@ -106,7 +106,7 @@ class RoadConfig:
 class MixtureConfig:
     """Several manoeuvres, each drawn as often as its weight says."""
 
-    parts: dict[str, ScenarioConfig] = field(default_factory=dict)
+    parts: dict[str, ScenarioConfig] = field(default_factory=dict)  # scenario.parts.LEFT.turn_angle_deg=90 changes one
 
     def __post_init__(self) -> None:
         require(len(self.parts) > 0, "scenario.parts", "at least one scenario", self.parts)
@@ -123,12 +123,12 @@ class SyntheticConfig:
 
     scenes: int = 8192  # to train on
     samples: int = 6  # drivers per scene
-    val_scenes: int = 512
+    val_scenes: int = 512  # held out
     reveal: str = "all"  # all: route and what is left to do, anywhere; at a scene's beginning: scene, none, speed
     start_offset_m: float = 0.7  # standard deviation, beside the lane, 1.5 s before t0
     start_heading_rad: float = 0.06  # standard deviation, there
     history: bool = False  # a student that sees its own past copies it, which costs it the lane where actions are late
-    integrator: str = "euler"
+    integrator: str = "euler"  # the one that the scenarios are made with
 
     def __post_init__(self) -> None:
         require(self.scenes >= 1, "teacher.scenes", ">= 1", self.scenes)
@@ -147,7 +147,7 @@ class SyntheticConfig:
 class FileConfig:
     """A teacher whose labels were written by somebody else's model."""
 
-    path: str = ""
+    path: str = ""  # a label file, a folder of them, or a set
     format: str = "auto"  # the file's layout, where it should not be guessed (labels.py convert --help)
     map: str = ""  # what names in the file mean by hand, such as "teacher=my_key,dt=0.5"
     samples: str = "all"  # of a clip's K: all, first, medoid (nearest to the others) or mean are trained on

@@ -24,6 +24,7 @@ from alpamayo_toy.teachers.asking import STOP_AFTER, Asker, Clip, GaveUp
 from alpamayo_toy.teachers.config import SyntheticConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import synthetic_teacher
+from alpamayo_toy.views.progress import Bar
 
 DRIVEN = 3  # how the synthetic teacher drives; a set that an earlier one began is not gone on with
 SYNTHETIC_TRAJECTORIES = 2**19  # that are driven at once
@@ -157,7 +158,7 @@ def _written(pieces: Sequence[Piece], out: Path, source: dict[str, Any]) -> Labe
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     failed: list[UserError] = []
-    with claimed(out), tqdm(total=wanted, unit="clip", disable=None) as bar:
+    with claimed(out), Bar(wanted, "clip", "asking the teacher") as bar:
         noted = _noted(out, facts["shards"])
         for piece in pieces:
             left: Piece | None = piece

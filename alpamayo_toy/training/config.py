@@ -1,6 +1,7 @@
 """Options of a run: what scripts/train.py and scripts/batch.py take, and what a checkpoint remembers of it."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any
@@ -16,9 +17,9 @@ from alpamayo_toy.teachers.config import MISSING, MixtureConfig, ScenarioConfig,
 class OptimizerConfig:
     """AdamW under warm-up and cosine decay."""
 
-    lr: float = 5e-3
-    weight_decay: float = 1e-4
-    warmup_steps: int = 100
+    lr: float = 5e-3  # the full learning rate
+    weight_decay: float = 1e-4  # AdamW's
+    warmup_steps: int = 100  # until the full learning rate, which a cosine then takes to 0
     clip_norm: float = 1.0  # of the gradient
     ema_decay: float = 0.995  # of the averaged weights, which are the ones validated and kept
 
@@ -34,7 +35,7 @@ class OptimizerConfig:
 class TrainerConfig:
     """How long, where, and how often one looks."""
 
-    steps: int = 4000
+    steps: int = 4000  # batches that are learnt from
     batch_size: int = 256  # clips; each brings all its samples
     val_every: int = 500  # steps between validations, each with a checkpoint
     log_every: int = 25  # steps between points of the curves
@@ -76,18 +77,20 @@ RESUMABLE = (
 class TrainConfig:
     """python scripts/train.py"""
 
-    scenario: Any = MISSING
-    teacher: Any = MISSING
-    student: Any = MISSING  # StudentConfig() or another choice
-    loss: Any = MISSING  # LossConfig() or another
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    horizon: int = 64  # steps
-    dt: float = 0.1  # s
-    seed: int = 0
+    scenario: Any = MISSING  # what the synthetic teacher drives
+    teacher: Any = MISSING  # who makes the labels
+    student: Any = MISSING  # what predicts actions, StudentConfig() by default
+    loss: Any = MISSING  # what it is punished for, LossConfig() by default
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # AdamW under warm-up and cosine decay
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)  # how long, where, and how often one looks
+    horizon: int = 64  # steps of a trajectory
+    dt: float = 0.1  # s, of a step
+    seed: int = 0  # of weights, scenes and batches
+    name: str = ""  # of the run, in its folder, in TensorBoard and on pages; default: the time
 
     def __post_init__(self) -> None:
         check_time(self.horizon, self.dt, self.seed)
+        check_name(self.name)
         if self.student == MISSING:
             self.student = StudentConfig()
         if self.loss == MISSING:
@@ -122,6 +125,12 @@ class BatchConfig(TrainConfig):
         if not self.train:
             path = getattr(self.teacher, "path", None)
             require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
+
+
+def check_name(name: str) -> None:
+    """A name becomes that of a folder."""
+    known = re.fullmatch(r"(\w[\w.-]{0,79})?", name)
+    require(bool(known), "name", "letters, digits, '.', '-' and '_', at most 80", name)
 
 
 TAKEN_OUT = {"vectorized": "vectorized was taken out: batch.py trains seeds in processes with workers=N"}

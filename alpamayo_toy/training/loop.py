@@ -1,6 +1,5 @@
 """fit(): trains a student on a teacher's labels. One loop, read from top to bottom."""
 
-import json
 import math
 import platform
 import time
@@ -12,16 +11,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, short_drive
-from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores
-from alpamayo_toy.evaluation.pictures import draw
+from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores, yardsticks
+from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
-from alpamayo_toy.evaluation.results import write_clips
+from alpamayo_toy.evaluation.results import sentence, table, write_clips
 from alpamayo_toy.files import write_json
 from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
@@ -40,7 +38,11 @@ from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
 from alpamayo_toy.training.config import TrainConfig, to_dict
 from alpamayo_toy.training.draws import batch_indices, drawing, hide
+from alpamayo_toy.views.progress import Bar, announced, duration_said
 from alpamayo_toy.views.tensorboard import Logger
+
+TIMED = 20  # steps, from which one tells how long all will take
+LEARNT_WITH = ("steps", "batch_size", "best", "bf16", "init_from")  # what weights depend on, of trainer=
 
 
 def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -56,9 +58,11 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     device = choose_device(trainer.device)
     torch.set_num_threads(trainer.threads)
     keep_freed_memory()
-    teacher = build_teacher(config)
-    labels = teacher.training(config.seed)
-    reference = build_reference(teacher, config.seed, labels)
+    quiet = told is not None
+    with announced("making the labels and their floor", quiet):
+        teacher = build_teacher(config)
+        labels = teacher.training(config.seed)
+        reference = build_reference(teacher, config.seed, labels)
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
@@ -73,13 +77,13 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     roads = _roads(config, teacher, student, device)
 
     log = Logger(output_dir, step)
-    log.text("config", json.dumps(to_dict(config), indent=2))
+    log.options("config", to_dict(config))
     write_json(output_dir / "config.json", to_dict(config))
     watch = LossWatch(output_dir)
     pictured = _picture_steps(trainer.steps, trainer.pictures)
-    hidden = None if told is None else True  # None: where there is no terminal
-    bar = tqdm(total=trainer.steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True)
-    clock, logged, val_ade = time.monotonic(), step, math.nan
+    beside, taken = yardsticks(reference), _taken(student, reference)
+    bar = Bar(trainer.steps, "step", done=step, hidden=quiet)
+    clock, logged, first, facts = time.monotonic(), step, step, dict[str, float]()
     with signals() as stopped:
         while step < trainer.steps and not stopped:
             index = batch_indices(clips, trainer.batch_size, config.seed, step)
@@ -98,6 +102,9 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             averaged.update_parameters(student)
             step += 1
             bar.update()
+            if step == first + TIMED and not quiet:
+                left = (time.monotonic() - clock) / TIMED * (trainer.steps - step)
+                print(_opening(clips, student, device, output_dir, left), flush=True)
             watch.add(step, {**{f"loss/{name}": term for name, term in terms.items()}, "train/gradient_norm": norm})
 
             last = step == trainer.steps
@@ -113,18 +120,20 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                     step,
                 )
                 clock, logged = now, step
-                bar.set_postfix(loss=f"{means['loss/total']:.3f}", val_ade=f"{val_ade:.3f}", refresh=False)
+                facts["loss"] = means["loss/total"]
+                bar.show(**facts)
                 if told is not None:
                     told(step)
             if step % trainer.val_every == 0 or last:
                 watch.check()
                 found = scores(ema, reference)
-                val_ade = found["ade"]
+                facts["val_ade"] = found["ade"]
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
+                log.lines("val/ade", beside, step)
                 driven = {} if roads is None else short_drive(ema, roads)
                 log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
-                _histograms(log, ema, reference, step)
-                value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", val_ade)
+                _histograms(log, ema, taken, reference, step)
+                value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", found["ade"])
                 if value < best:
                     best = value
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
@@ -132,7 +141,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
-                    log.picture(picture.stem, picture, step)
+                    log.picture(f"scenes/{picture.stem}", picture, step)
                 clock, logged = time.monotonic(), step
         bar.close()
         if stopped:
@@ -141,7 +150,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             log.close()
             how = command_line("train", trainer__resume=output_dir)
             raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
-    metrics = _finished(config, output_dir, log, ema, reference, step)
+    with announced(f"scoring on {len(reference.scene)} clips", quiet):
+        metrics = _finished(config, output_dir, log, ema, reference)
     write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
     log.close()
     return metrics
@@ -262,7 +272,7 @@ def _save_last(
 
 
 def _finished(
-    config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference, step: int
+    config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference
 ) -> dict[str, Any]:
     """metrics.json of the best checkpoint, with the last one's score beside it, and the hyperparameters' row."""
     best, _ = checkpoint.load_student(output_dir, None if final.own is None else type(final.own))
@@ -277,22 +287,39 @@ def _finished(
     write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)
     options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
+    options |= {**{f"trainer.{name}": getattr(config.trainer, name) for name in LEARNT_WITH}}
     for name in ("student", "loss", "optimizer"):
         options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
-    results = {"final/ade": metrics["student"]["ade"]}
+    results = {"ADE [m]": metrics["student"]["ade"]}
     if metrics["energy_over_teacher"] is not None:
-        results["final/energy_over_teacher"] = metrics["energy_over_teacher"]
+        results["result.energy over teacher's"] = metrics["energy_over_teacher"]
     if metrics["ade_over_floor"] is not None:
-        results |= {"final/excess": metrics["excess"], "final/ade_over_floor": metrics["ade_over_floor"]}
-    log.hparams(options, results, step)
+        results["ADE over floor"] = metrics["ade_over_floor"]
+    log.hparams(options, results)
+    log.text("results", f"{table(metrics)}\n\n{sentence(metrics)}")
     return metrics
 
 
-def _histograms(log: Logger, student: Student, reference: Reference, step: int) -> None:
-    """The actions that the student takes in the held-out scenes."""
+def _taken(student: Student, reference: Reference) -> Tensor:
+    """The actions (N, K, T, 2) of some of the teacher's samples in the held-out scenes, clamped as in training."""
+    samples = reference.labels.teacher[:, :DRAWN_SAMPLES]
+    v0 = reference.labels.v0.unsqueeze(-1).expand(samples.shape[:2])
+    found = label_actions(samples, v0, student.rollout.dt, student.rollout.integrator).float()
+    return student.action_space.clamp(found.to(student.action_space.mean.device)).cpu()
+
+
+def _histograms(log: Logger, student: Student, taken: Tensor, reference: Reference, step: int) -> None:
+    """The actions that the student takes in the held-out scenes, and beside them the teacher's (N, K, T, 2)."""
     actions = predicted(student, reference.scene).actions
-    log.histogram("actions/a", actions[..., 0], step)
-    log.histogram("actions/kappa", actions[..., 1], step)
+    for who, found in (("student", actions), ("teacher", taken)):
+        log.histogram(f"taken actions/a, {who} [m per s^2]", found[..., 0], step)
+        log.histogram(f"taken actions/kappa, {who} [1 per m]", found[..., 1], step)
+
+
+def _opening(clips: int, student: Student, device: torch.device, folder: Path, left: float) -> str:
+    """What is about to happen, in one line."""
+    size = sum(parameter.numel() for parameter in student.parameters())
+    return f"{clips} clips, {size} parameters, {device.type}, about {duration_said(left)}: {folder}"
 
 
 def _picture_steps(steps: int, pictures: int) -> set[int]:

@@ -11,8 +11,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.evaluation.config import RolloutConfig
 from alpamayo_toy.evaluation.describe import FORMAT, origin
@@ -34,6 +32,7 @@ from alpamayo_toy.training.config import (
     to_dict,
 )
 from alpamayo_toy.training.loop import fit
+from alpamayo_toy.views.progress import Bar
 from alpamayo_toy.views.tensorboard import Logger
 
 TRAINED = {
@@ -50,7 +49,7 @@ ROLLED_OUT = {
     "max_abs_jerk": "max abs da/dt [m/s^3]",
     "max_abs_curvature_rate": "max abs dkappa/dt [1/m/s]",
 }
-LEFT_OUT = ("format", "seed", "worst", "horizon_errors", "low", "high", "units")
+LEFT_OUT = ("format", "seed", "worst", "typical", "horizon_errors", "low", "high", "units")
 """Of metrics.json: what no mean over seeds is taken of, a seed's own intervals and lists among it."""
 FAILURES = (UserError, OSError)
 """What ends a seed and not the batch."""
@@ -117,11 +116,25 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
 
 def table(summary: dict[str, Any]) -> str:
     """The headline as a Markdown table of one row: mean over seeds, standard deviation, 95 % interval of the mean."""
-    headline = TRAINED if summary["train"] else ROLLED_OUT
-    cells = [summary["scenario"], str(summary["seeds"] - len(summary["failed"]))]
-    cells += [_cell(summary["summary"].get(name)) for name in headline]
-    head = ["scenario", "seeds", *headline.values()]
-    return f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n| {' | '.join(cells)} |"
+    headline = heads([summary])
+    head = ["scenario", *headline.values()]
+    row = [summary["scenario"], *cells(summary, headline)]
+    return f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n| {' | '.join(row)} |"
+
+
+def heads(contents: list[dict[str, Any]]) -> dict[str, str]:
+    """The headline's numbers and their headings, of what summary.json or metrics.json hold."""
+    seeds = {"seeds": "seeds"} if any("summary" in content and "seeds" in content for content in contents) else {}
+    return seeds | (ROLLED_OUT if any(not content.get("train", True) for content in contents) else TRAINED)
+
+
+def cells(content: dict[str, Any], headline: dict[str, str]) -> list[str]:
+    """The headline's numbers: of a batch over its seeds, of a run its own."""
+    if "seeds" in content:
+        own = {"seeds": str(content["seeds"] - len(content["failed"]))}
+        return [own.get(name) or _cell(content["summary"].get(name)) for name in headline]
+    numbers = _numbers(content)
+    return [f"{numbers[name]:.3f}" if name in numbers else "none" for name in headline]
 
 
 def _training(config: BatchConfig) -> TrainConfig:
@@ -151,8 +164,7 @@ def _results(jobs: list[tuple[Any, Path]], workers: int) -> Iterator[dict[str, A
         return
     steps = [job.trainer.steps for job, _ in jobs if isinstance(job, TrainConfig)]
     done = [0] * len(jobs)
-    hidden = None if steps else True  # None: where there is no terminal
-    with tqdm(total=sum(steps), desc=f"{len(jobs)} seeds", unit="step", disable=hidden, dynamic_ncols=True) as bar:
+    with Bar(sum(steps), "step", f"{len(jobs)} seeds", hidden=not steps) as bar:
 
         def told(number: int, step: int) -> None:
             bar.update(step - done[number])
@@ -234,10 +246,7 @@ def _summarised(
     for old in output_dir.glob("events.out.tfevents.*"):
         old.unlink()
     log = Logger(output_dir)
-    log.text("summary", table(content))
-    for name in TRAINED if config.train else ROLLED_OUT:
-        shown = {key: summary[name][key] for key in ("mean", "low", "high")} if name in summary else {}
-        log.scalars({f"seeds/{name}/{key}": value for key, value in shown.items() if value is not None}, 0)
+    log.markdown("summary", table(content))
     log.close()
     return content
 

@@ -1,6 +1,7 @@
 """Pictures: the scene from above, actions over time, and histograms. Matplotlib without a window, one PNG file each."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.recovery import label_actions
 
-TEACHER, STUDENT, MEDIAN, TRUTH = "#7a9cc6", "#d1495b", "#1d3557", "#2b8a3e"
+TEACHER, STUDENT, MEDIAN, TRUTH = "#7a9cc6", "#d1495b", "#1d3557", "#009e73"
+OF_TEACHER, OF_STUDENT, OF_MEDIAN, OF_TRUTH = (0, (5, 1.2)), "-", (0, (1, 1.5)), (0, (7, 2, 1.5, 2))
+"""Their dashes, that they can be told apart without colours too."""
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c564b", "#999999")  # Okabe and Ito's, and two more
 DASHES = ("-", "-.", ":")
 DRAWN_RANGE = 1e4  # of distances on a log scale: the first tenths of a second are often exact
@@ -27,40 +30,58 @@ def birds_eye(
     ground_truth: Tensor | None = None,
     ends: bool = False,
     odds: Tensor | None = None,
+    columns: int = 4,
 ) -> None:
     """One panel a scene, metres, equal axes, x forward and y left as in the ego frame, driving up the page.
+
+    The panels of a row have one scale. A triangle marks the car at t0, dots the student's whole seconds.
 
     teacher (N, K, T, 4); student (N, M, T, 4), the likelier by odds (N, M) the broader; ground_truth (N, T, 4); center
     (N, T, 2), the median of the teacher's samples. With ends a dot marks where each sample stops.
     """
-    columns = min(4, len(titles))
+    columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
-    figure = Figure(figsize=(3.4 * columns, 3.6 * rows + 0.5), layout="constrained", dpi=110)
+    figure = Figure(figsize=(3.4 * columns, 3.5 * rows + 0.7), layout="constrained", dpi=110)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
     for i, (axis, title) in enumerate(zip(axes, titles, strict=True)):
         if ground_truth is not None:
-            _path(axis, ground_truth[i], color=TRUTH, linewidth=4.0, alpha=0.55, label="ground truth")
+            _path(axis, ground_truth[i], color=TRUTH, linewidth=3.0, linestyle=OF_TRUTH, label="ground truth")
         for j, sample in enumerate(teacher[i]):
-            _path(axis, sample, color=TEACHER, linewidth=1.0, alpha=0.7, label="teacher's samples" if j == 0 else None)
+            name = "teacher's samples" if j == 0 else None
+            _path(axis, sample, color=TEACHER, linewidth=1.0, linestyle=OF_TEACHER, label=name)
         if ends:
             axis.plot(-teacher[i, :, -1, 1], teacher[i, :, -1, 0], ".", color=MEDIAN, markersize=4, label="their ends")
         if center is not None:
-            _path(axis, center[i], color=MEDIAN, linewidth=1.2, linestyle="--", label="their median")
+            _path(axis, center[i], color=MEDIAN, linewidth=1.6, linestyle=OF_MEDIAN, label="their median")
         if student is not None:
             likely = torch.ones(student.shape[1]) if odds is None else odds[i]
             for j, mode in enumerate(student[i]):
                 width = 0.6 + 1.6 * float(likely[j]) / float(likely.max())
                 _path(axis, mode, color=STUDENT, linewidth=width, label="student" if j == 0 else None)
-                axis.plot(-mode[9::10, 1], mode[9::10, 0], "o", color=STUDENT, markersize=1.8 * width)
-        axis.plot(0, 0, "k^", markersize=7)
+                dots = axis.plot(-mode[9::10, 1], mode[9::10, 0], "o", color=STUDENT, markersize=1.8 * width)
+                dots[0].set_label("a second each" if j == 0 else None)
+        axis.plot(0, 0, "k^", markersize=7, linestyle="none", label="the car at t0")
         axis.set_title(title, fontsize=10, parse_math=False)
         axis.update_datalim([(-4.0, -1.0), (4.0, 4.0)])  # a parked car is not looked at through a microscope
         axis.autoscale_view()
-        axis.set_aspect("equal", adjustable="datalim")
         axis.xaxis.set_major_formatter(lambda value, _: f"{-value:g}" if value else "0")
         axis.grid(alpha=0.25)
         axis.tick_params(labelsize=8)
+    for first in range(0, len(axes), columns):
+        _one_scale(axes[first : first + columns])
     write_panels(path, figure, axes, columns, "y, left [m]", "x, forward [m]")
+
+
+def _one_scale(axes: list[Axes]) -> None:
+    """As many metres a panel in all of a row; panels are square, so that x and y have one scale as well."""
+    limits = [(*axis.get_xlim(), *axis.get_ylim()) for axis in axes]
+    span = max(max(right - left, top - bottom) for left, right, bottom, top in limits)
+    for axis, (left, right, bottom, top) in zip(axes, limits, strict=True):
+        x, y = (left + right) / 2, (bottom + top) / 2
+        axis.set_box_aspect(1)
+        axis.set_aspect("equal", adjustable="box")
+        axis.set_xlim(x - span / 2, x + span / 2)
+        axis.set_ylim(y - span / 2, y + span / 2)
 
 
 def profiles(
@@ -80,13 +101,13 @@ def profiles(
     columns = len(titles)
     figure = Figure(figsize=(3.4 * columns, 8.6), layout="constrained", dpi=110)
     axes = figure.subplots(4, columns, sharex=True, squeeze=False)
-    sets = [(teacher, TEACHER, 1.0, "teacher's samples")]
+    sets: list[tuple[Tensor, str, Any, float, str]] = [(teacher, TEACHER, OF_TEACHER, 1.0, "teacher's samples")]
     if ground_truth is not None:
-        sets.append((ground_truth.unsqueeze(1), TRUTH, 1.6, "ground truth"))
+        sets.append((ground_truth.unsqueeze(1), TRUTH, OF_TRUTH, 1.6, "ground truth"))
     if student is not None:
-        sets.append((student.unsqueeze(1), STUDENT, 2.0, "student"))
+        sets.append((student.unsqueeze(1), STUDENT, OF_STUDENT, 2.0, "student"))
     time = np.arange(teacher.shape[2]) * dt
-    for trajectories, color, width, name in sets:
+    for trajectories, color, dashes, width, name in sets:
         actions = label_actions(trajectories, v0.unsqueeze(-1).expand(trajectories.shape[:2]), dt, integrator)
         speeds = torch.cat([v0[:, None, None].expand(*trajectories.shape[:2], 1), trajectories[..., :-1, 3]], -1)
         acceleration, curvature = actions.unbind(-1)
@@ -94,7 +115,7 @@ def profiles(
         for row, values in enumerate(quantities):
             for i in range(columns):
                 times = time[-values.shape[-1] :]
-                lines = axes[row][i].plot(times, values[i].T, color=color, linewidth=width, alpha=0.8)
+                lines = axes[row][i].plot(times, values[i].T, color=color, linestyle=dashes, linewidth=width)
                 if row == 0 and i == 0:
                     lines[0].set_label(name)
     for i, title in enumerate(titles):
@@ -114,7 +135,7 @@ def over_horizon(path: Path, seconds: list[float], panels: dict[str, dict[str, l
     """Mean distance over time on a log scale, so that a baseline far off does not flatten the rest.
 
     A panel for each target, in it a line for each predictor by name: metres at these seconds. A name has one colour in
-    all panels; the student is drawn boldest, the floor dashed and black.
+    all panels; the student is drawn boldest, the floor dashed and black above it, where both are the same.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     others = [name for name in names if name not in ("student", "floor")]
@@ -127,7 +148,7 @@ def over_horizon(path: Path, seconds: list[float], panels: dict[str, dict[str, l
             if name == "student":
                 style = {"color": STUDENT, "linewidth": 3.2, "zorder": 4}
             elif name == "floor":
-                style = {"color": "black", "linewidth": 1.8, "linestyle": "--", "zorder": 3}
+                style = {"color": "black", "linewidth": 1.8, "linestyle": "--", "zorder": 5}
             else:
                 style = {"color": looks[name][0], "linewidth": 1.5, "linestyle": looks[name][1]}
             drawn[name] = axis.plot(seconds, values, **style)[0]

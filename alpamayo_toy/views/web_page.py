@@ -1,6 +1,7 @@
 """A web page in one file that opens offline, from a template; its numbers are those of a JSON file."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
@@ -54,6 +55,14 @@ def keyed(found: Any, key: str = "") -> Any:
     return Number(found, key, written(found)) if math.isfinite(found) else None
 
 
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def render(template: str, **context: Any) -> str:
     """The page that a file of templates/ makes of these names.
 
@@ -72,7 +81,23 @@ def render(template: str, **context: Any) -> str:
     )
     pages.filters |= {form.__name__: _filter(form) for form in (fixed, share, percent)}
     pages.filters["spoken"] = lambda name: name.replace("_", " ")
-    return pages.get_template(template).render(context)
+    return _with_places(pages.get_template(template).render(context))
+
+
+def _with_places(text: str) -> str:
+    """A page whose tables say what their headings head, and whose sections have a list of contents."""
+    heads = re.split(r"(<thead>.*?</thead>)", text, flags=re.DOTALL)
+    for i, part in enumerate(heads):
+        kind = "row" if i % 2 == 0 else "col"
+        heads[i] = re.sub(r"<th(?=[ >])", f'<th scope="{kind}"', part)
+    parts = re.split(r"<h2>(.*?)</h2>", "".join(heads), flags=re.DOTALL)
+    titles = parts[1::2]
+    links = " · ".join(f'<a href="#part-{i}">{title}</a>' for i, title in enumerate(titles, 1))
+    sections = [
+        f'<h2 id="part-{i}">{title}</h2>{rest}'
+        for i, (title, rest) in enumerate(zip(titles, parts[2::2], strict=True), 1)
+    ]
+    return "".join([parts[0].replace("<nav></nav>", f"<nav>{links}</nav>"), *sections])
 
 
 def _filter(form: Callable[..., str]) -> Callable[..., Number | str]:

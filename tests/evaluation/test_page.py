@@ -10,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 from pages import HOSTILE, Page, numbers
 
-from alpamayo_toy.evaluation.page import page
+from alpamayo_toy.evaluation.page import About, page
 from alpamayo_toy.metrics.comfort import LIMITS
 
 SINGLE = {
@@ -162,16 +162,20 @@ def metrics_of(clips: int = CLIPS, units: int = CLIPS, history: bool = True, tru
             "teacher_first_sample": {"comfort_positions": passed(0.8771)},
             "ground_truth": {"comfort_positions": passed(0.89473)},
         },
-        "worst": [
-            {
-                "clip_id": f"{i:04d}e1d0-7b3a-4f52-9c1e-{i:012d}",
-                "t0_us": 5_100_000 + i,
-                "scenario": ("STRAIGHT", "LEFT", "STOP")[i % 3],
-                "v0": 0.3 + 1.37 * i,
-                "ade": 9.123 - 0.4567 * i,
-            }
-            for i in range(12)
-        ],
+        **{
+            name: [
+                {
+                    "clip_id": f"{i:04d}e1d0-7b3a-4f52-9c1e-{i:012d}",
+                    "t0_us": 5_100_000 + i,
+                    "scenario": ("STRAIGHT", "LEFT", "STOP")[i % 3],
+                    "v0": 0.3 + 1.37 * i,
+                    "ade": 9.123 - 0.4567 * i,
+                    "above_floor": 5.123 - 0.4567 * i,
+                }
+                for i in range(count)
+            ]
+            for name, count in (("worst", 8), ("typical", 4))
+        },
         "ade_over_floor": 1.429771,
         "excess_over_floor": 1.02236,
         "energy_over_teacher": 1.5021,
@@ -222,14 +226,32 @@ def test_pairs_read_as_sentences() -> None:
     assert "0.400 too few worse decaying hold too few for an interval" in text
 
 
+def test_nobody_is_better_than_the_floor_and_decidedly_so() -> None:
+    metrics = metrics_of()
+    metrics["paired"]["teacher"] = {"floor": {**estimate(-0.01), "low": -0.02, "high": -0.005, "decided": True}}
+    assert "0.010 [0.005, 0.020] better floor the floor is an estimate" in cells(page(metrics, {}))
+
+
+def test_a_page_has_a_list_of_contents_its_run_and_its_options() -> None:
+    about = About("outputs/train/LEFT/wide", "2026-11-22 10:00", {"optimizer": {"lr": 0.005}, "seed": 3})
+    text = page(metrics_of(), {}, about)
+    shown = Page(text)
+    assert shown.inside == shown.places != []
+    assert len(shown.places) == text.count("<h2")
+    assert "outputs/train/LEFT/wide, scored 2026-11-22 10:00" in cells(text)
+    assert "optimizer.lr 0.005 seed 3" in cells(text)
+    assert not re.search(r"<th(?! scope=)[ >]", text)
+
+
 def test_the_best_row_compares_over_the_students_clips() -> None:
     metrics = metrics_of(truth=False)
-    assert re.findall(r'<th class="([^"]*best)">([^<]*)', page(metrics, {})) == [("student best", "student")]
+    best = r'<th scope="row" class="([^"]*best)">([^<]*)'
+    assert re.findall(best, page(metrics, {})) == [("student best", "student")]
     rows = metrics["scores"]["teacher"]
     rows["ridge"]["ade"] |= {"mean": 1.5}
     rows["decaying_hold"]["ade"] |= {"mean": 0.1, "clips": 3}  # few clips, perhaps the easy ones
     rows["constant_velocity"]["ade"] |= {"mean": None}
-    assert re.findall(r'<th class="([^"]*best)">([^<]*)', page(metrics, {})) == [("best", "ridge")]
+    assert re.findall(best, page(metrics, {})) == [("best", "ridge")]
 
 
 def test_too_few_units_and_missing_predictors_are_told() -> None:
@@ -323,5 +345,5 @@ def test_the_title_says_what_was_evaluated_on_what() -> None:
 
 def cells(text: str) -> str:
     """The words of a page as they are read, one space between cells."""
-    body = text[text.index("<body>") :].replace("</td>", " ").replace("</th>", " ").replace("</caption>", " ")
+    body = text[text.index("</nav>") :].replace("</td>", " ").replace("</th>", " ").replace("</caption>", " ")
     return re.sub(r"\s+", " ", Page(body).words)

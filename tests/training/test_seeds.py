@@ -48,7 +48,16 @@ def numbers(content: Any, name: str = "") -> dict[str, float]:
 def test_the_summary_is_what_one_works_out_by_hand(one_by_one: Path) -> None:
     rows = [numbers(read(one_by_one / f"seed-{seed}" / "metrics.json")) for seed in range(3)]
     summary = read(one_by_one / "summary.json")
-    own = {"format", "seed", "worst", "horizon_errors", "low", "high", "units"}  # what no mean over seeds is taken of
+    own = {
+        "format",
+        "seed",
+        "worst",
+        "typical",
+        "horizon_errors",
+        "low",
+        "high",
+        "units",
+    }  # what no mean over seeds is taken of
     expected = {name for row in rows for name in row if not {name.split(".")[0], name.split(".")[-1]} & own}
     assert set(summary["summary"]) == expected
     assert {"student.ade", "floor.ade", "student.fde.1.0", "last_ade", "action_std.labels.1"} <= set(summary["summary"])
@@ -79,12 +88,7 @@ def test_the_headline_shows_the_interval_in_the_terminal_and_in_tensorboard(one_
     assert lines[2].split(" | ")[3] == cell
     assert len({line.count("|") for line in lines}) == 1
     events = EventAccumulator(str(one_by_one)).Reload()
-    headline = ("floor.ade", "student.ade", "ade_over_floor", "excess_over_floor")
-    assert set(events.Tags()["scalars"]) == {
-        f"seeds/{name}/{key}" for name in headline for key in ("mean", "low", "high")
-    }
-    for key in ("mean", "low", "high"):
-        assert events.Scalars(f"seeds/student.ade/{key}")[0].value == pytest.approx(ade[key], rel=1e-6)
+    assert events.Tags()["scalars"] == []
     text = events.Tensors("summary/text_summary")[0].tensor_proto.string_val[0].decode()
     assert cell in text
 
@@ -310,14 +314,14 @@ def test_a_typo_gets_the_option_that_was_meant(typo: str, meant: str) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_goes_on_beyond_a_failed_seed_and_says_so(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "sweep" / "0_LEFT").mkdir(parents=True)
-    (tmp_path / "sweep" / "0_LEFT" / "seed-1").write_text("a file where a folder should be")
+    (tmp_path / "sweep" / "0_scenario=LEFT").mkdir(parents=True)
+    (tmp_path / "sweep" / "0_scenario=LEFT" / "seed-1").write_text("a file where a folder should be")
     result = command("batch", "-m", "scenario=LEFT,RIGHT", "train=false", "seeds=3", "hydra.sweep.dir=sweep")
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "seed 1 failed: " in result.stderr.splitlines()[0]
     assert result.stderr.splitlines()[-1] == "error: 1 of 3 seeds failed"
-    left, right = (read(tmp_path / "sweep" / name / "summary.json") for name in ("0_LEFT", "1_RIGHT"))
+    left, right = (read(tmp_path / "sweep" / name / "summary.json") for name in ("0_scenario=LEFT", "1_scenario=RIGHT"))
     assert (list(left["failed"]), left["summary"]["final_speed"]["count"]) == (["1"], 2)
     assert (right["scenario"], right["failed"], right["summary"]["final_speed"]["count"]) == ("RIGHT", {}, 3)
-    assert f"summary: {tmp_path / 'sweep' / '1_RIGHT' / 'summary.json'}" in result.stdout
+    assert f"summary: {tmp_path / 'sweep' / '1_scenario=RIGHT' / 'summary.json'}" in result.stdout

@@ -37,7 +37,14 @@ def test_the_view_from_above_has_equal_axes_in_metres(tmp_path: Path, drawn: lis
     for axis in figure.axes:
         assert axis.get_aspect() == 1.0
     assert "m]" in figure.axes[0].get_ylabel()
-    assert {t.get_text() for t in figure.legends[0].get_texts()} == {"teacher's samples", "their median", "student"}
+    spans = [limits[1] - limits[0] for axis in figure.axes[:4] for limits in (axis.get_xlim(), axis.get_ylim())]
+    assert spans == pytest.approx([spans[0]] * 8)
+    told = {"teacher's samples", "their median", "student", "a second each", "the car at t0"}
+    assert {t.get_text() for t in figure.legends[0].get_texts()} == told
+    dashes = {line.get_linestyle() for line in figure.axes[0].lines if line.get_linestyle() != "None"}
+    assert len(dashes) == 2  # Matplotlib calls every pattern of ours "--"
+    patterns = {str(line._dash_pattern) for line in figure.axes[0].lines if line.get_linestyle() != "None"}  # type: ignore[attr-defined]
+    assert len(patterns) == 3
 
 
 def test_a_parked_car_is_not_magnified(tmp_path: Path, drawn: list[Figure]) -> None:

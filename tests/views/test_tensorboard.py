@@ -49,11 +49,11 @@ def page(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_page_shows_the_curves(page: str, tmp_path: Path) -> None:
     assert CHROMIUM is not None
-    expected = ["loss/position", "val/ade", "RunSmoothedValueStepRelativeLEFT"]
+    expected = ["loss/position[m]", "ADE/validation[m]", "RunSmoothedValueStepRelativeLEFT"]
     text = ""
     for attempt in range(6):  # the page is asked for before its scripts are done on a busy machine
         profile = f"--user-data-dir={tmp_path / f'profile-{attempt}'}"
-        address = page + "?tagFilter=loss%2Fposition%7Cval%2Fade%24#timeseries"
+        address = page + "?tagFilter=loss%2Fposition%7CADE%2Fvalidation#timeseries"
         command = [CHROMIUM, *QUIET.split(), profile, "--dump-dom", address]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         text = re.sub(r"<(script|style).*?</\1>|<[^>]+>|\s+", "", result.stdout, flags=re.DOTALL)

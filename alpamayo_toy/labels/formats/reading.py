@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
@@ -29,37 +28,20 @@ from alpamayo_toy.labels.formats.containers import (
 )
 from alpamayo_toy.labels.formats.families import families
 from alpamayo_toy.labels.formats.fields import Names, parsed
+from alpamayo_toy.labels.formats.layouts import FORMATS, LAYOUTS, SUFFIXES
 from alpamayo_toy.labels.formats.raw import GATHERED, RawClips, check_labels, gathered
 from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, has_teacher, records
 from alpamayo_toy.labels.stored import label_set
 from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
 from alpamayo_toy.processes import in_processes
+from alpamayo_toy.views.progress import Over
 
 Part = RawClips | Labels | UserError
 """What reading yields: clips as the file has them, labels of our own making, or why a clip could not be read; NoLabels
 for a file of a folder that holds none."""
 
-FORMATS = {
-    "set": "the project's own folder",
-    "labels_npz": "the project's own one file",
-    "results_json": "a JSON list of records with pred_xyz",
-    "clip_json": "a JSON object with predicted_xyz, of one clip or results",
-    "jsonl": "JSON lines, a record each",
-    "community_npz": "npz with clip_ids and trajectory_xyz, or pred_xyz",
-    "sample_pt": ".pt with pred_xyz",
-    "pickle": "a pickle with pred_xyz",
-    "npy": "a folder a clip with trajectories.npy",
-    "drives": "npz or .pt with ego_history_xyz and ego_future_xyz",
-    "flat_parquet": "Parquet with a row per clip, t0 and sample",
-    "rows_parquet": "Parquet with a row per clip",
-    "egomotion": "PhysicalAI-AV egomotion Parquet",
-    "zip": "a zip of any of these",
-}
-LAYOUTS = {".npz": "community_npz", ".pt": "sample_pt", ".pth": "sample_pt", ".npy": "npy"}
-LAYOUTS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".pkl": "pickle", ".pickle": "pickle"}
 PIECE_BYTES = 8 << 20  # of files that a process reads at once
-SUFFIXES = (".json", ".npz", ".pt", ".parquet", ".jsonl", ".ndjson", ".npy", ".pkl", ".pickle", ".pth", ".zip")
 
 
 @dataclass(frozen=True)
@@ -226,7 +208,7 @@ def parts_from_processes(sources: Sequence[Source], told: str, workers: int) -> 
     aside: list[NoLabels] = []
     other = False
     results = in_processes(_whole, [(piece, told) for piece in pieces], workers)
-    for parts in tqdm(results, total=len(pieces), unit="part", disable=None):
+    for parts in Over(results, len(pieces), "part", "reading"):
         if isinstance(parts, Exception):
             raise parts
         for part in parts:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Labels
@@ -18,6 +17,7 @@ from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.soundness.check import Check, leakage, table
 from alpamayo_toy.labels.stored.label_set import is_set, open_set
 from alpamayo_toy.labels.untrusted.texts import one_line
+from alpamayo_toy.views.progress import Over
 
 IN_PROCESSES = 64 << 20  # bytes of files, from which on it pays to read them in processes
 MOST_PROCESSES = 8
@@ -61,7 +61,7 @@ def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
     if workers > 1 and len(sources) > 1 and sum(source.size for source in sources) > IN_PROCESSES:
         parts = parts_from_processes(sources, told, workers)
     else:
-        parts = parts_of(tqdm(sources, unit="file", disable=True if len(sources) == 1 else None), told)
+        parts = parts_of(Over(sources, len(sources), "file", "reading", hidden=len(sources) == 1), told)
     for part in parts:
         if isinstance(part, NoLabels):
             check.left_aside(str(part.path), str(part))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
@@ -29,6 +28,7 @@ from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
 from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, finish, repeated_rows, shared_facts, summed
 from alpamayo_toy.labels.stored.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
 from alpamayo_toy.processes import Killed, in_processes
+from alpamayo_toy.views.progress import Over
 
 UNIT_BYTES = 64 << 20  # small files are worked on together up to that size
 UNIT_FILES = 4096
@@ -140,13 +140,11 @@ def _first_shape(files: list[Source], told: str) -> tuple[int, int, float]:
 
 def _records(units: list[Unit], out: Path, workers: int) -> list[dict[str, Any]]:
     """What became of each unit; those that an earlier run has finished are not done again, equal ones are done once."""
-    bar = tqdm(total=len(units), unit="file" if all(len(u.files) == 1 for u in units) else "part", disable=None)
     once = list({unit.key: unit for unit in units}.values())
     found = {}
-    with bar:
-        for unit, record in zip(once, _in_turn(once, out, workers), strict=True):
-            found[unit.key] = record
-            bar.update()
+    name = "file" if all(len(unit.files) == 1 for unit in units) else "part"
+    for unit, record in zip(once, Over(_in_turn(once, out, workers), len(once), name, "converting"), strict=True):
+        found[unit.key] = record
     return [found[unit.key] for unit in once]
 
 
