@@ -23,6 +23,7 @@ TO_LOWER = {
     "eval": "crowd, or score fewer clips at once (labels.py split)",
     "drive": "drive.scenes or drive.seconds",
     "rollout": "horizon",
+    "export": "student.width or student.modes, and train again",
 }
 """What the memory of a command grows with."""
 

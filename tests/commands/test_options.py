@@ -11,7 +11,7 @@ from command_line import Said
 from composed import composed
 
 from alpamayo_toy.commands import benchmark, labels
-from alpamayo_toy.commands.launch import TO_LOWER, one_line_errors
+from alpamayo_toy.commands.launch import TO_LOWER, _one_line_errors
 from alpamayo_toy.commands.options import ABOUT, EXAMPLES, comments, help_text
 from alpamayo_toy.commands.sweep import joint_table
 from alpamayo_toy.config import SCHEMAS, _run_folder, _sweep_folder
@@ -115,7 +115,7 @@ def test_out_of_memory_names_what_to_lower(verb: str, error: Exception, monkeypa
 
     monkeypatch.setattr(sys, "argv", [f"scripts/{verb}.py"])
     with pytest.raises(SystemExit) as end:
-        one_line_errors(job)(None)
+        _one_line_errors(job)(None)
     assert end.value.code == f"error: out of memory; lower {TO_LOWER[verb]}"
     for option in re.findall(r"\w+\.\w+", TO_LOWER[verb].replace("labels.py", "")):
         assert f"  {option}=" in help_text(verb)
@@ -126,7 +126,7 @@ def test_another_error_of_pytorch_is_not_taken_for_it() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        one_line_errors(job)(None)
+        _one_line_errors(job)(None)
 
 
 @pytest.mark.parametrize(("verb", "module"), [("benchmark", benchmark), ("coverage", coverage)])
