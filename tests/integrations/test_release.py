@@ -172,6 +172,8 @@ def test_mistakes_are_one_line(folder: Path, command: Command, tmp_path: Path) -
     assert "there is no nowhere" in wrong(command, "export", "checkpoint=nowhere", "output=x")
     (tmp_path / "mine").mkdir()
     assert "output=mine is there already" in wrong(command, "export", run, "output=mine")
+    assert "navsim must be left out beside output=" in wrong(command, "export", run, "output=x", "navsim=y")
+    assert "navsim=mine is there already" in wrong(command, "export", run, "navsim=mine")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -187,7 +189,7 @@ def test_a_form_that_drives_elsewhere_is_not_released(
         apart = {"model.onnx": {"x": 0.0, "y": off}}
         monkeypatch.setattr(release, "_differences", lambda *given, apart=apart: apart)
         with pytest.raises(UserError, match=r"model\.onnx is 0 and (0\.01|nan) m off in x and y"):
-            release.release(ExportConfig(str(folder / "run"), str(tmp_path / "out")), aside)
+            release.export(ExportConfig(str(folder / "run"), str(tmp_path / "out")), aside)
         assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
         assert list(aside.iterdir()) == []
 
