@@ -164,7 +164,7 @@ def _trained(trained: TrainConfig, step: int) -> str:
 def _scores(folder: Path) -> str:
     metrics = _read(folder / "metrics.json")
     if metrics is None:
-        return f"None were found beside the checkpoint. `{command_line('eval', checkpoint='RUN')}` makes them."
+        return "None were found beside the checkpoint."
     try:
         return f"```\n{results.table(metrics)}\n```"
     except (KeyError, TypeError):

@@ -25,6 +25,7 @@ from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.students import released
 from alpamayo_toy.students.released import ABOUT, SEALED, WEIGHTS
 
+pytest.importorskip("safetensors")
 pytestmark = pytest.mark.slow
 
 
