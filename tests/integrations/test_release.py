@@ -204,8 +204,12 @@ def test_metrics_of_another_version_are_named(folder: Path, tmp_path: Path) -> N
         release.card(str(run), trained, 40, student, found)
     (run / "metrics.json").unlink()
     assert "None were found beside the checkpoint" in release.card(str(run), trained, 40, student, found)
-    (run / "eval" / "drive").mkdir(parents=True)
-    (run / "eval" / "drive" / "drive.json").write_text("{")
+    driven = run / "eval" / "drive_every=5"
+    driven.mkdir(parents=True)
+    (driven / "drive.json").write_text("{}")
+    with pytest.raises(UserError, match=r"drive\.json is of another version; drive again: .*drive"):
+        release.card(str(run), trained, 40, student, found)
+    (driven / "drive.json").write_text("{")
     with pytest.raises(UserError, match=r"drive\.json cannot be read"):
         release.card(str(run), trained, 40, student, found)
 
