@@ -100,9 +100,9 @@ def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
     return _eval_folder(checkpoint, "_".join(["drive", *words]), None, None, output)
 
 
-def _export_folder(output: str) -> str:
-    """Where a released folder is written before it gets its name."""
-    path = Path(output or "released")
+def _export_folder(output: str, navsim: str) -> str:
+    """Where what is exported is written before it gets its name."""
+    path = Path(output or navsim or "released")
     return str(path.with_name(f".{path.name}.partial"))
 
 

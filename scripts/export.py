@@ -10,10 +10,9 @@ from alpamayo_toy.integrations.config import ExportConfig
 @command("export")
 def main(config: Any) -> None:
     checked = validate(config, ExportConfig)
-    from alpamayo_toy.integrations.release import release, table
+    from alpamayo_toy.integrations.release import export
 
-    print(table(release(checked, output_folder())))
-    print(f"released: {checked.output}")
+    print(export(checked, output_folder()))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ print(trajectories[0, log_probabilities[0].argmax(), -1])  # x, y, yaw, v after 
 
 
 def card(run: str, trained: TrainConfig, step: int, student: Student, found: dict[str, Any]) -> str:
-    """The text. run: the folder or checkpoint, beside which metrics.json and eval/drive/drive.json are looked for."""
+    """The text. run: the folder or checkpoint, beside which metrics.json and eval/drive*/drive.json are looked for."""
     path = Path(run)
     folder = path.parent.parent if path.is_file() else path
     shape, m, parity, latency = student.shape, student.count, found["parity"], found["latency"]
@@ -164,7 +164,7 @@ def _trained(trained: TrainConfig, step: int) -> str:
 def _scores(folder: Path) -> str:
     metrics = _read(folder / "metrics.json")
     if metrics is None:
-        return f"None were found beside the checkpoint. `{command_line('eval', checkpoint='RUN')}` makes them."
+        return "None were found beside the checkpoint."
     try:
         return f"```\n{results.table(metrics)}\n```"
     except (KeyError, TypeError):
@@ -173,14 +173,15 @@ def _scores(folder: Path) -> str:
 
 
 def _driven(folder: Path) -> str:
-    content = _read(folder / "eval" / "drive" / "drive.json")
-    if content is None:
-        return "Not driven."
-    try:
-        return f"```\n{drives.table(content)}\n```"
-    except (KeyError, TypeError):
-        made = command_line("drive", checkpoint=folder)
-        raise UserError(f"{folder / 'eval/drive/drive.json'} is of another version; drive again: {made}") from None
+    """Every closed loop that was driven, each of which says how."""
+    said = []
+    for path in sorted(folder.glob("eval/drive*/drive.json")):
+        try:
+            said.append(f"```\n{drives.table(_read(path) or {})}\n```")
+        except (KeyError, TypeError):
+            made = command_line("drive", checkpoint=folder)
+            raise UserError(f"{path} is of another version; drive again: {made}") from None
+    return "\n\n".join(said) or "Not driven."
 
 
 def _read(path: Path) -> dict[str, Any] | None:

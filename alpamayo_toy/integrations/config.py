@@ -10,11 +10,13 @@ class ExportConfig:
     """python scripts/export.py"""
 
     checkpoint: str = ""  # a run's folder, a checkpoint file, or latest
-    output: str = ""  # the folder to be written
+    output: str = ""  # the released folder to be written
+    navsim: str = ""  # or a folder with a NAVSIM agent, in its place
 
     def __post_init__(self) -> None:
         require(self.checkpoint != "", "checkpoint", "a run's folder (checkpoint=outputs/...)", self.checkpoint)
-        require(self.output != "", "output", "the folder to write (output=released)", self.output)
+        require(self.output + self.navsim != "", "output", "the folder to write (output=released)", self.output)
+        require(self.output == "" or self.navsim == "", "navsim", "left out beside output=", self.navsim)
 
 
 SCHEMAS = {"export": ExportConfig}

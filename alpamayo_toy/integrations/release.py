@@ -1,5 +1,6 @@
-"""release(): a trained student as a folder that others take: weights, ONNX, a card, how exact and how fast it is."""
+"""export(): a trained student as a folder that others take: released, or a NAVSIM agent."""
 
+import json
 import shutil
 import statistics
 import time
@@ -8,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import locked, write_json
+from alpamayo_toy.files import locked, replacing, write_json
 from alpamayo_toy.integrations.card import card
 from alpamayo_toy.integrations.config import ExportConfig
+from alpamayo_toy.integrations.navsim_agent import POSES, STEP_S
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
 from alpamayo_toy.kinematics.device import device_name
+from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import Prediction, Scene
 from alpamayo_toy.students import checkpoint, released
 from alpamayo_toy.students.student import Student
@@ -24,6 +28,7 @@ from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import TrainConfig
 
+AGENT = Path(__file__).with_name("navsim_agent.py")
 SCENES = 1000  # of the validation set, at most, on which every form is compared
 FARTHEST = 1e-3  # m, from the student: a form that is farther off is not released
 BATCHES = (1, 64)  # scenes at once that are timed
@@ -33,31 +38,36 @@ UNITS = {"x": "m", "y": "m", "yaw": "rad", "v": "m/s", "a": "m/s^2", "kappa": "1
 Forms = dict[str, Callable[..., Prediction]]
 
 
-def release(config: ExportConfig, aside: Path) -> dict[str, Any]:
-    """Write a released folder aside and rename it; what is found of it, as parity.json and latency.json have it.
+def export(config: ExportConfig, aside: Path) -> str:
+    """Write a folder aside and rename it; what is said of it in a terminal.
 
-    Raises UserError where the folder is there already, the labels that it was validated on are gone, the student is
-    not of this project, or a form of it drives elsewhere.
+    Raises UserError where it is there already, the labels that the student was validated on are gone, it is not of
+    this project, or a form of it drives elsewhere.
     """
-    output = Path(config.output)
+    option, output = ("output", Path(config.output)) if config.output else ("navsim", Path(config.navsim))
     if output.exists():
-        raise UserError(f"output={output} is there already; name a folder that is not")
+        raise UserError(f"{option}={output} is there already; name a folder that is not")
     with locked(aside):
         for old in aside.iterdir():  # of a run that was killed
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         try:
-            found = _fill(config, aside)
+            if config.output:
+                said = f"{table(release(config.checkpoint, aside))}\nreleased: {output}"
+            else:
+                write_agent(checkpoint.load_student(config.checkpoint)[0], aside)
+                said = f"agent: {output / AGENT.name}, _target_: {AGENT.stem}.StudentAgent"
             aside.rename(output)
         except BaseException:
             shutil.rmtree(aside)
             aside.mkdir()  # Hydra's, which is forgotten like any other
             raise
-    return found
+    return said
 
 
-def _fill(config: ExportConfig, folder: Path) -> dict[str, Any]:
-    content = checkpoint.load(config.checkpoint)
-    student, trained = checkpoint.load_student(config.checkpoint)
+def release(path: str, folder: Path) -> dict[str, Any]:
+    """Fill a folder with the student of a run or checkpoint; what parity.json and latency.json say of it."""
+    content = checkpoint.load(path)
+    student, trained = checkpoint.load_student(path)
     torch.set_num_threads(1)
     flat = Flat(student)
     scene = held_out_scene(student, trained)
@@ -68,17 +78,38 @@ def _fill(config: ExportConfig, folder: Path) -> dict[str, Any]:
     for form, differences in parity["forms"].items():
         if not (differences["x"] <= FARTHEST and differences["y"] <= FARTHEST):  # NaN is neither
             off = f"{differences['x']:.2g} and {differences['y']:.2g} m"
-            raise UserError(
-                f"{config.checkpoint}: {form} is {off} off in x and y, more than {FARTHEST:g}: not released"
-            )
+            raise UserError(f"{path}: {form} is {off} off in x and y, more than {FARTHEST:g}: not released")
     latency = _latency(flat, folder)
     write_json(folder / "parity.json", parity)
     write_json(folder / "latency.json", latency)
     step = content["step"]
-    text = card(config.checkpoint, trained, step, student, {"parity": parity, "latency": latency})
+    text = card(path, trained, step, student, {"parity": parity, "latency": latency})
     (folder / "README.md").write_text(text, encoding="utf-8")
     released.seal(folder, trained, step, student)
     return {"parity": parity, "latency": latency}
+
+
+def write_agent(student: Student, folder: Path) -> None:
+    """navsim_agent.py and student.npz, which need numpy alone. Raises UserError for what NAVSIM cannot be given."""
+    flat = Flat(student).student
+    if flat.waypoints is not None:
+        raise UserError(f"navsim: a student of {flat.waypoints.output} has no actions to roll out; train another")
+    if flat.rollout.dt != STEP_S or flat.horizon < POSES:
+        got = f"{flat.horizon} steps of {flat.rollout.dt:g} s"
+        raise UserError(f"navsim: NAVSIM wants {POSES} poses at {STEP_S} s, this student predicts {got}")
+    about = {
+        **flat.shape,
+        "numbers": [name for name in ("v0", "history", "context", "route") if name in flat.encoder.missing],
+        "inputs": list(flat.encoder.inputs),
+        "scenarios": list(Scenario.__members__),
+        "layers": [f"head.{i}" for i, layer in flat.head.named_children() if isinstance(layer, torch.nn.Linear)],
+        "modes": flat.count,
+        "apart": flat.modes.apart[:, 0].tolist(),
+    }
+    weights: dict[str, Any] = {name: value.numpy() for name, value in flat.state_dict().items()}
+    with replacing(folder / "student.npz") as file:
+        np.savez(file, about=np.array(json.dumps(about)), **weights)
+    shutil.copyfile(AGENT, folder / AGENT.name)
 
 
 def held_out_scene(student: Student, trained: TrainConfig) -> Scene:

@@ -25,6 +25,7 @@ from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.students import released
 from alpamayo_toy.students.released import ABOUT, SEALED, WEIGHTS
 
+pytest.importorskip("safetensors")
 pytestmark = pytest.mark.slow
 
 
@@ -172,6 +173,8 @@ def test_mistakes_are_one_line(folder: Path, command: Command, tmp_path: Path) -
     assert "there is no nowhere" in wrong(command, "export", "checkpoint=nowhere", "output=x")
     (tmp_path / "mine").mkdir()
     assert "output=mine is there already" in wrong(command, "export", run, "output=mine")
+    assert "navsim must be left out beside output=" in wrong(command, "export", run, "output=x", "navsim=y")
+    assert "navsim=mine is there already" in wrong(command, "export", run, "navsim=mine")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -187,7 +190,7 @@ def test_a_form_that_drives_elsewhere_is_not_released(
         apart = {"model.onnx": {"x": 0.0, "y": off}}
         monkeypatch.setattr(release, "_differences", lambda *given, apart=apart: apart)
         with pytest.raises(UserError, match=r"model\.onnx is 0 and (0\.01|nan) m off in x and y"):
-            release.release(ExportConfig(str(folder / "run"), str(tmp_path / "out")), aside)
+            release.export(ExportConfig(str(folder / "run"), str(tmp_path / "out")), aside)
         assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
         assert list(aside.iterdir()) == []
 
@@ -201,8 +204,12 @@ def test_metrics_of_another_version_are_named(folder: Path, tmp_path: Path) -> N
         release.card(str(run), trained, 40, student, found)
     (run / "metrics.json").unlink()
     assert "None were found beside the checkpoint" in release.card(str(run), trained, 40, student, found)
-    (run / "eval" / "drive").mkdir(parents=True)
-    (run / "eval" / "drive" / "drive.json").write_text("{")
+    driven = run / "eval" / "drive_every=5"
+    driven.mkdir(parents=True)
+    (driven / "drive.json").write_text("{}")
+    with pytest.raises(UserError, match=r"drive\.json is of another version; drive again: .*drive"):
+        release.card(str(run), trained, 40, student, found)
+    (driven / "drive.json").write_text("{")
     with pytest.raises(UserError, match=r"drive\.json cannot be read"):
         release.card(str(run), trained, 40, student, found)
 
