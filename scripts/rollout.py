@@ -10,13 +10,14 @@ from alpamayo_toy.evaluation.config import RolloutConfig
 @command("rollout")
 def main(config: Any) -> None:
     checked = validate(config, RolloutConfig)
+    from alpamayo_toy.evaluation.describe import UNITS
     from alpamayo_toy.evaluation.rollout import roll_out
 
     folder = output_folder()
     metrics = roll_out(checked, folder)
     for name in metrics["summary"]:
-        print(f"{name:<24}{metrics[name]:>10.4f}")
-    print(f"metrics: {folder / 'metrics.json'}")
+        print(f"{name:<24}{metrics[name]:>10.4f} {UNITS[name]}")
+    print(f"metrics: {folder / 'metrics.json'}" + (f"\nlook: {folder / 'figures'}" if checked.plot else ""))
 
 
 if __name__ == "__main__":

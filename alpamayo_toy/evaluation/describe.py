@@ -9,6 +9,15 @@ from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.metrics.starter import sanity_checks, starter_metrics
 from alpamayo_toy.teachers.config import FileConfig, MixtureConfig
 
+UNITS = {
+    "final_speed": "m/s",
+    "min_speed": "m/s",
+    "max_abs_accel": "m/s^2",
+    "max_abs_curvature": "1/m",
+    "max_abs_jerk": "m/s^3",
+    "max_abs_curvature_rate": "1/m/s",
+}
+"""Of the numbers that any trajectory has."""
 FORMAT = 1  # of metrics.json; README.md beside this, "metrics.json"
 
 

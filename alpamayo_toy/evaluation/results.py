@@ -91,7 +91,7 @@ def table(metrics: dict[str, Any]) -> str:
         lines += ["", *_rows(target.replace("_", " "), rows, metrics["not_available"])]
         lines += _differences(metrics["paired"][target])
     if metrics["ade_over_floor"] is not None:
-        lines += ["", f"floor: {metrics['floor']['kind']}"]
+        lines += ["", f"floor: the best single answer, as estimated ({metrics['floor']['kind'].replace('_', ' ')})"]
         lines.append(f"ADE / floor {metrics['ade_over_floor']:.3f}   excess / floor {metrics['excess_over_floor']:.3f}")
     lines += said_of_distribution(metrics)
     own, theirs = metrics["action_std"]["student"], metrics["action_std"]["labels"]
@@ -154,7 +154,7 @@ def _rows(target: str, rows: dict[str, Any], missing: dict[str, str]) -> list[st
             cells.append(str(ade["clips"]))
             lines.append(f"{name:<26}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
     reasons = dict.fromkeys(missing.values())
-    lines += [f"n/a: {', '.join(name for name in missing if missing[name] == why)}: {why}" for why in reasons]
+    lines += [f"n/a: {why} ({', '.join(name for name in missing if missing[name] == why)})" for why in reasons]
     several = {name: row for name, row in rows.items() if "min_ade" in row}
     for name, row in several.items():
         lines.append(f"{name:<26}minADE {number_said(row['min_ade']['mean'])} {interval_said(row['min_ade'])}")

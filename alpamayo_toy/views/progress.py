@@ -30,7 +30,7 @@ class Bar:
         self.done += more
         self.bar.update(more)
         now = time.monotonic()
-        if self.lines and now - self.told >= EVERY_S:
+        if self.lines and self.done < self.total and now - self.told >= EVERY_S:
             self.told = now
             left = (now - self.started) / max(self.done - self.first, 1) * (self.total - self.done)
             said = [f"{self.done} of {self.total} {self.unit}s", *([self.facts] if self.facts else [])]

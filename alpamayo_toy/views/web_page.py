@@ -85,7 +85,8 @@ def render(template: str, **context: Any) -> str:
 
 
 def _with_places(text: str) -> str:
-    """A page whose tables say what their headings head, and whose sections have a list of contents."""
+    """A page whose tables say what their headings head, whose sections are listed on top, and whose 5 % stay whole."""
+    text = re.sub(r"(?<=\d) %", "\u00a0%", text)
     heads = re.split(r"(<thead>.*?</thead>)", text, flags=re.DOTALL)
     for i, part in enumerate(heads):
         kind = "row" if i % 2 == 0 else "col"

@@ -1,0 +1,56 @@
+"""What is said of long work: a line every 10 s without a terminal, and nothing of what is short."""
+
+import time
+
+import pytest
+
+from alpamayo_toy.views import progress
+from alpamayo_toy.views.progress import Bar, Over, announced, duration_said
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that have passed, to be moved by hand."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_there_is_a_line_every_ten_seconds(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Bar(100, "step", done=20) as bar:
+        for i in range(80):
+            bar.show(loss=0.5)
+            clock[0] += 0.5
+            bar.update()
+            assert bar.done == 21 + i
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{n} of 100 steps, loss 0.500, {(100 - n) / 2:.0f} s left" for n in (40, 60, 80)]
+
+
+def test_short_or_hidden_work_is_not_mentioned(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    over = Over([1, 2, 3], 3, "file", "reading")
+    assert (list(over), len(over), 2 in over) == ([1, 2, 3], 3, True)
+    with Bar(9, "file", hidden=True) as bar:
+        clock[0] += 100
+        bar.update()
+    with announced("nothing much"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    with announced("making labels"):
+        time.sleep(0.2)
+    with announced("hidden", hidden=True):
+        time.sleep(0.05)
+    assert capsys.readouterr().out == "making labels ...\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+)
+def test_a_duration_as_people_say_it(seconds: float, text: str) -> None:
+    assert duration_said(seconds) == text
