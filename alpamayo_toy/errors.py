@@ -16,6 +16,16 @@ class Interrupted(Exception):
         return str(self.args[0])
 
 
+def shortened(value: object) -> str:
+    """A value of any kind and size as a message shows it: one short line."""
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        size = value.bit_length() if isinstance(value, int) else len(value) if isinstance(value, str | bytes) else 0
+        text = f"{size} bits" if isinstance(value, int) and size > 99 else repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    kind = type(value).__name__
+    return f"{kind} of {len(value)}" if isinstance(value, list | tuple | dict) else kind
+
+
 def require(holds: bool, key: str, wanted: str, got: object) -> None:
     """Raise UserError naming an option, what it must be and what it is, unless it holds."""
     if not holds:

@@ -1,32 +1,48 @@
-"""Checkpoints: tensors and plain types only, read with weights_only, written atomically.
+"""Checkpoints: tensors and plain types only, written atomically, read as strangers' files are.
 
-{"format", "config", "step", "shape": what a student needs beside its config, "weights": the averaged student};
-last.pt also holds "training": the state that a run needs to continue to the bit.
+{"format", "version": the project's that wrote it, "config", "step", "shape": what a student needs beside its config,
+"weights": the averaged student}; last.pt also holds "training": the state that a run needs to continue to the bit.
 """
 
-import pickle
+import re
+import sys
+import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
-from alpamayo_toy.errors import UserError
+from alpamayo_toy import __version__
+from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.files import replacing
+from alpamayo_toy.kinematics.rollout import INTEGRATORS
+from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
+from alpamayo_toy.labels.untrusted.archive import read_pt
 from alpamayo_toy.students import released
-from alpamayo_toy.students.config import OwnStudentConfig
+from alpamayo_toy.students.config import LARGEST, OwnStudentConfig
+from alpamayo_toy.students.state import check_training, check_weights
 from alpamayo_toy.students.student import Student
-from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
+from alpamayo_toy.teachers.config import DT_S, LONGEST, MISSING
+from alpamayo_toy.training.config import MOST_STEPS, TrainConfig, from_dict, lacking, to_dict
 
 FORMAT = 2
 READABLE = (1, 2)
 """Format 1 is the same but that some of its students take a history's absolute speeds: those are refused."""
+MOST_BYTES = 6 * 4 * LARGEST
+"""Of a checkpoint's file: weights, student, average and two moments in float32, and room for their names."""
+UNFIT = "the weights do not fit the student that its config describes"
+MOST_NAMES = 1024  # of a student's context
 
 
 def save(path: Path, config: TrainConfig, step: int, student: Student, training: dict[str, Any] | None = None) -> None:
     """Write a checkpoint of a student, usually the averaged one."""
     content = {
         "format": FORMAT,
+        "version": __version__,
         "config": to_dict(config),
         "step": step,
         "shape": student.shape,
@@ -40,38 +56,125 @@ def save(path: Path, config: TrainConfig, step: int, student: Student, training:
 def load(path: str | Path, name: str = "best") -> dict[str, Any]:
     """The content of a checkpoint file, or of a run folder's checkpoints/<name>.pt, on the CPU. Raises UserError.
 
-    best of a released folder is the student that it holds.
+    best of a released folder is the student that it holds. Whoever wrote it, nothing of it is executed, and format,
+    config, shape, weights and training state are checked here for all that read one: a student is neither built nor
+    filled before. What is of the user's own class is checked where that is known. Options that it lacks are named on
+    stderr.
     """
     path = Path(path)
     if name == "best" and released.is_released(path):
-        return released.load(path)
-    file = path / "checkpoints" / f"{name}.pt" if path.is_dir() else path
-    if not file.exists():
-        what = f"{path} is no run's folder: it has no checkpoints/{name}.pt" if path.is_dir() else f"there is no {path}"
-        raise UserError(what)
+        file, content = path, {**released.load(path), "format": FORMAT}
+    else:
+        file = path / "checkpoints" / f"{name}.pt" if path.is_dir() else path
+        if not file.is_file():
+            lacks = f"{path} is no run's folder: it has no checkpoints/{name}.pt"
+            raise UserError(lacks if path.is_dir() else f"there is no {path}")
+        content = _read(file)
+    version = content.get("version")
+    writer = version if isinstance(version, str) and re.fullmatch(r"[\w.+-]{1,40}", version, re.ASCII) else None
+    newer = writer is not None and _numbers(writer) > _numbers(__version__)
+    written = f"written by version {writer or 'unknown'}, {'newer than' if newer else 'read by'} {__version__}"
+    got = content.get("format")
+    whole = {"config", "step", "shape", "weights"} <= set(content) and (version is None or writer is not None)
+    if type(got) is not int or got not in READABLE or not whole:
+        known = " or ".join(map(str, READABLE))
+        raise UserError(f"{file} is no checkpoint of format {known} (got {shortened(got)}, {written})")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise UserError(f"{file} is no checkpoint: it holds something other than tensors and plain numbers") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read, perhaps it was cut off: {str(error).splitlines()[0]}") from None
-    got = content.get("format") if isinstance(content, dict) else None
-    if got not in READABLE or not {"config", "step", "shape", "weights"} <= set(content):
-        raise UserError(f"{file} is no checkpoint of format {' or '.join(map(str, READABLE))} (got {got!r})")
+        config = from_dict(content["config"])
+        for group in ("scenario", "teacher"):
+            require(getattr(config, group) != MISSING, group, "given", MISSING)
+    except UserError as error:
+        raise UserError(f"{file}: its config is not of this version: {error}; {written}") from None
+    step = content["step"]
+    if type(step) is not int or not 0 <= step <= MOST_STEPS:
+        raise UserError(f"{file}: its step must be a whole number from 0 to {MOST_STEPS} (got {shortened(step)})")
+    content["shape"] = _shape(content["shape"], f"{file}: the shape of its student; {written}")
     if got == 1 and _takes_absolute_speeds(content):
         raise UserError(
             f"{file} has format 1 and a student that takes the absolute speeds of its history, which are relative to"
             f" t0 since format {FORMAT}: train it again"
         )
-    checked: dict[str, Any] = content
-    return checked
+    if not isinstance(config.student, OwnStudentConfig):
+        with torch.device("meta"):  # names, shapes and types, without memory
+            student = Student(config.student, **_made_with(content))
+        size = sum(tensor.numel() for tensor in student.state_dict().values())
+        if size > LARGEST:
+            raise UserError(f"{file}: its student has {size} weights, more than the {LARGEST} that are taken")
+        check_weights(content["weights"], student, f"{file}: {UNFIT}")
+        if "training" in content:
+            check_training(content["training"], student, step, str(file))
+    if without := lacking(content["config"], config):
+        _say(f"{file}: its config lacks {', '.join(without)}, which take today's defaults; {written}")
+    return content
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What torch.save wrote, read by the reader of strangers' files."""
+    if file.stat().st_size > MOST_BYTES:
+        raise UserError(f"{file} is no checkpoint: it has more than {MOST_BYTES} bytes")
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file} cannot be read, perhaps it was cut off: it is no whole zip archive")
+    try:
+        content = read_pt(file, bare=True)
+    except UserError as error:
+        why = f"or was damaged: it {str(error).removeprefix(f'{file} ')}"
+        raise UserError(
+            f"{file} is no checkpoint: it holds something other than tensors and plain numbers, {why}"
+        ) from None
+    except MemoryError:
+        raise UserError(f"{file} is larger than the memory that is left") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} is no checkpoint: it holds {shortened(content)}")
+    return content
+
+
+def _numbers(version: str) -> list[int]:
+    """A version as what it is ordered by."""
+    return [int(number[:9]) for number in re.findall(r"\d+", version)]
+
+
+@cache
+def _say(line: str) -> None:
+    """On stderr, once in a process."""
+    print(line, file=sys.stderr)
+
+
+def _shape(shape: Any, what: str) -> dict[str, Any]:
+    """What a student is made with beside its config, its ranges checked."""
+    names = {"horizon", "dt", "integrator", "history_steps", "context_names"}
+    if not isinstance(shape, dict) or not names <= set(shape) or not set(shape) <= {*names, "route_points"}:
+        raise UserError(f"{what}: it must have {', '.join(sorted(names))} (got {shortened(shape)})")
+    shape = {"route_points": 0, **shape}
+    for name, least in (("horizon", 1), ("history_steps", 0)):
+        value = shape[name]
+        fits = type(value) is int and least <= value <= LONGEST
+        require(fits, f"{what}: {name}", f"a whole number from {least} to {LONGEST}", shape[name])
+    dt, context = shape["dt"], shape["context_names"]
+    timed = type(dt) in (int, float) and DT_S[0] <= dt <= DT_S[1]
+    require(timed, f"{what}: dt", f"from {DT_S[0]:g} to {DT_S[1]:g} s", dt)
+    known = isinstance(shape["integrator"], str) and shape["integrator"] in INTEGRATORS
+    require(known, f"{what}: integrator", " or ".join(INTEGRATORS), shape["integrator"])
+    points = shape["route_points"]
+    require(
+        type(points) is int and points in (0, ROUTE_POINTS), f"{what}: route_points", f"0 or {ROUTE_POINTS}", points
+    )
+    named = isinstance(context, list | tuple) and len(context) <= MOST_NAMES and all(type(n) is str for n in context)
+    require(named and len(set(context)) == len(context), f"{what}: context_names", "different texts", context)
+    return {**shape, "context_names": list(context)}
+
+
+def _made_with(content: dict[str, Any]) -> dict[str, Any]:
+    """The same as Student takes it."""
+    return {**content["shape"], "context_names": tuple(content["shape"]["context_names"])}
 
 
 def _takes_absolute_speeds(content: dict[str, Any]) -> bool:
     """Whether the speed at t0 stands in a student's history input, where its difference to itself, 0, should."""
-    steps = content["shape"]["history_steps"]
-    sees = steps > 0 and "history" in content["config"]["student"]["inputs"]
-    return bool(sees and content["weights"]["encoder.history_mean"][steps - 1] != 0)
+    steps, inputs = content["shape"]["history_steps"], content["config"]["student"].get("inputs", ())
+    weights = content["weights"]
+    mean = weights.get("encoder.history_mean") if isinstance(weights, dict) else None
+    sees = steps > 0 and "history" in inputs and isinstance(mean, torch.Tensor) and mean.shape == (2 * steps - 1,)
+    return bool(sees and mean is not None and mean[steps - 1] != 0)
 
 
 def begin_with(student: Student, path: str | Path) -> None:
@@ -80,14 +183,38 @@ def begin_with(student: Student, path: str | Path) -> None:
     Raises UserError where that one was made for other inputs, another horizon or dt, or with other options.
     """
     content = load(path)
-    for name, theirs in content["shape"].items():
-        mine = student.shape[name]
-        if name != "integrator" and mine != theirs:
-            raise UserError(f"trainer.init_from={path}: its student has {name} {theirs}, this one is to have {mine}")
+    _require_shape(student, content, f"trainer.init_from={path}", but=("integrator",))
     seen = None if student.own is not None else student.encoder.seen.clone()
-    _fill(student, content["weights"], f"trainer.init_from={path}: its weights do not fit this student")
+    check_weights(content["weights"], student, f"trainer.init_from={path}: its weights do not fit this student")
+    student.load_state_dict(content["weights"])
     if seen is not None:
         student.encoder.seen |= seen
+
+
+def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimizer, path: str) -> tuple[int, float]:
+    """Load a run's last state into what is built; its step and the best validation so far.
+
+    Raises UserError where the file holds no such state, or labels have changed so that the student is another one.
+    """
+    content = load(path, "last")
+    what = f"trainer.resume={path}"
+    if "training" not in content:
+        raise UserError(f"{what}: it holds no state to continue from; name the run's folder, whose last.pt does")
+    _require_shape(student, content, what)
+    state = content["training"]
+    check_training(state, student, content["step"], what)
+    student.load_state_dict(state["student"])
+    averaged.load_state_dict(state["averaged"])
+    moments = state["optimizer"]["state"]
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})  # its options are the config's
+    return content["step"], state["best"]
+
+
+def _require_shape(student: Student, content: dict[str, Any], what: str, but: tuple[str, ...] = ()) -> None:
+    for name, theirs in content["shape"].items():
+        mine = student.shape[name]
+        if name not in but and mine != theirs:
+            raise UserError(f"{what}: its student has {name} {theirs}, this one is to have {mine}")
 
 
 def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:
@@ -96,26 +223,17 @@ def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tu
     student: the class of one of your own. A checkpoint remembers which it was and never imports it.
     """
     content = load(path)
-    try:
-        config = from_dict(content["config"])
-    except UserError as error:
-        raise UserError(f"{path}: its config is not of this version: {error}") from None
+    config = from_dict(content["config"])
     if isinstance(config.student, OwnStudentConfig) and student is None:
         was = content["config"]["student"].get("module", "")
+        was = was if was.isprintable() else shortened(was)
         raise UserError(
             f"{path} holds a student of the user's own; give its class again: student.module={was},"
             " or load_student(path, CLASS)"
         )
     if student is not None and not isinstance(config.student, OwnStudentConfig):
         raise UserError(f"{path} holds a student of this project, no {student.__name__}")
-    shape = {**content["shape"], "context_names": tuple(content["shape"]["context_names"])}
-    made = Student(config.student, **shape, own=student)
-    _fill(made, content["weights"], f"{path}: the weights do not fit the student that its config describes")
+    made = Student(config.student, **_made_with(content), own=student)
+    check_weights(content["weights"], made, f"{path}: {UNFIT}")
+    made.load_state_dict(content["weights"])
     return made.eval(), config
-
-
-def _fill(student: Student, weights: dict[str, Any], otherwise: str) -> None:
-    try:
-        student.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{otherwise}: {str(error).splitlines()[1].strip()}") from None

@@ -1,10 +1,11 @@
 """Options of the students and of what they are punished for: student= and loss=."""
 
 from dataclasses import dataclass, field
-from math import isfinite
 
 from alpamayo_toy.errors import require
 
+HUGE = 1e38  # no option of training is larger than what float32 holds
+LARGEST = 2**27  # weights of a student, half a GiB
 OUTPUTS = ("actions", "waypoints", "residuals", "differences")
 INPUTS = ("scenario", "v0", "history", "context", "route")
 
@@ -25,12 +26,19 @@ class StudentConfig:
     def __post_init__(self) -> None:
         for name in ("embedding", "width", "layers", "modes"):
             require(getattr(self, name) >= 1, f"student.{name}", ">= 1", getattr(self, name))
+        for name, most in (("embedding", 8192), ("width", 8192), ("layers", 64)):
+            require(getattr(self, name) <= most, f"student.{name}", f"at most {most}", getattr(self, name))
         require(set(self.inputs) <= set(INPUTS), "student.inputs", f"among {', '.join(INPUTS)}", self.inputs)
         require(self.output in OUTPUTS, "student.output", f"one of {', '.join(OUTPUTS)}", self.output)
         actions = self.output == "actions" or not self.spread
         require(actions, "student.spread", "false where student.output is no actions, of which it is made", self.spread)
         require(self.modes <= 64, "student.modes", "<= 64", self.modes)
         require(0 <= self.hide < 1, "student.hide", "in [0, 1)", self.hide)
+
+    def size(self, horizon: int) -> int:
+        """About how many weights its layers have, to be refused before there are any."""
+        outputs = self.modes * 2 * horizon
+        return self.embedding * self.width + (self.layers - 1) * self.width**2 + self.width * outputs
 
 
 @dataclass
@@ -46,10 +54,12 @@ class LossConfig:
     def __post_init__(self) -> None:
         for name in ("position", "action", "winner"):
             value = getattr(self, name)
-            require(value >= 0 and isfinite(value), f"loss.{name}", ">= 0", value)
+            require(value >= 0, f"loss.{name}", ">= 0", value)
+            require(value <= HUGE, f"loss.{name}", f"at most {HUGE:g}", value)
         require(self.position + self.action > 0, "loss", "at least one weight > 0", vars(self))
         require(self.samples >= 2, "loss.samples", ">= 2, which a mode's width takes", self.samples)
-        counted = all(isinstance(w, int | float) and w >= 0 and isfinite(w) for w in self.horizon)
+        require(self.samples <= 1024, "loss.samples", "at most 1024", self.samples)
+        counted = all(isinstance(w, int | float) and 0 <= w <= HUGE for w in self.horizon)
         require(counted and sum(self.horizon) > 0, "loss.horizon", "weights >= 0, one of them above", self.horizon)
 
 
@@ -72,7 +82,9 @@ class OwnLossConfig:
     samples: int = 2  # draws of each mode that has a spread
 
     def __post_init__(self) -> None:
-        require(self.samples >= 2, "loss.samples", ">= 2, which a mode's width takes", self.samples)
+        require(
+            2 <= self.samples <= 1024, "loss.samples", ">= 2, which a mode's width takes, and <= 1024", self.samples
+        )
 
 
 SCHEMAS = {

@@ -7,6 +7,9 @@ from typing import Any
 
 from alpamayo_toy.errors import require
 
+LONGEST = 4096  # steps of a horizon or a history
+DT_S = (0.001, 10.0)  # s that a step may take
+MOST_STATES = 2**28  # of a synthetic teacher's labels in training, 4 GiB
 MISSING = "???"  # OmegaConf's mark of a value that must be given
 SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
 TAKEN = ("ALL", "ROAD", "FILE", "UNKNOWN")  # names that mean something else
@@ -50,7 +53,7 @@ class ScenarioConfig:
     def __post_init__(self) -> None:
         named = re.fullmatch(r"[A-Z][A-Z0-9_]*", self.name) and self.name not in TAKEN
         require(bool(named), "scenario.name", f"capitals as in ROUNDABOUT, and none of {', '.join(TAKEN)}", self.name)
-        require(self.weight > 0, "scenario.weight", "> 0", self.weight)
+        require(0 < self.weight <= 1e6, "scenario.weight", "> 0 and at most 1e6", self.weight)
         for name, (least, most) in WITHIN.items():
             low, high = self.range(name)
             require(low <= high, f"scenario.{name}", "a range [low, high] with low <= high", [low, high])
@@ -84,10 +87,12 @@ class RoadConfig:
 
     def __post_init__(self) -> None:
         require(self.name == "ROAD", "scenario.name", "ROAD", self.name)
-        require(self.bends >= 0, "scenario.bends", ">= 0", self.bends)
+        require(0 <= self.bends <= 1000, "scenario.bends", ">= 0 and at most 1000", self.bends)
         for name in ("radius_m", "turn_deg", "straight_m", "speed_limit_mps"):
             low, high = self.range(name)
             require(0 < low <= high, f"scenario.{name}", "> 0, a range [low, high] with low <= high", [low, high])
+        for name, most in (("radius_m", 1e4), ("turn_deg", 360), ("straight_m", 1e4), ("speed_limit_mps", 60)):
+            require(self.range(name)[1] <= most, f"scenario.{name}", f"at most {most:g}", self.range(name)[1])
         tightest = self.range("radius_m")[0]
         require(tightest >= 4, "scenario.radius_m", ">= 4 m, what a car can turn", tightest)
         require(0 <= self.from_rest <= 1, "scenario.from_rest", "between 0 and 1", self.from_rest)
@@ -134,6 +139,8 @@ class SyntheticConfig:
         require(self.scenes >= 1, "teacher.scenes", ">= 1", self.scenes)
         require(self.samples >= 1, "teacher.samples", ">= 1", self.samples)
         require(self.val_scenes >= 1, "teacher.val_scenes", ">= 1", self.val_scenes)
+        for name, most in (("scenes", 10**7), ("samples", 1000), ("val_scenes", 10**5)):
+            require(getattr(self, name) <= most, f"teacher.{name}", f"at most {most}", getattr(self, name))
         known = ("all", "scene", "none", "speed")
         require(self.reveal in known, "teacher.reveal", f"one of {', '.join(known)}", self.reveal)
         for name in ("start_offset_m", "start_heading_rad"):
@@ -165,6 +172,7 @@ class FileConfig:
         known = ("all", "first", "medoid", "mean")
         require(self.samples in known, "teacher.samples", f"one of {', '.join(known)}", self.samples)
         require(0 < self.val_fraction < 1, "teacher.val_fraction", "between 0 and 1", self.val_fraction)
+        require(self.val_fraction >= 1e-6, "teacher.val_fraction", "at least 1e-6", self.val_fraction)
         last = int(1 / self.val_fraction + 1e-9) - 1
         require(
             self.val_clips == "" or self.val_path == "",
@@ -184,8 +192,15 @@ class FileConfig:
 
 def check_time(horizon: int, dt: float, seed: int) -> None:
     require(horizon >= 4, "horizon", ">= 4 steps", horizon)
-    require(dt > 0 and isfinite(dt), "dt", "> 0 s", dt)
+    require(horizon <= LONGEST, "horizon", f"at most {LONGEST} steps", horizon)
+    require(dt > 0, "dt", "> 0 s", dt)
+    require(DT_S[0] <= dt <= DT_S[1], "dt", f"between {DT_S[0]:g} and {DT_S[1]:g} s", dt)
     check_seed(seed)
+
+
+def check_device(device: str, option: str) -> None:
+    known = re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device) is not None
+    require(known, option, "auto, cpu, cuda or cuda:N", device)
 
 
 def check_seed(seed: int) -> None:

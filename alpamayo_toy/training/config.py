@@ -3,14 +3,25 @@
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
-from alpamayo_toy.errors import UserError, require
+from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.students import config as students
-from alpamayo_toy.students.config import LossConfig, OwnLossConfig, OwnStudentConfig, StudentConfig
+from alpamayo_toy.students.config import HUGE, LARGEST, LossConfig, OwnLossConfig, OwnStudentConfig, StudentConfig
 from alpamayo_toy.teachers import config as teachers
-from alpamayo_toy.teachers.config import MISSING, MixtureConfig, ScenarioConfig, check_time
+from alpamayo_toy.teachers.config import (
+    MISSING,
+    MOST_STATES,
+    MixtureConfig,
+    ScenarioConfig,
+    SyntheticConfig,
+    check_device,
+    check_time,
+)
+
+MOST_STEPS = 10**9  # of a run
+MOST_OPTIONS = 4096  # in a group or a list of a saved config
 
 
 @dataclass
@@ -24,10 +35,15 @@ class OptimizerConfig:
     ema_decay: float = 0.995  # of the averaged weights, which are the ones validated and kept
 
     def __post_init__(self) -> None:
-        require(self.lr > 0 and isfinite(self.lr), "optimizer.lr", "> 0", self.lr)
-        require(self.weight_decay >= 0, "optimizer.weight_decay", ">= 0", self.weight_decay)
+        require(self.lr > 0, "optimizer.lr", "> 0", self.lr)
+        require(self.lr <= HUGE, "optimizer.lr", f"at most {HUGE:g}", self.lr)
+        require(
+            0 <= self.weight_decay <= HUGE, "optimizer.weight_decay", f">= 0 and at most {HUGE:g}", self.weight_decay
+        )
         require(self.warmup_steps >= 0, "optimizer.warmup_steps", ">= 0", self.warmup_steps)
-        require(self.clip_norm > 0, "optimizer.clip_norm", "> 0", self.clip_norm)
+        require(self.warmup_steps <= MOST_STEPS, "optimizer.warmup_steps", f"at most {MOST_STEPS}", self.warmup_steps)
+        clips = 0 < self.clip_norm <= HUGE
+        require(clips, "optimizer.clip_norm", f"> 0 and at most {HUGE:g}", self.clip_norm)
         require(0 <= self.ema_decay < 1, "optimizer.ema_decay", "in [0, 1)", self.ema_decay)
 
 
@@ -52,11 +68,12 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "val_every", "log_every", "threads"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
+        most = {"steps": MOST_STEPS, "val_every": MOST_STEPS, "log_every": MOST_STEPS}
+        for name, limit in {**most, "batch_size": 10**6, "threads": 256, "pictures": 1000}.items():
+            require(getattr(self, name) <= limit, f"trainer.{name}", f"at most {limit}", getattr(self, name))
         require(self.best in ("ade", "drive"), "trainer.best", "ade or drive", self.best)
         require(self.pictures >= 0, "trainer.pictures", ">= 0", self.pictures)
-        base, _, number = self.device.partition(":")
-        known = self.device in ("auto", "cpu", "cuda") or (base == "cuda" and number.isdigit())
-        require(known, "trainer.device", "auto, cpu, cuda or cuda:N", self.device)
+        check_device(self.device, "trainer.device")
 
 
 OWN = ("student", "student.module", "loss", "loss.module")
@@ -95,6 +112,18 @@ class TrainConfig:
             self.student = StudentConfig()
         if self.loss == MISSING:
             self.loss = LossConfig()
+        for group in ("scenario", "teacher", "student", "loss"):
+            value, kinds = getattr(self, group), tuple(_schemas(group).values())
+            names = " or ".join(_schemas(group))
+            require(isinstance(value, kinds) or value == MISSING, group, f"options of {names}", value)
+        if isinstance(self.student, StudentConfig):
+            size, most = self.student.size(self.horizon), f"{LARGEST} weights or fewer"
+            lower = f"of {most}: lower student.width, student.layers, student.modes or horizon"
+            require(size <= LARGEST, "student", lower, size)
+        if isinstance(self.teacher, SyntheticConfig):
+            states = self.teacher.scenes * self.teacher.samples * self.horizon
+            lower = f"few enough for {MOST_STATES} states: lower teacher.scenes, teacher.samples or horizon"
+            require(states <= MOST_STATES, "teacher.scenes", lower, states)
         if isinstance(self.loss, LossConfig):
             parts = len(self.loss.horizon)
             actions = self.loss.action == 0 or getattr(self.student, "output", "actions") == "actions"
@@ -121,6 +150,8 @@ class BatchConfig(TrainConfig):
         trainer = self.trainer
         require(self.seeds >= 1, "seeds", ">= 1", self.seeds)
         require(self.workers >= 1, "workers", ">= 1", self.workers)
+        require(self.seeds <= 10_000, "seeds", "at most 10000", self.seeds)
+        require(self.workers <= 256, "workers", "at most 256", self.workers)
         require(trainer.resume is None, "trainer.resume", "left alone: a batch has resume=", trainer.resume)
         if not self.train:
             path = getattr(self.teacher, "path", None)
@@ -151,14 +182,32 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 
 
 def from_dict(saved: dict[str, Any]) -> TrainConfig:
-    """The config that to_dict() wrote, options that are younger than it at their defaults. Raises UserError."""
-    made: dict[str, Any] = {
-        name: _restored(name, value) if isinstance(value, dict) else value for name, value in _of_today(saved).items()
-    }
-    unknown = sorted(set(made) - {field.name for field in fields(TrainConfig)})
-    if unknown:
-        raise UserError(f"there is no option {unknown[0]}")
-    return TrainConfig(**made)
+    """The config that to_dict() wrote, options that are younger than it at their defaults.
+
+    Raises UserError, naming the key, for what is unknown, of another type or out of its range, and for a whole group
+    that is missing.
+    """
+    _require_plain(saved, "the config")
+    made = dict(_of_today(saved))
+    groups = [field.name for field in fields(TrainConfig) if _schemas(field.name)]
+    for name in groups:
+        if made.get(name) != MISSING:
+            _require_plain(made.get(name), name)
+            made[name] = _restored(name, made[name])
+    plain = {name: value for name, value in made.items() if name not in groups}
+    return TrainConfig(**{**made, **_typed(TrainConfig, plain, "")})
+
+
+def lacking(saved: dict[str, Any], config: TrainConfig) -> list[str]:
+    """The options that a saved config does not name, and that the config made of it has at their defaults."""
+    before = _of_today(saved)
+    whole = to_dict(config)
+    return [
+        name if name == group else f"{group}.{name}"
+        for group, options in whole.items()
+        for name in (options if isinstance(options, dict) and "parts" not in options else [group])
+        if name not in (before.get(group, {}) if name != group else before) and name != "schema"
+    ]
 
 
 def given_again(saved: TrainConfig, config: TrainConfig, keys: list[str]) -> None:
@@ -199,13 +248,62 @@ def _restored(group: str, saved: dict[str, Any]) -> Any:
 
     What file a module was in is forgotten: nothing that was saved says what is to be executed.
     """
-    if "parts" in saved:
-        return MixtureConfig({name: ScenarioConfig(**part) for name, part in saved["parts"].items()})
+    if group == "scenario" and "parts" in saved:
+        parts = saved["parts"]
+        _require_plain(parts, "scenario.parts")
+        for name, part in parts.items():
+            _require_plain(part, f"scenario.parts.{name}")
+        return MixtureConfig(
+            {name: ScenarioConfig(**_typed(ScenarioConfig, parts[name], f"scenario.parts.{name}.")) for name in parts}
+        )
     options = {name: "" if name == "module" else value for name, value in saved.items() if name != "schema"}
-    for name, kind in _schemas(group).items():
-        if saved.get("schema", name) == name and set(options) <= {field.name for field in fields(kind)}:
-            return kind(**options)
-    raise UserError(f"no {group} has the options {', '.join(saved)}")
+    kinds, named = _schemas(group), saved.get("schema")
+    if named is not None:
+        require(isinstance(named, str) and named in kinds, f"{group}.schema", " or ".join(kinds), shortened(named))
+        kinds = {named: kinds[named]}
+    # the first that knows them all, or else as many as any
+    kind = max(kinds.values(), key=lambda kind: sum(name in _hints(kind) for name in options))
+    return kind(**_typed(kind, options, f"{group}."))
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's options."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _require_plain(found: Any, what: str) -> None:
+    """Options by their names."""
+    plain = isinstance(found, dict) and len(found) <= MOST_OPTIONS and all(type(name) is str for name in found)
+    require(plain, what if what.isprintable() else shortened(what), "options by their names", shortened(found))
+
+
+def _typed(kind: type[Any], options: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A dataclass's options. Raises UserError for an unknown one and for one of another type."""
+    hints = _hints(kind)
+    for name, value in options.items():
+        if name not in hints:
+            raise UserError(f"there is no option {prefix}{name if name.isidentifier() else shortened(name)}")
+        if not _fits(value, hints[name]):
+            wanted = getattr(hints[name], "__name__", str(hints[name]))
+            words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+            raise UserError(f"{prefix}{name} must be {words.get(wanted, str(hints[name]))} (got {shortened(value)})")
+    return options
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an option's type; of Any, a plain one or a list of such."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if hint is Any:
+        inner = value if isinstance(value, list | tuple) else [value]
+        return len(inner) <= MOST_OPTIONS and all(_fits(item, bool | int | float | str | None) for item in inner)
+    if get_origin(hint) is list:
+        listed = isinstance(value, list | tuple) and len(value) <= MOST_OPTIONS
+        return listed and all(_fits(item, get_args(hint)[0]) for item in value)
+    if type(value) is int:
+        return hint in (int, float) and abs(value) < 2**63
+    return type(value) is str if hint is str else isinstance(value, hint)
 
 
 def _schemas(group: str) -> dict[str, type[Any]]:

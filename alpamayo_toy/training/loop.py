@@ -72,7 +72,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     rate = config.optimizer
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
-    step, best = _continued(config, student, averaged, optimizer) if trainer.resume else (0, math.inf)
+    resume = trainer.resume
+    step, best = checkpoint.continue_with(student, averaged, optimizer, resume) if resume else (0, math.inf)
     clips, clips_at = _clips(teacher, labels, scene, student, device)
     roads = _roads(config, teacher, student, device)
 
@@ -238,18 +239,6 @@ def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torc
     if config.trainer.best == "drive":
         raise UserError("trainer.best=drive needs a synthetic teacher and a student that is shown its route")
     return None
-
-
-def _continued(
-    config: TrainConfig, student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Load the state of config.trainer.resume; its step and the best validation so far."""
-    content = checkpoint.load(config.trainer.resume or "", "last")
-    state = content["training"]
-    student.load_state_dict(state["student"])
-    averaged.load_state_dict(state["averaged"])
-    optimizer.load_state_dict(state["optimizer"])
-    return content["step"], state["best"]
 
 
 def _save_last(

@@ -133,7 +133,7 @@ TOUCHED: list[tuple[Callable[[Path], object], str]] = [
     (about(lambda c: c["sha256"].update({"../secret": ""})), "sha256 must have model.safetensors"),
     (about(lambda c: c["sha256"].pop(WEIGHTS)), "sha256 must have model.safetensors"),
     (about(lambda c: c.update(target="os.system")), "must have format, step, shape, config, sha256"),
-    (about(lambda c: c["shape"].update(horizon="64"), True), "shape: horizon must be of type int"),
+    (about(lambda c: c["shape"].update(horizon="64"), True), "horizon must be a whole number from 1 to 4096"),
     (about(lambda c: c["config"].update(horizon="64"), True), "its config is not of this version"),
     (about(lambda c: c["config"].update(student=3), True), "its config is not of this version"),
     (about(lambda c: c["config"]["student"].update(width=8), True), "the weights do not fit"),

@@ -73,8 +73,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray | list[object]]:
         return {member.name: _array(path, archive, member) for member in members}
 
 
-def read_pt(path: Path) -> object:
+def read_pt(path: Path, bare: bool = False) -> object:
     """What torch.save wrote: tensors on the CPU, numpy's arrays, texts, numbers, lists, tuples and dicts.
+
+    bare: tensors and plain Python alone, as in a checkpoint; no arrays, no paths, no objects of other classes.
 
     Its instructions are followed on stand-ins and the tensors made here from the archive's bytes: torch.load, even with
     weights_only, never ends on a dict key of tuples in tuples. Objects of other classes become pickles.Stranger.
@@ -92,9 +94,9 @@ def read_pt(path: Path) -> object:
             raise UserError(f"{path} was written on a machine of the other byte order; save it again on this one")
         tensors = _Tensors(path, archive, members, f"{folder}data/")
         instructions = bytes(_bytes(archive, members[data[0]]))
-        names = numpy_names(len(instructions), nested=False) | tensors.names
+        names = tensors.names | ({} if bare else numpy_names(len(instructions), nested=False) | PLAIN_NAMES)
         try:
-            return pickles.load(instructions, str(path), names, tensors.storage, tensors.file_size, strangers=True)
+            return pickles.load(instructions, str(path), names, tensors.storage, tensors.file_size, strangers=not bare)
         except UserError as error:
             raise UserError(f"{error}; store tensors, arrays, texts, numbers, lists and dicts") from None
 
@@ -290,7 +292,7 @@ class _Tensors:
         self.names["torch._utils", "_rebuild_tensor_v2"] = _Call(self._tensor)
         self.names["torch._utils", "_rebuild_parameter"] = _Call(_data)
         self.names["torch", "Size"] = _Call(_size)
-        self.names |= PLAIN_NAMES
+        self.names["collections", "OrderedDict"] = PLAIN_NAMES["collections", "OrderedDict"]
 
     def storage(self, pid: object) -> "_Storage":
         """The member that ("storage", type, key, device, number of elements) refers to, read once."""
@@ -352,9 +354,13 @@ class _Call(pickles.Inert):
         return self._function(*args)
 
 
-def _ordered() -> dict[str, object]:
-    """In place of an OrderedDict, whose attributes BUILD could set."""
-    return {}
+class _Ordered(dict[str, object]):
+    """In place of an OrderedDict; what BUILD would set of it, as of a state_dict(), is left out."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def _data(tensor: object, grad: object, hooks: object) -> object:
@@ -378,7 +384,7 @@ PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 PLAIN_NAMES: dict[tuple[str, str], object] = {
     **{(module, name): _Call(_told) for module in ("pathlib", "pathlib._local") for name in PATHS},
     ("torch", "device"): _Call(_told),
-    ("collections", "OrderedDict"): _Call(_ordered),
+    ("collections", "OrderedDict"): _Call(_Ordered),
     ("collections", "defaultdict"): _Call(lambda *_: {}),
     ("builtins", "set"): _Call(_listed),
     ("__builtin__", "set"): _Call(_listed),
