@@ -177,12 +177,11 @@ def _takes_absolute_speeds(content: dict[str, Any]) -> bool:
     return bool(sees and mean is not None and mean[steps - 1] != 0)
 
 
-def begin_with(student: Student, path: str | Path) -> None:
-    """Give a student the weights of a checkpoint's, statistics of inputs and actions among them: it predicts the same.
+def begin_with(student: Student, content: dict[str, Any], path: str) -> None:
+    """Give a student the weights of load(path), statistics of inputs and actions among them: it predicts the same.
 
     Raises UserError where that one was made for other inputs, another horizon or dt, or with other options.
     """
-    content = load(path)
     _require_shape(student, content, f"trainer.init_from={path}", but=("integrator",))
     seen = None if student.own is not None else student.encoder.seen.clone()
     check_weights(content["weights"], student, f"trainer.init_from={path}: its weights do not fit this student")

@@ -58,6 +58,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     device = choose_device(trainer.device)
     torch.set_num_threads(trainer.threads)
     keep_freed_memory()
+    begins = trainer.init_from if not trainer.resume else None
+    first = checkpoint.load(begins) if begins else {}
     quiet = told is not None
     with announced("making the labels and their floor", quiet):
         teacher = build_teacher(config)
@@ -66,8 +68,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
-    if trainer.init_from and not trainer.resume:
-        checkpoint.begin_with(student, trainer.init_from)
+    if begins:
+        checkpoint.begin_with(student, first, begins)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
     ema = cast(Student, averaged.module)

@@ -132,7 +132,7 @@ TOUCHED: list[tuple[Callable[[Path], object], str]] = [
     (about(lambda c: c["config"]["student"].update(modes=5)), "config.json is not what was released"),
     (about(lambda c: c["sha256"].update({"../secret": ""})), "sha256 must have model.safetensors"),
     (about(lambda c: c["sha256"].pop(WEIGHTS)), "sha256 must have model.safetensors"),
-    (about(lambda c: c.update(target="os.system")), "must have format, step, shape, config, sha256"),
+    (about(lambda c: c.update(target="os.system")), "must have format, version, step, shape, config, sha256"),
     (about(lambda c: c["shape"].update(horizon="64"), True), "horizon must be a whole number from 1 to 4096"),
     (about(lambda c: c["config"].update(horizon="64"), True), "its config is not of this version"),
     (about(lambda c: c["config"].update(student=3), True), "its config is not of this version"),
