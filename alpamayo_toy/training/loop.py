@@ -59,7 +59,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     torch.set_num_threads(trainer.threads)
     keep_freed_memory()
     begins = trainer.init_from if not trainer.resume else None
-    first = checkpoint.load(begins) if begins else {}
+    begun = checkpoint.load(begins) if begins else {}
     quiet = told is not None
     with announced("making the labels and their floor", quiet):
         teacher = build_teacher(config)
@@ -69,7 +69,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
     if begins:
-        checkpoint.begin_with(student, first, begins)
+        checkpoint.begin_with(student, begun, begins)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
     ema = cast(Student, averaged.module)
