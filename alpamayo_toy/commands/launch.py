@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alpamayo_toy.config import LATEST, one_line
+from alpamayo_toy.config import LATEST, foreign, one_line
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
+
+LOWER = "trainer.batch_size, teacher.scenes, student.modes, student.width, horizon, drive.scenes or crowd"
+"""What takes memory in proportion."""
 
 
 def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -27,6 +30,10 @@ def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
             if error.strerror is None:
                 raise
             sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            sys.exit(f"error: out of memory; lower {LOWER}")
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
@@ -34,6 +41,11 @@ def one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
             sys.exit(130)
 
     return guarded
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Python's, a GPU's, or that of PyTorch's allocator on a CPU, which has no type of its own."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ("out of memory", "can't allocate"))
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -45,6 +57,10 @@ def run(main: Callable[[], Any]) -> None:
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {one_line(error)}")
+    except (ValueError, OverflowError) as error:
+        if not foreign(error):
+            raise
         sys.exit(f"error: {one_line(error)}")
     except OSError as error:
         if error.strerror is None:
