@@ -191,9 +191,23 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
             _refuse_unknown_keys(node[key], f"{prefix}{key}.")
 
 
+def foreign(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf let through what they should have reported: a group of null, a number without end."""
+    return isinstance(error, OverflowError) or str(error).startswith("Config group override must be")
+
+
+def _word(pattern: str) -> str:
+    """What on the command line looks like it, shortened."""
+    return next((word[:60] for word in sys.argv[1:] if re.search(pattern, word)), "an option")
+
+
 def one_line(error: Exception) -> str:
     """What a Hydra or OmegaConf exception says, in one line, with what was probably meant."""
     text, command = " ".join(str(error).partition("Config search path")[0].split()), Path(sys.argv[0]).stem
+    if isinstance(error, OverflowError):
+        return f"{_word(r'[0-9]{300}')}: a number of that many digits is none"
+    if text.startswith("Config group override must be"):
+        return f"{_word(r'^[^=]+=(null)?$')}: name one of its choices instead, or leave it out"
     if found := re.match("Could not override '(.+?)'", text):
         return training.TAKEN_OUT.get(found[1]) or unknown_option(found[1], command, SCHEMAS)
     if text.startswith("Error merging override ") and error.__cause__ is not None:

@@ -29,4 +29,5 @@ def shortened(value: object) -> str:
 def require(holds: bool, key: str, wanted: str, got: object) -> None:
     """Raise UserError naming an option, what it must be and what it is, unless it holds."""
     if not holds:
-        raise UserError(f"{key} must be {wanted} (got {got!r})")
+        endless = isinstance(got, int) and got.bit_length() > 99  # Python itself prints no more than 4300 digits
+        raise UserError(f"{key} must be {wanted} (got {shortened(got) if endless else repr(got)[:300]})")

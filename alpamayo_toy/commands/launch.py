@@ -12,7 +12,7 @@ from typing import Any
 
 from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
-from alpamayo_toy.config import LATEST, SCHEMAS, one_line, register
+from alpamayo_toy.config import LATEST, SCHEMAS, foreign, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import no_flag
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
@@ -100,6 +100,10 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
     try:
         hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
     except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {one_line(error)}")
+    except (ValueError, OverflowError) as error:
+        if not foreign(error):
+            raise
         sys.exit(f"error: {one_line(error)}")
     except OSError as error:
         if error.strerror is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alpamayo_toy.errors import require
-from alpamayo_toy.teachers.config import MISSING, FileConfig, check_seed, check_time
+from alpamayo_toy.teachers.config import LONGEST, MISSING, FileConfig, check_seed, check_time
 
 HIDDEN = ("history", "context", "route")  # what drive.py can keep from a student
 
@@ -37,7 +37,7 @@ class EvalConfig:
             check_seed(self.seed)
         known = self.predictions is None or self.predictions.endswith((".npz", ".parquet"))
         require(known, "predictions", "a file that ends in .npz or .parquet", self.predictions)
-        require(self.crowd >= 0, "crowd", ">= 0 clips", self.crowd)
+        require(0 <= self.crowd <= 100_000, "crowd", ">= 0 clips and at most 100000", self.crowd)
         require(len(self.compare) != 1, "compare", "two runs' folders or more ('compare=[A,B]')", self.compare)
         for name in ("checkpoint", "scenario", "teacher", "seed", "predictions") if self.compare else ():
             value = getattr(self, name)
@@ -63,6 +63,8 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         check_time(self.horizon, self.dt, self.seed)
+        given = self.scenario is not None
+        require(given, "scenario", "one of configs/scenario (scenario=LEFT)", self.scenario)
 
 
 @dataclass
@@ -78,9 +80,10 @@ class DriveOptions:
     integrator: str | None = None  # the world's; default: the student's own
 
     def __post_init__(self) -> None:
-        require(self.scenes >= 1, "drive.scenes", ">= 1", self.scenes)
+        require(1 <= self.scenes <= 100_000, "drive.scenes", ">= 1 and at most 100000", self.scenes)
         require(0 < self.seconds <= 60, "drive.seconds", "> 0 and at most 60", self.seconds)
         require(self.every >= 1, "drive.every", ">= 1 step", self.every)
+        require(self.every <= LONGEST, "drive.every", f"at most {LONGEST} steps", self.every)
         require(0 <= self.delay <= 10, "drive.delay", "between 0 and 10 steps", self.delay)
         require(0 <= self.noise <= 1, "drive.noise", "between 0 and 1", self.noise)
         require(-5 <= self.offset_m <= 5, "drive.offset_m", "between -5 and 5 m", self.offset_m)

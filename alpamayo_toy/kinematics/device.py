@@ -12,6 +12,7 @@ import torch
 from torch.autograd import forward_ad
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.teachers.config import check_device
 
 Made = TypeVar("Made")
 
@@ -19,7 +20,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def choose_device(name: str) -> torch.device:
-    """auto takes a GPU where there is one. Raises UserError for a GPU that is not there."""
+    """auto takes a GPU where there is one. Raises UserError for another word and for a GPU that is not there."""
+    check_device(name, "device")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
+from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
 from alpamayo_toy.kinematics.banded import solve_banded
 from alpamayo_toy.kinematics.device import kept, seen_through
 from alpamayo_toy.kinematics.trajectory import DT
@@ -62,9 +63,13 @@ def trajectory_to_actions(
                  no jump. Parked: up to 0.45, 0.06 at the 99th percentile. 1.6 mm, the worst 0.18 m. The default: it
                  costs nothing on recorded drives, and a car that parks at 1 m/s keeps 98 % of its steering.
 
-    Raises ValueError for wrong shapes, dtypes and, with check, for NaN or infinite values, naming argument and batch
-    index; bfloat16 and float16 are upcast with one warning. Value checks step aside under functorch and torch.compile.
+    Raises TypeError for what is no tensor, ValueError for wrong shapes, dtypes, devices and, with check, for NaN or
+    infinite values, naming argument and batch index; bfloat16 and float16 are upcast with one warning. Value checks
+    step aside under functorch and torch.compile.
     """
+    require_dt(dt)
+    for name, tensor in (("waypoints", waypoints), ("yaw", yaw), ("v0", v0)):
+        require_tensor(name, tensor, waypoints if name != "waypoints" else None)
     if guard not in GUARDS:
         raise ValueError(f"guard must be one of {', '.join(GUARDS)} (got {guard!r})")
     if waypoints.dim() < 2 or waypoints.shape[-1] != 2 or waypoints.shape[-2] < 4:
@@ -117,6 +122,9 @@ def estimate_speeds(history_waypoints: Tensor, history_yaw: Tensor, dt: float = 
     The speed system of trajectory_to_actions with no end held, headings as they are. Raises ValueError as
     trajectory_to_actions does.
     """
+    require_dt(dt)
+    require_tensor("history_waypoints", history_waypoints)
+    require_tensor("history_yaw", history_yaw, history_waypoints)
     if history_waypoints.dim() < 2 or history_waypoints.shape[-1] != 2 or history_waypoints.shape[-2] < 4:
         shape = tuple(history_waypoints.shape)
         raise ValueError(f"history_waypoints must have shape (..., H, 2) with H >= 4 (got {shape})")
@@ -270,12 +278,10 @@ def _require_shapes(batch: torch.Size, wanted: dict[str, tuple[Tensor, tuple[int
 
 
 def _common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
-    """The dtype to answer in; warns of half precision; ValueError for integers and, with check, NaN or infinity."""
+    """The dtype to answer in; warns of half precision; ValueError, with check, for NaN or infinity."""
     visible = not seen_through()
     dtype = torch.float32
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise ValueError(f"{name} must be a floating-point tensor (got {tensor.dtype})")
         dtype = torch.promote_types(dtype, tensor.dtype)
         columns = tensor.detach().unbind(-1) if tensor.shape[-1:] == (2,) else (tensor.detach(),)  # a slice sums slowly
         if check and visible and not all(math.isfinite(c.sum()) for c in columns) and not bool(tensor.isfinite().all()):

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
 from alpamayo_toy.kinematics.running import running_maximum
 from alpamayo_toy.kinematics.trajectory import DT
 
@@ -35,6 +36,10 @@ def recover_v0(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
     v0 returns as an error (-1)^k in every V: v0 is the one that leaves the least alternation, by least squares on
     fourth differences. Valid for exact rollouts only: alternation() tells.
     """
+    require_dt(dt)
+    require_tensor("waypoints", waypoints)
+    if waypoints.dim() < 2 or waypoints.shape[-1] != 2:
+        raise ValueError(f"waypoints must have shape (..., T, 2) (got {tuple(waypoints.shape)})")
     v0 = _least_alternating(waypoints, dt)
     return v0, recover_states(waypoints, v0, dt)[..., 2]
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_legacy_batchedtensor
 
+from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
 from alpamayo_toy.kinematics.device import seen_through
 from alpamayo_toy.kinematics.native import rollout as native
 from alpamayo_toy.kinematics.native.library import serves
@@ -34,8 +35,7 @@ class UnicycleRollout(nn.Module):
 
     def __init__(self, dt: float = 0.1, integrator: str = "euler") -> None:
         super().__init__()
-        if not dt > 0:
-            raise ValueError(f"dt must be > 0 (got {dt})")
+        require_dt(dt)
         if integrator not in INTEGRATORS:
             raise ValueError(f"integrator must be one of {', '.join(INTEGRATORS)} (got {integrator!r})")
         self.dt = dt
@@ -45,7 +45,8 @@ class UnicycleRollout(nn.Module):
         """actions (..., T, 2) = a [m/s^2], kappa [1/m]; v0 (...) [m/s] -> (..., T, 4) = x, y, yaw, v after each step.
 
         The batch dimensions of actions and v0 broadcast. float32 and float64 are integrated as given; bfloat16 and
-        float16 are upcast to float32 with one warning. Raises ValueError for other shapes or dtypes.
+        float16 are upcast to float32 with one warning. Raises TypeError for what is no tensor, ValueError for other
+        shapes, dtypes or devices.
         """
         actions, v0 = _checked(actions, v0)
         if torch.is_autocast_enabled(actions.device.type):
@@ -67,11 +68,10 @@ class UnicycleRollout(nn.Module):
 
 def _checked(actions: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
     """Shapes and dtypes at the boundary: (..., T, 2) and (...) of one float dtype, batch dimensions made equal."""
+    require_tensor("actions", actions)
+    require_tensor("v0", v0, actions)
     if actions.dim() < 2 or actions.shape[-1] != 2 or actions.shape[-2] < 1:
         raise ValueError(f"actions must have shape (..., T, 2) with T >= 1 (got {tuple(actions.shape)})")
-    for name, tensor in (("actions", actions), ("v0", v0)):
-        if not tensor.is_floating_point():
-            raise ValueError(f"{name} must be a floating-point tensor (got {tensor.dtype})")
     batch = actions.shape[:-2]
     if v0.shape != batch:
         try:

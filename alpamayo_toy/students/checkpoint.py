@@ -158,7 +158,11 @@ def _shape(shape: Any, what: str) -> dict[str, Any]:
     require(
         type(points) is int and points in (0, ROUTE_POINTS), f"{what}: route_points", f"0 or {ROUTE_POINTS}", points
     )
-    named = isinstance(context, list | tuple) and len(context) <= MOST_NAMES and all(type(n) is str for n in context)
+    named = (
+        isinstance(context, list | tuple)
+        and len(context) <= MOST_NAMES
+        and all(type(n) is str and n.isprintable() for n in context)
+    )
     require(named and len(set(context)) == len(context), f"{what}: context_names", "different texts", context)
     return {**shape, "context_names": list(context)}
 
@@ -204,8 +208,12 @@ def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimize
     check_training(state, student, content["step"], what)
     student.load_state_dict(state["student"])
     averaged.load_state_dict(state["averaged"])
-    moments = state["optimizer"]["state"]
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})  # its options are the config's
+    mine, (theirs,) = optimizer.state_dict(), state["optimizer"]["param_groups"]
+    for option, value in mine["param_groups"][0].items():
+        got = theirs.get(option, value)
+        if option != "lr" and (type(got) is not type(value) or got != value):
+            raise UserError(f"{what}: its optimizer has {option} {shortened(got)}, the config makes it {value}")
+    optimizer.load_state_dict({**mine, "state": state["optimizer"]["state"]})
     return content["step"], state["best"]
 
 

@@ -67,7 +67,8 @@ def _check_optimizer(state: Any, parameters: list[nn.Parameter], step: int, what
     order = list(range(len(parameters)))
     if not isinstance(groups, list | tuple) or len(groups) != 1 or not isinstance(groups[0], dict):
         raise UserError(f"{what} must have one group of parameters (got {shortened(groups)})")
-    if groups[0].get("params") != order:
+    numbers = groups[0].get("params")
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers) or numbers != order:
         raise UserError(f"{what} is of other parameters than the student's {len(order)}")
     if not isinstance(moments, dict) or not all(type(key) is int and 0 <= key < len(order) for key in moments):
         raise UserError(f"{what} must have its state by the number of the parameter (got {shortened(moments)})")

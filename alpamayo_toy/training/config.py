@@ -303,7 +303,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return listed and all(_fits(item, get_args(hint)[0]) for item in value)
     if type(value) is int:
         return hint in (int, float) and abs(value) < 2**63
-    return type(value) is str if hint is str else isinstance(value, hint)
+    return type(value) is hint
 
 
 def _schemas(group: str) -> dict[str, type[Any]]:

@@ -1,0 +1,158 @@
+"""Checkpoints that a stranger altered: one line for each, or a student whose answers are numbers."""
+
+import copy
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from altered_checkpoints import some
+from composed import train_config
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from alpamayo_toy import __version__, load_student
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.kinematics.trajectory import Scene
+from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.student import Student
+
+SCENE = Scene(torch.tensor([1]), torch.tensor([6.0]))
+
+
+def parts(student: Student) -> tuple[AveragedModel, torch.optim.Optimizer]:
+    averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    return averaged, torch.optim.AdamW(student.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
+
+
+def stepped(student: Student, averaged: AveragedModel, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    student(SCENE).trajectories.sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    averaged.update_parameters(student)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What last.pt holds after two steps."""
+    config = train_config("student.width=4", "student.embedding=4", "student.layers=1")
+    student = Student(config.student, 8, context_names=("turn_angle_deg",))
+    averaged, optimizer = parts(student)
+    for _ in range(2):
+        stepped(student, averaged, optimizer)
+    state = {"student": student.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict()}
+    path = tmp_path_factory.mktemp("whole") / "last.pt"
+    checkpoint.save(path, config, 2, student, {**state, "best": 1.0})
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    return saved
+
+
+def used(path: Path) -> str:
+    """Load a checkpoint, ask its student, continue it by a step; "" or the one line that refuses it."""
+    try:
+        student, _ = load_student(path)
+        assert bool(student.predict("LEFT", v0=6.0)[1].isfinite().all())
+        averaged, optimizer = parts(student)
+        checkpoint.continue_with(student, averaged, optimizer, str(path))
+        stepped(student, averaged, optimizer)
+    except UserError as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "\n" not in said
+    assert len(said) < 600
+    return said
+
+
+def altered(content: dict[str, Any], folder: Path, *keys: Any, to: Any) -> str:
+    """What is said of the content with another value at these keys."""
+    place = changed = copy.deepcopy(content)
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = to
+    torch.save(changed, folder / "x.pt")
+    return used(folder / "x.pt").removeprefix(f"{folder / 'x.pt'}: ")
+
+
+def test_the_whole_one_goes_on(content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    assert used(tmp_path / "x.pt") == ""
+    assert content["version"] == __version__
+
+
+@pytest.mark.slow
+def test_alterations_end_in_one_line_or_in_numbers(content: dict[str, Any], tmp_path: Path) -> None:
+    refused = 0
+    for _, make in some(content, 60, seed=0):
+        torch.save(make(), tmp_path / "x.pt")
+        refused += used(tmp_path / "x.pt") != ""
+    assert refused > 40
+
+
+def test_what_does_not_fit_is_named(content: dict[str, Any], tmp_path: Path) -> None:
+    def said(*keys: Any, to: Any) -> str:
+        return altered(content, tmp_path, *keys, to=to)
+
+    unfit = "the weights do not fit the student that its config describes: "
+    bias = content["weights"]["head.0.bias"]
+    assert said("weights", "head.0.bias", to=bias.double()).startswith(f"{unfit}another type for head.0.bias")
+    assert said("weights", "head.0.bias", to=bias / 0) == f"{unfit}NaN or infinite values for head.0.bias"
+    assert said("weights", "action_space.std", to=torch.zeros(2)).endswith(
+        "action_space.std holds a number that is not > 0"
+    )
+    assert said("weights", "more", to=bias) == f"{unfit}there is no 'more'"
+    assert said("config", "optimizer", "lr", to="fast").startswith(
+        "its config is not of this version: optimizer.lr must be a number (got 'fast'); written by version"
+    )
+    assert said("config", "trainer", "steps", to=True).count("trainer.steps must be a whole number (got True)")
+    assert said("shape", "horizon", to=10**12).count("horizon must be a whole number from 1 to 4096")
+    assert said("step", to=3) != ""
+    moment = ("training", "optimizer", "state", 1, "exp_avg")
+    assert said(*moment, to=torch.zeros(7)).startswith("its optimizer, parameter 1: size mismatch for exp_avg: (7,)")
+    assert said(*moment[:-1], "exp_avg_sq", to=-content["training"]["optimizer"]["state"][1]["exp_avg_sq"] - 1) != ""
+    assert "its optimizer has eps 0.5, the config makes it 1e-08" in said(
+        "training", "optimizer", "param_groups", 0, "eps", to=0.5
+    )
+    assert said("training", "best", to=float("nan")) == "its best validation must be a number >= 0 (got nan)"
+
+
+def test_a_newer_version_is_said_to_be_newer(content: dict[str, Any], tmp_path: Path) -> None:
+    newer = copy.deepcopy(content)
+    newer["version"] = "99.1.0"
+    newer["config"]["optimizer"]["beta2"] = 0.99
+    torch.save(newer, tmp_path / "x.pt")
+    line = used(tmp_path / "x.pt")
+    assert f"there is no option optimizer.beta2; written by version 99.1.0, newer than {__version__}" in line
+    newer["format"] = 3
+    torch.save(newer, tmp_path / "x.pt")
+    assert f"(got 3, written by version 99.1.0, newer than {__version__})" in used(tmp_path / "x.pt")
+
+
+def test_options_that_are_missing_are_told(
+    content: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = copy.deepcopy(content)
+    del older["version"], older["config"]["loss"]["winner"]
+    torch.save(older, tmp_path / "older.pt")
+    assert used(tmp_path / "older.pt") == ""
+    line = f"{tmp_path / 'older.pt'}: its config lacks loss.winner, which take today's defaults"
+    assert capsys.readouterr().err == f"{line}; written by version unknown, read by {__version__}\n"  # once
+
+
+def test_a_small_file_asks_for_no_large_network(content: dict[str, Any], tmp_path: Path) -> None:
+    wide = {"width": 8192, "embedding": 8192, "layers": 64}
+    line = altered(content, tmp_path, "config", "student", to={**content["config"]["student"], **wide})
+    assert "student must be of 134217728 weights or fewer" in line
+    hole = tmp_path / "hole.pt"
+    with hole.open("wb") as file:
+        file.truncate(10 * checkpoint.MOST_BYTES)
+    assert "is no checkpoint: it has more than" in used(hole)
+
+
+def test_records_that_are_shorter_than_they_say_are_not_read(content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as whole, zipfile.ZipFile(tmp_path / "x.pt", "w") as short:
+        for info in whole.infolist():
+            data = whole.read(info)
+            short.writestr(info.filename, data[:4] if "/data/" in info.filename else data)
+    assert "needs more than the archive holds" in used(tmp_path / "x.pt")
