@@ -50,7 +50,7 @@ MISTAKES = {
     "eval compare=A,B": f"{SEVERAL}'compare=[A,B]' as a list or -m compare=A,B to run each",
     "eval checkpoint=outputs/nowhere": "there is no outputs/nowhere",
     "labels chekc x": "invalid choice: 'chekc' (choose from 'check'",
-    "labels check x --formt npz": "labels.py check: unrecognized arguments: --formt npz; did you mean --format?",
+    "labels check x --formt npz": "labels.py: unrecognized arguments: --formt npz; did you mean --format?",
     "labels convert a.json": "the following arguments are required: OUT; labels.py convert --help shows all",
     "labels generate out --clips 0": "argument --clips: must be a whole number >= 1 (got 0)",
     "coverage --drws 4": "unrecognized arguments: --drws 4; did you mean --draws?",
