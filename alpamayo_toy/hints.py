@@ -127,11 +127,12 @@ def without_value(words: list[str], command: str, schemas: dict[str, Any]) -> st
 
 def several_values(key: str, values: str) -> str:
     """One line on values with commas where a command runs once: a list, a sweep, or a decimal comma."""
-    meant = [f"-m {key}={values} to run each"]
+    meant = []
     if re.fullmatch(r"\d+,\d+", values):
         meant.append(f"{key}={values.replace(',', '.')} as a number")
     elif not (CONFIGS / key).is_dir():
         meant.append(f"'{key}=[{values}]' as a list")
+    meant.append(f"-m {key}={values} to run each")
     return f"{key}={values} is several values; write {' or '.join(meant)}"
 
 

@@ -108,8 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--shard", type=_share, metavar="i/n", help="as for convert")
     _asking(generate)
     generate.set_defaults(job=_generate, goes_on=True)
-    for one in commands.choices.values():
-        one.set_defaults(parser=one)
     return parser
 
 

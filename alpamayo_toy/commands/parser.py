@@ -10,21 +10,20 @@ class Parser(argparse.ArgumentParser):
     """argparse.ArgumentParser, but that a mistake ends in one line with what was meant, and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        flags = [flag for action in self._actions for flag in action.option_strings]
         unknown = message.removeprefix("unrecognized arguments: ").split()[0] if "unrecognized" in message else ""
-        close = get_close_matches(unknown.partition("=")[0], flags, n=1) if unknown else []
+        close = get_close_matches(unknown.partition("=")[0], self.flags(), n=1) if unknown else []
         if "invalid choice: " in message:
             given, *known = (word.strip("'") for word in message.partition("invalid choice: ")[2].split("'")[1::2])
             close = get_close_matches(given, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"{self.prog} --help shows all"
         self.exit(2, f"error: {self.prog}: {message}; {hint}\n")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's, but that a subcommand's own unknown flag is told of by its own parser."""
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            getattr(found, "parser", self).error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found
+    def flags(self) -> list[str]:
+        """Its own, and those of its subcommands."""
+        inner = [action.choices for action in self._actions if isinstance(action.choices, dict)]
+        below = [one for choices in inner for one in choices.values() if isinstance(one, Parser)]
+        own = [flag for action in self._actions for flag in action.option_strings]
+        return own + [flag for one in below for flag in one.flags()]
 
 
 class Layouts(argparse.Action):
