@@ -17,14 +17,15 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.fields import Names
 from alpamayo_toy.labels.untrusted.archive import BROKEN, read_npz, read_pickle, read_pt
-from alpamayo_toy.labels.untrusted.memory import half_of_memory
-from alpamayo_toy.labels.untrusted.parquet_file import opened
+from alpamayo_toy.labels.untrusted.memory import check_unpacked, half_of_memory
+from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 from alpamayo_toy.labels.untrusted.texts import shown
 
 KEY_SUFFIX = "_npz_key"  # of a name that says under which name an npz beside holds the array
 BESIDE = 1 << 20  # bytes of a JSON file that describes arrays beside it
 MAX_MEMBERS = 100_000  # of a zip
 ROWS_AT_ONCE = 1024
+LISTED = 8  # times the size of a column that its numbers take as Python's
 
 
 class NoLabels(UserError):
@@ -78,8 +79,8 @@ def named(content: Any, stem: str) -> Any:
 def rows(path: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
     """The rows of a Parquet file as objects of these columns."""
     with opened(path) as file:
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
-            yield batch.to_pylist()
+        for table in batches(path, file, ROWS_AT_ONCE, columns, weight=LISTED):
+            yield table.to_pylist()
 
 
 @contextmanager
@@ -223,6 +224,7 @@ def unpacked(path: Path) -> Iterator[Path]:
                 raise UserError(
                     f"{path} unpacks to more than half of the memory; unpack it yourself and name the folder"
                 )
+            check_unpacked(path, sum(info.file_size for info in infos))
             for info in infos:
                 target = (folder / info.filename).resolve()
                 if not target.is_relative_to(folder.resolve()) or info.flag_bits & 0x1:

@@ -13,7 +13,7 @@ import numpy as np
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import HORIZON
 from alpamayo_toy.labels.formats.raw import BEYOND, LARGEST, RawClips
-from alpamayo_toy.labels.untrusted.parquet_file import opened
+from alpamayo_toy.labels.untrusted.parquet_file import batches, opened, pyarrow
 
 QUATERNION = ("qx", "qy", "qz", "qw")
 POSITION = ("x", "y", "z")
@@ -23,6 +23,7 @@ OFFSETS = np.arange(-15, HORIZON + 1) * STEP_US
 LONGEST_GAP_US = 500_000
 MOST_ROWS = 10_000_000  # a day at 100 Hz
 MOST_WINDOWS = 100_000
+ROWS_AT_ONCE = 65_536
 
 
 def matches(names: Collection[str]) -> bool:
@@ -62,10 +63,11 @@ def clips(path: Path, every_s: float = 1.0) -> Iterator[RawClips]:
 
 def _recording(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Times (n,) us, ascending, positions (n, 3), quaternions (n, 4), of length 1 and without jumps of sign."""
+    pa, _ = pyarrow(path)
     names = ["timestamp", *QUATERNION, *POSITION]
     with opened(path) as file:
         _check_columns(path, file, names)
-        table = file.read(columns=names)
+        table = pa.concat_tables(batches(path, file, ROWS_AT_ONCE, names))
         columns = {name: table.column(name).combine_chunks() for name in names}
         nulls = [columns[name].is_null().to_numpy(zero_copy_only=False) for name in names]
         times = columns["timestamp"].cast("int64").fill_null(0).to_numpy()

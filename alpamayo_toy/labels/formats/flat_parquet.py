@@ -31,8 +31,8 @@ from alpamayo_toy.labels.formats.flat_columns import (
 )
 from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.labels.untrusted.arrays import names as names_of
-from alpamayo_toy.labels.untrusted.memory import half_of_memory
-from alpamayo_toy.labels.untrusted.parquet_file import opened
+from alpamayo_toy.labels.untrusted.memory import check_shape, half_of_memory
+from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 from alpamayo_toy.labels.untrusted.texts import flat_text
 
 CLIPS_AT_ONCE = 1024
@@ -83,18 +83,15 @@ class _Shard(NamedTuple):
         unread = frozenset(f"not read: {column}" for column in columns if column not in known)
         return cls(path, file, {name: named[name] for name in read}, unread)
 
-    def renamed(self, rows: Any) -> Any:
-        """A batch or table of its columns under their names here, in one order."""
-        import pyarrow as pa  # type: ignore[import-untyped]
-
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
+    def renamed(self, table: Any) -> Any:
+        """A table of its columns under their names here, in one order."""
         return table.select(list(self.named.values())).rename_columns(list(self.named))
 
     def key_batches(self) -> Iterator[Any]:
         """Batches of the keys alone."""
         columns = [self.named[name] for name in KEYS]
-        for batch in self.file.iter_batches(KEYS_AT_ONCE, columns=columns):
-            yield batch.select(columns).rename_columns(list(KEYS))
+        for table in batches(self.path, self.file, KEYS_AT_ONCE, columns):
+            yield table.select(columns).rename_columns(list(KEYS))
 
 
 def _runs(files: list[_Shard]) -> tuple[int, bool]:
@@ -136,13 +133,13 @@ def _whole(column: Any) -> Any:
 
 def _streamed(files: list[_Shard], size: int) -> Iterator[Any]:
     for shard in files:
-        for batch in shard.file.iter_batches(size, columns=list(shard.named.values())):
+        for batch in batches(shard.path, shard.file, size, list(shard.named.values())):
             yield shard.renamed(batch)
 
 
 def _sorted(files: list[_Shard], size: int) -> Iterator[Any]:
     """Pieces of the whole of all files in the order of clip, t0 and sample."""
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
     every = [shard.file.metadata for shard in files]
@@ -150,7 +147,7 @@ def _sorted(files: list[_Shard], size: int) -> Iterator[Any]:
     if sum(part.num_rows for part in every) >= SORTED_HERE or taken > half_of_memory() // 2:
         reason = "rows of one clip and t0 are not neighbours, and the file is too large to be sorted here"
         raise UserError(f"{files[0].path}: {reason}; write it sorted by {', '.join(KEYS)}")
-    table = pa.concat_tables([shard.renamed(shard.file.read(list(shard.named.values()))) for shard in files])
+    table = pa.concat_tables(_streamed(files, CLIPS_AT_ONCE))
     keys = table.select(list(KEYS))
     keys = keys.set_column(0, KEYS[0], keys.column(0).cast(pa.string()))
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in KEYS])
@@ -181,6 +178,7 @@ def _made(path: Path, table: Any) -> Iterator[RawClips | UserError]:
     if not table.num_rows:
         return
     starts = _starts(table)
+    check_shape(f"{path}: one of its clips", int(np.diff(starts, append=table.num_rows).max()), 0)
     names = names_of(f"{path}: clip_id", table.column("clip_id").take(starts).to_pylist())
     counts = np.diff(starts, append=table.num_rows)
     heads = table.take(starts)
@@ -312,6 +310,7 @@ def _read_lists(path: Path, rows: Any, name: str, who: np.ndarray) -> _Lists | N
         return None
     lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     check_sizes(path, name, lengths[present], who[present])
+    check_shape(f"{path}: {name}", 1, int(lengths.max(initial=0)) // SIZES[name])
     numbers = column.flatten().to_numpy(zero_copy_only=False)
     return _Lists(numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers, lengths, present)
 

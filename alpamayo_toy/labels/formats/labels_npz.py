@@ -15,6 +15,8 @@ from alpamayo_toy.kinematics.manoeuvres import classify
 from alpamayo_toy.kinematics.trajectory import DT, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
 from alpamayo_toy.labels.untrusted.arrays import integers, names, seconds
+from alpamayo_toy.labels.untrusted.memory import check_shape
+from alpamayo_toy.labels.untrusted.texts import check_length
 
 NUMBERS = ("v0", "teacher", "ground_truth", "history", "context", "route")
 STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
@@ -53,6 +55,8 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
     for name in STRINGS:
         if name in arrays:
             texts = arrays[name] if isinstance(arrays[name], list) else arrays[name].astype(str).tolist()
+            if name == "text":
+                _check_texts(path, texts)
             rest[name] = np.array(texts, dtype=object) if name == "text" else names(f"{path}: {name}", texts)
     for name in NUMBERS:
         if name in arrays:
@@ -81,6 +85,15 @@ def read(arrays: dict[str, Any], path: Path) -> Labels:
     return labels
 
 
+def _check_texts(path: Path, texts: list[Any]) -> None:
+    """Raise UserError for a clip that says more than is read; texts are strings, or lists of K."""
+    try:
+        for text in texts:
+            check_length(len(text) if isinstance(text, str) else sum(map(len, text)))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
 def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     teacher, clip_id = rest.pop("teacher"), rest.pop("clip_id")
     if teacher.dim() != 4 or teacher.shape[-1] not in (2, 4) or len(teacher) != n or 0 in teacher.shape:
@@ -88,6 +101,7 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
         raise UserError(f"{path}: teacher must have shape {wanted} (got {tuple(teacher.shape)})")
     if teacher.shape[2] < 4:
         raise UserError(f"{path}: teacher has {teacher.shape[2]} steps; at least 4 are needed")
+    check_shape(f"{path}: teacher", *teacher.shape[1:3])
     check_finite(path, clip_id, "teacher", teacher.numpy())
     for name in PER_CLIP & set(rest):
         if rest[name].shape[:1] != (n,) or (name == "v0" and rest[name].dim() != 1):
@@ -95,6 +109,9 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
     truth = rest.get("ground_truth")
     if truth is not None and (truth.dim() != 3 or truth.shape[-1] != teacher.shape[-1]):
         raise UserError(f"{path}: ground_truth must have shape (N, T, {teacher.shape[-1]}) (got {tuple(truth.shape)})")
+    past = rest.get("history")
+    if past is not None and past.dim() == 3:
+        check_shape(f"{path}: history", 1, past.shape[1])
     if teacher.shape[-1] == 2:
         return _recovered(path, clip_id, teacher, rest)
     if "v0" not in rest:

@@ -28,6 +28,7 @@ from alpamayo_toy.labels.formats.fields import (
 from alpamayo_toy.labels.formats.raw import RawClips, matrices_of
 from alpamayo_toy.labels.formats.records import Record, is_array, is_track, shape_of
 from alpamayo_toy.labels.untrusted.arrays import integer, integers, name_of, names, numbers, points, rotations, seconds
+from alpamayo_toy.labels.untrusted.memory import check_shape
 from alpamayo_toy.labels.untrusted.texts import flat_text, texts_of
 
 SHORTEST = 30  # steps; fewer of 0.1 s are so short a plan that the step is likely another one
@@ -200,7 +201,8 @@ class OneRecord:
             lead = lead[1:]
         if n > 1:
             self._require_rows(key, lead[0] if lead else 1, n)
-        return array, (n, math.prod(lead) // n if n > 1 else math.prod(lead), t)
+        check_shape(self._where(key), k := math.prod(lead) // max(n, 1), t)
+        return array, (n, k, t)
 
     def _beside(
         self, field: str, track: tuple[str, np.ndarray] | None, n: int, t: int | None, k: int
@@ -210,6 +212,7 @@ class OneRecord:
             return None
         key, array = track
         rows = math.prod(array.shape[:-2])
+        check_shape(self._where(key), 1, array.shape[-2])
         if t is not None and array.shape[-2] != t:
             raise UserError(
                 f"{self.path}: clip {self.called}: {key} has {array.shape[-2]} steps, {self._value('teacher')[0]} {t}"

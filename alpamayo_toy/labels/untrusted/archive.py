@@ -20,9 +20,9 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.untrusted import pickles
-from alpamayo_toy.labels.untrusted.memory import half_of_memory
+from alpamayo_toy.labels.untrusted.memory import check_unpacked, half_of_memory
 from alpamayo_toy.labels.untrusted.object_arrays import count, numpy_names, read_list
-from alpamayo_toy.labels.untrusted.texts import shown
+from alpamayo_toy.labels.untrusted.texts import MAX_JOINED, shown
 
 KINDS = "biufUS"
 MAX_NPZ_MEMBERS, MAX_PT_MEMBERS = 1000, 200_000  # a pt archive has one member for each tensor
@@ -31,6 +31,7 @@ MAX_READ = 16 * 2**20  # the largest directory of an archive; ZipFile reads and 
 PIECE = 2**20
 MAX_HEADER = 16 * 2**10  # of a member; numpy itself takes no header beyond 10,000 characters
 PICKLED, PICKLED_ITEM = 4 * 2**10, 64 * 2**10  # bytes of a pickled object array, and of each of its items
+OBJECT_BYTES = 32  # that a byte of a pickle may become: an empty list takes 2 in it, and 64 in memory
 GIANT_ROWS, GIANT_BYTES = 1000, 64 * 2**20
 LAST_CHARACTER = 0x10FFFF  # numpy raises SystemError on characters beyond it, but only when they are looked at
 
@@ -233,6 +234,17 @@ def _check_sizes(path: Path, members: list[_Member]) -> None:
             raise UserError(
                 f"{path}: {member.name} has {member.shape[0]} rows where others have {rows:g}; leave it out"
             )
+    check_unpacked(path, sum(map(_unpacked, members)))
+    longest = max((member.dtype.itemsize // 4 for member in members if member.dtype.kind == "U"), default=0)
+    if longest > MAX_JOINED:
+        raise UserError(f"{path} holds texts of {longest} characters; at most {MAX_JOINED} are read, shorten them")
+
+
+def _unpacked(member: _Member) -> int:
+    """Bytes of an array once it is float64, or objects."""
+    if member.dtype == object:
+        return OBJECT_BYTES * member.info.file_size
+    return count(member.shape) * (member.dtype.itemsize if member.dtype.kind in "US" else 8)
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: _Member) -> np.ndarray | list[object]:

@@ -1,6 +1,32 @@
 """How much of the machine's memory one file may take."""
 
 import os
+from pathlib import Path
+
+from alpamayo_toy.errors import UserError
+
+ALWAYS, TIMES = 20 << 20, 20  # bytes that any file may unpack to, and how often its own size
+LONGEST_PLAN, MOST_SAMPLES = 4096, 4096  # steps, and trajectories of a clip
+
+
+def check_unpacked(path: Path, size: int) -> None:
+    """Raise UserError for a file that holds so many bytes, its numbers as float64, though it is a fraction of that.
+
+    Packed well or repeating itself, a small file may ask for any amount of memory, and of time.
+    """
+    own = path.stat().st_size
+    if size > max(ALWAYS, TIMES * own):
+        raise UserError(
+            f"{path} has {own} bytes and unpacks to {size} and more, over {TIMES} times as many; leave out what is no"
+            " label, or write it unpacked (numpy.savez, Parquet without compression or dictionaries)"
+        )
+
+
+def check_shape(where: str, samples: int, steps: int) -> None:
+    """Raise UserError for more samples of a clip, or more steps, than any teacher gives."""
+    if samples > MOST_SAMPLES or steps > LONGEST_PLAN:
+        most = f"at most {MOST_SAMPLES} samples of {LONGEST_PLAN} steps are read"
+        raise UserError(f"{where} has {samples} samples of {steps} steps; {most}")
 
 
 def half_of_memory() -> int:

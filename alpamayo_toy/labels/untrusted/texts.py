@@ -11,20 +11,26 @@ def flat_text(value: object) -> tuple[str, bool]:
 
     A str is itself, None is empty, lists and tuples of texts (or of dicts of them) are their non-empty texts joined by
     spaces, and so is a str that spells out such a list. Anything else is its str, cut at MAX_TEXT. ValueError for more
-    than MAX_TEXT_DEPTH levels, or MAX_TEXT_LEAVES texts or MAX_JOINED characters in a nested one.
+    than MAX_TEXT_DEPTH levels, MAX_TEXT_LEAVES texts or MAX_JOINED characters.
     """
     if value is None:
         return "", False
     inner = _spelled_out(value) if isinstance(value, str) else value
     if isinstance(inner, str):
+        check_length(len(inner))
         return inner, False
     leaves = _leaves(inner)
     if not isinstance(inner, (list, tuple)):
         return str(inner)[:MAX_TEXT], False
     texts = ["" if leaf is None else leaf if isinstance(leaf, str) else str(leaf)[:MAX_TEXT] for leaf in leaves]
-    if sum(map(len, texts)) > MAX_JOINED:
-        raise ValueError(f"a nested text holds more than {MAX_JOINED} characters")
+    check_length(sum(map(len, texts)), "a nested text")
     return " ".join(filter(None, texts)), True
+
+
+def check_length(characters: int, what: str = "a text") -> None:
+    """Raise ValueError for a text of more than any teacher says of a clip."""
+    if characters > MAX_JOINED:
+        raise ValueError(f"{what} has {characters} characters; at most {MAX_JOINED} are read")
 
 
 def texts_of(value: object, k: int) -> list[str] | None:
@@ -33,7 +39,10 @@ def texts_of(value: object, k: int) -> list[str] | None:
     if not isinstance(inner, (list, tuple)):
         return None
     leaves = _leaves(inner)
-    return list(map(str, leaves)) if len(leaves) == k and all(isinstance(leaf, str) for leaf in leaves) else None
+    if len(leaves) != k or not all(isinstance(leaf, str) for leaf in leaves):
+        return None
+    check_length(sum(len(str(leaf)) for leaf in leaves))
+    return list(map(str, leaves))
 
 
 def shown(text: str) -> str:
