@@ -28,7 +28,7 @@ def released(factory: pytest.TempPathFactory) -> Path:
 def _release(folder: Path) -> None:
     folder.mkdir()
     fit(train_config(*INPUTS, *SMOKE), folder / "run")
-    result = run_script("export", ("checkpoint=run", "output=student"), folder)
+    result = run_script("export", ("checkpoint=run", "output=student"), folder, timeout=600)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     (folder / "said").write_text(result.stdout)

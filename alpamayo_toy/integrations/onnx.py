@@ -90,6 +90,7 @@ def write_onnx(
     UserError without the packages that write it.
     """
     try:
+        import onnx
         import onnxscript  # noqa: F401
     except ImportError:
         raise UserError("writing ONNX needs onnx and onnxscript: pip install 'alpamayo-toy[export]'") from None
@@ -99,9 +100,8 @@ def write_onnx(
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)  # the exporter's and its optimiser's, hundreds of lines
         try:
-            torch.onnx.export(
+            made = torch.onnx.export(
                 program or exported(flat),
-                f=str(path),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
@@ -111,3 +111,8 @@ def write_onnx(
             )
         finally:
             logging.disable(before)
+    assert made is not None  # without a path it is returned
+    model = made.model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
+        del part.metadata_props[:]  # where in whose files each operation was written
+    onnx.save(model, path)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from command_line import wrong
 from composed import train_config
-from places import Command
+from places import ROOT, Command
 from releases import released as made
 from taught import built
 
@@ -54,6 +54,10 @@ def test_the_folder_holds_what_is_said(folder: Path) -> None:
     assert set(latency["median_ms"]) == {"1", "64"}
     assert all(ms > 0 for times in latency["median_ms"].values() for ms in times.values())
     text = (folder / "student" / ABOUT).read_text()
+    for path in (folder / "student").iterdir():
+        assert not [word for word in (str(ROOT), "site-packages", "/torch/") if word.encode() in path.read_bytes()], (
+            path
+        )
     assert "alpamayo_toy." not in text
     assert str(folder) not in text
 
