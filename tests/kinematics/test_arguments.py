@@ -46,7 +46,7 @@ def test_what_is_no_tensor_of_numbers_is_named(name: str, kind: str) -> None:
 @pytest.mark.parametrize("dt", [0, None, 1e-6, "0.1", -0.1, float("nan"), float("inf"), True, [0.1], torch.tensor(0.1)])
 def test_a_time_step_that_is_none_is_named(name: str, dt: Any) -> None:
     call, given = CALLS[name]
-    with pytest.raises((TypeError, ValueError), match="^dt must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^dt must be"):
         UnicycleRollout(dt) if name == "rollout" else call(**given, dt=dt)
 
 
