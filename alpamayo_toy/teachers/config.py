@@ -29,7 +29,7 @@ WITHIN = {
 def drawn_between(name: str, value: Any) -> tuple[float, float]:
     """(low, high) of a range; a single number is both."""
     pair = list(value) if isinstance(value, list | tuple) else [value, value]
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e38 for x in pair)
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in pair)
     require(len(pair) == 2 and numbers, name, "a number or a range [low, high]", value)
     return float(pair[0]), float(pair[1])
 

@@ -62,7 +62,7 @@ MORE = [
     ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
     ("student=null", "student=null: name one of its choices instead, or leave it out"),
     ("optimizer.lr=1" + 400 * "0", "a number of that many digits is none"),
-    ("scenario.speed_mps=1" + 400 * "0", "scenario.speed_mps must be a number or a range [low, high] (got 1000"),
+    ("scenario.speed_mps=1" + 400 * "0", "scenario.speed_mps must be a number or a range [low, high]"),
     ("optimizer.clip_norm=inf", "optimizer.clip_norm must be > 0 and at most 1e+38 (got inf)"),
     ("optimizer.weight_decay=1e39", "optimizer.weight_decay must be >= 0 and at most 1e+38 (got 1e+39)"),
     ("scenario.weight=inf", "scenario.weight must be > 0 and at most 1e6 (got inf)"),
