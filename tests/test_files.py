@@ -1,17 +1,19 @@
-"""Files are the old one or the new one, a full disk names them, and a lock belongs to a living process."""
+"""Files are the old one or the new one, a full disk names them, a lock belongs to a living process, JSON is finite."""
 
+import json
 import resource
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import locked, remove_folder, replacing
+from alpamayo_toy.files import locked, remove_folder, replacing, write_json
 
 
 @contextmanager
@@ -70,3 +72,9 @@ def test_a_folder_that_was_half_removed_is_hidden_and_goes_with_the_next(tmp_pat
     (tmp_path / "shard" / "in").mkdir(parents=True)
     remove_folder(tmp_path / "shard")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"a": nan, "b": [1.5, inf, {"c": (-inf, 2)}], "d": "NaN", "e": True})
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": "NaN", "e": True}

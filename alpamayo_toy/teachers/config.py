@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 from alpamayo_toy.errors import require
@@ -30,7 +29,7 @@ WITHIN = {
 def drawn_between(name: str, value: Any) -> tuple[float, float]:
     """(low, high) of a range; a single number is both."""
     pair = list(value) if isinstance(value, list | tuple) else [value, value]
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in pair)
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in pair)
     require(len(pair) == 2 and numbers, name, "a number or a range [low, high]", value)
     return float(pair[0]), float(pair[1])
 

@@ -11,6 +11,8 @@ import torch
 from command_line import SMOKE, Said, wrong
 from places import ROOT, Command
 
+from alpamayo_toy.commands.launch import one_line_errors
+
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
     ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
@@ -59,6 +61,19 @@ MORE = [
     ("teacher=file", "teacher.path must be a label file (teacher.path=labels.json)"),
     ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),
     ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
+    ("student=null", "student=null: name one of its choices instead, or leave it out"),
+    ("optimizer.lr=1" + 400 * "0", "a number of that many digits is none"),
+    ("scenario.speed_mps=1" + 400 * "0", "scenario.speed_mps must be a number or a range [low, high]"),
+    ("optimizer.clip_norm=inf", "optimizer.clip_norm must be > 0 and at most 1e+38 (got inf)"),
+    ("optimizer.weight_decay=1e39", "optimizer.weight_decay must be >= 0 and at most 1e+38 (got 1e+39)"),
+    ("scenario.weight=inf", "scenario.weight must be > 0 and at most 1e6 (got inf)"),
+    ("dt=1e39", "dt must be between 0.001 and 10 s (got 1e+39)"),
+    ("trainer.steps=1" + 20 * "0", "trainer.steps must be at most 1000000000 (got 100000000000000000000)"),
+    ("trainer.pictures=100000000000", "trainer.pictures must be at most 1000"),
+    ("trainer.threads=1000000", "trainer.threads must be at most 256"),
+    ("trainer.device=cuda:99999999999", "trainer.device must be auto, cpu, cuda or cuda:N"),
+    ("student.width=8192 student.layers=64", "student must be of 134217728 weights or fewer: lower student.width"),
+    ("teacher.scenes=1000000", "lower teacher.scenes, teacher.samples or horizon (got 384000000)"),
 ]
 
 
@@ -66,6 +81,24 @@ MORE = [
 def test_a_mistake_in_an_option_is_one_line(arguments: str, message: str, command: Command, tmp_path: Path) -> None:
     assert message in wrong(command, "train", *arguments.split(" "))
     assert not list(tmp_path.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")])
+def test_too_little_memory_is_one_line(error: Exception) -> None:
+    def job(config: object) -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match=r"^error: out of memory; lower trainer\.batch_size, .*horizon") as caught:
+        one_line_errors(job)(None)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_fault_is_not_taken_for_it() -> None:
+    def job(config: object) -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        one_line_errors(job)(None)
 
 
 @pytest.mark.slow
