@@ -5,9 +5,11 @@ Hydra is imported where it is registered and read, so that importing a config ne
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +34,10 @@ SCHEMAS: dict[str, Any] = {
 Config = TypeVar("Config")
 LATEST = "latest"
 """A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
+ASKED = ".hydra-asked"
+"""In an evaluation's folder: the options that it answers."""
+APART = ("output", "device", "plot", "predictions", "student.module")
+"""Options that do not change what an evaluation says."""
 _RUNS = {"checkpoint": "train", "trainer.resume": "train", "resume": "batch"}  # options that name one, and its job
 
 
@@ -50,31 +56,71 @@ def _run(given: str | None, job: str) -> str | None:
 def _run_folder(job: str, teacher: str, scenario: str, resume: str | None) -> str:
     """outputs/<job>/<scenario>/<time>, FILE for a label file's run; a continued run stays in its folder."""
     name = "FILE" if teacher == "file" else scenario
-    return _run(resume, job) or f"outputs/{job}/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return _run(resume, job) or _new_folder(f"outputs/{job}/{name}")
+
+
+def _new_folder(parent: str) -> str:
+    """<parent>/<time>, made here: of two runs that start in one second, the second one gets <time>_2."""
+    for folder in _numbered(Path(parent) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return str(folder)
+    raise AssertionError
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """The folder, <folder>_2, <folder>_3, ..."""
+    return (folder if i == 1 else folder.with_name(f"{folder.name}_{i}") for i in count(1))
+
+
+def _folder_of(folder: Path, asked: str) -> str:
+    """The folder for what is asked, so that it is found again and another question does not overwrite it."""
+    for one in _numbered(folder):
+        noted = one / ASKED
+        if not noted.exists() and not (one / "metrics.json").exists():
+            one.mkdir(parents=True, exist_ok=True)
+            noted.write_text(asked, encoding="utf-8")
+        if noted.exists() and noted.read_text(encoding="utf-8") == asked:
+            return str(one)
+    raise AssertionError
 
 
 def _eval_folder(
-    checkpoint: str, scenario: str | None, labels: str | None, seed: int | None, output: str | None
+    checkpoint: str,
+    scenario: str | None,
+    labels: str | None,
+    seed: int | None,
+    output: str | None,
+    overrides: Any = (),
 ) -> str:
-    """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run."""
+    """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run.
+
+    <name>_2 where <name> holds what came of other options, of a file of the same name elsewhere or of last.pt.
+    """
     if output:
         return output
     checkpoint = _run(checkpoint, "train") or ""
     path = Path(checkpoint)
     run = path.parent.parent if path.is_file() else path
     if not checkpoint or not path.exists():
-        return f"outputs/eval/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        return _new_folder("outputs/eval")
     name = Path(labels).stem if labels else scenario or "held_out"
-    return str(run / "eval" / (name if seed is None else f"{name}_seed{seed}"))
+    asked = [word for word in overrides if word.partition("=")[0] not in ("checkpoint", "teacher.path", *APART)]
+    asked += [
+        f"checkpoint={path.stem if path.is_file() else 'best'}",
+        f"teacher.path={labels and Path(labels).absolute()}",
+    ]
+    return _folder_of(run / "eval" / (name if seed is None else f"{name}_seed{seed}"), "\n".join(sorted(asked)))
 
 
 def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
     """<run>/eval/drive, and in its name what differs from the defaults, so that a fault does not overwrite another."""
-    apart = ("checkpoint", "output", "device", "plot", "student.module")
     words = sorted(
         re.sub(r"[^\w.=,-]", "", word.removeprefix("drive."))
         for word in overrides
-        if word.partition("=")[0] not in apart
+        if word.partition("=")[0] not in ("checkpoint", *APART)
     )
     return _eval_folder(checkpoint, "_".join(["drive", *words]), None, None, output)
 
@@ -84,11 +130,13 @@ def register() -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    # cached, so that one run has one folder, in every job of a sweep too
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("new_folder", _new_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver(
         "hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True
     )
-    OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
+    OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("drive_folder", _drive_folder, replace=True)
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():

@@ -13,7 +13,7 @@ class Logger:
     """Writes the event file of one run's folder; a continued run passes its step, and later points are dropped."""
 
     def __init__(self, folder: Path, first_step: int = 0, suffix: str = "") -> None:
-        purge_step = first_step if first_step > 0 else None
+        purge_step = first_step + 1 if first_step > 0 else None  # what stands at the step itself was said
         self.writer = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=suffix)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
