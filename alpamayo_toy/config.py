@@ -5,6 +5,7 @@ Hydra is imported where it is registered and read, so that importing a config ne
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -38,6 +39,10 @@ LATEST = "latest"
 UNREADABLE = "a list or a text with spaces stands in quotes: 'name=[1,2]', 'name=\"a, b\"'"
 SEVERAL = r",|^(glob|choice|range|interval|shuffle|sort|tag)\("  # values of a sweep
 LONGEST = 200  # characters of a folder's name
+ASKED = ".hydra-asked"
+"""In an evaluation's folder: the options that it answers."""
+APART = ("output", "device", "plot", "predictions", "student.module")
+"""Options that do not change what an evaluation says."""
 _RUNS = {"checkpoint": "train", "trainer.resume": "train", "resume": "batch"}  # options that name one, and its job
 
 
@@ -58,12 +63,10 @@ def _run_folder(job: str, teacher: str, scenario: str, resume: str | None, name:
 
     With name=wide .../wide, and .../wide-2 where there is one already.
     """
-    parent = Path("outputs", job, "FILE" if teacher == "file" else scenario)
     if name:
         training.check_name(name)
-        numbered = (parent / (name if i == 1 else f"{name}-{i}") for i in count(1))
-        return _run(resume, job) or str(next(folder for folder in numbered if not folder.exists()))
-    return _run(resume, job) or str(parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    parent = f"outputs/{job}/{'FILE' if teacher == 'file' else scenario}"
+    return _run(resume, job) or _new_folder(parent, name)
 
 
 def _sweep_folder(number: int, overrides: Any) -> str:
@@ -74,28 +77,68 @@ def _sweep_folder(number: int, overrides: Any) -> str:
     return f"{number}_{','.join(varied)}"[:LONGEST].rstrip("_")
 
 
+def _new_folder(parent: str, name: str = "") -> str:
+    """<parent>/<name or time>, made here: of two runs that start in one second, the second one gets <time>-2."""
+    for folder in _numbered(Path(parent) / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}")):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return str(folder)
+    raise AssertionError
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """The folder, <folder>-2, <folder>-3, ..."""
+    return (folder if i == 1 else folder.with_name(f"{folder.name}-{i}") for i in count(1))
+
+
+def _folder_of(folder: Path, asked: str) -> str:
+    """The folder for what is asked, so that it is found again and another question does not overwrite it."""
+    for one in _numbered(folder):
+        noted = one / ASKED
+        if not noted.exists() and not (one / "metrics.json").exists():
+            one.mkdir(parents=True, exist_ok=True)
+            noted.write_text(asked, encoding="utf-8")
+        if noted.exists() and noted.read_text(encoding="utf-8") == asked:
+            return str(one)
+    raise AssertionError
+
+
 def _eval_folder(
-    checkpoint: str, scenario: str | None, labels: str | None, seed: int | None, output: str | None
+    checkpoint: str,
+    scenario: str | None,
+    labels: str | None,
+    seed: int | None,
+    output: str | None,
+    overrides: Any = (),
 ) -> str:
-    """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run."""
+    """<run>/eval/<what it is scored on>, or where told; outputs/eval/<time> where there is no such run.
+
+    <name>-2 where <name> holds what came of other options, of a file of the same name elsewhere or of last.pt.
+    """
     if output:
         return output
     checkpoint = _run(checkpoint, "train") or ""
     path = Path(checkpoint)
     run = path.parent.parent if path.is_file() else path
     if not checkpoint or not path.exists():
-        return f"outputs/eval/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        return _new_folder("outputs/eval")
     name = Path(labels).stem if labels else scenario or "held_out"
-    return str(run / "eval" / (name if seed is None else f"{name}_seed{seed}"))
+    asked = [word for word in overrides if word.partition("=")[0] not in ("checkpoint", "teacher.path", *APART)]
+    asked += [
+        f"checkpoint={path.stem if path.is_file() else 'best'}",
+        f"teacher.path={labels and Path(labels).absolute()}",
+    ]
+    return _folder_of(run / "eval" / (name if seed is None else f"{name}_seed{seed}"), "\n".join(sorted(asked)))
 
 
 def _drive_folder(checkpoint: str, overrides: Any, output: str | None) -> str:
     """<run>/eval/drive, and in its name what differs from the defaults, so that a fault does not overwrite another."""
-    apart = ("checkpoint", "output", "device", "plot", "student.module")
     words = sorted(
         re.sub(r"[^\w.=,-]", "", word.removeprefix("drive."))
         for word in overrides
-        if word.partition("=")[0] not in apart
+        if word.partition("=")[0] not in ("checkpoint", *APART)
     )
     return _eval_folder(checkpoint, "_".join(["drive", *words]), None, None, output)
 
@@ -111,12 +154,14 @@ def register() -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    # cached, so that one run has one folder, in every job of a sweep too
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("new_folder", _new_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
     OmegaConf.register_new_resolver(
         "hydra_notes", lambda resume: ".hydra-resumed" if resume else ".hydra", replace=True
     )
-    OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True)
+    OmegaConf.register_new_resolver("eval_folder", _eval_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("drive_folder", _drive_folder, replace=True)
     OmegaConf.register_new_resolver("export_folder", _export_folder, replace=True)
     store = ConfigStore.instance()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
@@ -38,6 +38,7 @@ def command(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
         def main() -> None:
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
                 signal.signal(signal.SIGINT, _ctrl_c)
+            os.environ["MPLBACKEND"] = "agg"  # pictures are files; another one may not be installed
             try:
                 _composed(name, job)
             except KeyboardInterrupt:  # before the first step there is nothing to save
@@ -66,15 +67,15 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
             job(config)
         except UserError as error:
             _forget(output_folder())
-            sys.exit(f"error: {error}")
+            _end(str(error))
         except OSError as error:
             if error.strerror is None:
                 raise
-            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+            _end(f"{error.filename or 'a file'}: {error.strerror}")
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            sys.exit(f"error: out of memory; lower {TO_LOWER[Path(sys.argv[0]).stem]}")
+            _end(f"out of memory; lower {TO_LOWER[Path(sys.argv[0]).stem]}")
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
@@ -112,6 +113,19 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
     finally:
         if Swept.folder is not None and Swept.folder.is_dir():
             print(joint_table(Swept.folder))
+
+
+def _end(error: str) -> NoReturn:
+    """End the command with one line, or of a sweep this job alone, whose exit code is 1 in the end."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        sys.exit(f"error: {error}")
+    number = HydraConfig.get().job.num
+    print(f"job {number}: {error}", file=sys.stderr)
+    raise HydraException(f"job {number} failed, as said above; the others of the sweep were done")
 
 
 def output_folder() -> Path:

@@ -48,7 +48,7 @@ class Logger:
 
     def __init__(self, folder: Path, first_step: int = 0, suffix: str = "") -> None:
         self.folder, self.suffix = folder, suffix
-        self.purge_step = first_step if first_step > 0 else None
+        self.purge_step = first_step + 1 if first_step > 0 else None  # what stands at the step itself was said
         self.writer = self._written_to(folder)
         self.beside: dict[str, SummaryWriter] = {}
 
