@@ -1,6 +1,7 @@
 """The YAML and its schema: every group composes, a copied scenario works, and what is checked is checked."""
 
 import shutil
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from places import ROOT
 
+from alpamayo_toy import config
 from alpamayo_toy.config import register, validate
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
@@ -104,3 +106,34 @@ def test_no_choice_leads_to_code() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         assert "_target_" not in path.read_text()
         assert OmegaConf.load(path) is not None
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "datetime", Clock)
+    made = [config._run_folder("train", "synthetic", "LEFT", None) for _ in range(3)]
+    assert made == [f"outputs/train/LEFT/2026-01-02_03-04-05{end}" for end in ("", "_2", "_3")]
+    assert all(Path(folder).is_dir() for folder in made)
+
+
+def test_an_evaluation_finds_its_folder_again_and_no_other_one_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.touch()
+    run = str(tmp_path / "run")
+    asked: list[tuple[str, str | None, list[str]]] = [
+        (run, "a/test.npz", []),
+        (run, "b/test.npz", []),
+        (str(last), "a/test.npz", []),
+        (run, "a/test.npz", ["teacher.samples=mean"]),
+    ]
+    for _ in range(2):
+        found = [config._eval_folder(which, None, labels, None, None, words) for which, labels, words in asked]
+        assert [Path(folder).name for folder in found] == ["test", "test_2", "test_3", "test_4"]
+    again = config._eval_folder(run, None, "a/test.npz", None, None, ["plot=false", f"checkpoint={run}"])
+    assert Path(again).name == "test"

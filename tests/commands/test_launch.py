@@ -11,7 +11,7 @@ import torch
 from command_line import SMOKE, Said, wrong
 from places import ROOT, Command
 
-from alpamayo_toy.commands.launch import one_line_errors
+from alpamayo_toy.commands.launch import _one_line_errors
 
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
@@ -89,7 +89,7 @@ def test_too_little_memory_is_one_line(error: Exception) -> None:
         raise error
 
     with pytest.raises(SystemExit, match=r"^error: out of memory; lower trainer\.batch_size, .*horizon") as caught:
-        one_line_errors(job)(None)
+        _one_line_errors(job)(None)
     assert "\n" not in str(caught.value)
 
 
@@ -98,7 +98,7 @@ def test_another_fault_is_not_taken_for_it() -> None:
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        one_line_errors(job)(None)
+        _one_line_errors(job)(None)
 
 
 @pytest.mark.slow
