@@ -116,8 +116,8 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch: py
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(config, "datetime", Clock)
-    made = [config._run_folder("train", "synthetic", "LEFT", None) for _ in range(3)]
-    assert made == [f"outputs/train/LEFT/2026-01-02_03-04-05{end}" for end in ("", "_2", "_3")]
+    made = [config._run_folder("train", "synthetic", "LEFT", None, "") for _ in range(3)]
+    assert made == [f"outputs/train/LEFT/2026-01-02_03-04-05{end}" for end in ("", "-2", "-3")]
     assert all(Path(folder).is_dir() for folder in made)
 
 
@@ -134,6 +134,6 @@ def test_an_evaluation_finds_its_folder_again_and_no_other_one_gets_it(tmp_path:
     ]
     for _ in range(2):
         found = [config._eval_folder(which, None, labels, None, None, words) for which, labels, words in asked]
-        assert [Path(folder).name for folder in found] == ["test", "test_2", "test_3", "test_4"]
+        assert [Path(folder).name for folder in found] == ["test", "test-2", "test-3", "test-4"]
     again = config._eval_folder(run, None, "a/test.npz", None, None, ["plot=false", f"checkpoint={run}"])
     assert Path(again).name == "test"

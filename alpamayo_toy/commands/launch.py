@@ -121,7 +121,7 @@ def _end(error: str) -> NoReturn:
     from hydra.errors import HydraException
     from hydra.types import RunMode
 
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         sys.exit(f"error: {error}")
     number = HydraConfig.get().job.num
     print(f"job {number}: {error}", file=sys.stderr)

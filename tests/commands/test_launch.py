@@ -11,7 +11,6 @@ import torch
 from command_line import SMOKE, Said, wrong
 from places import ROOT, Command
 
-from alpamayo_toy.commands.launch import _one_line_errors
 
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
@@ -81,24 +80,6 @@ MORE = [
 def test_a_mistake_in_an_option_is_one_line(arguments: str, message: str, command: Command, tmp_path: Path) -> None:
     assert message in wrong(command, "train", *arguments.split(" "))
     assert not list(tmp_path.rglob("*.yaml"))
-
-
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")])
-def test_too_little_memory_is_one_line(error: Exception) -> None:
-    def job(config: object) -> None:
-        raise error
-
-    with pytest.raises(SystemExit, match=r"^error: out of memory; lower trainer\.batch_size, .*horizon") as caught:
-        _one_line_errors(job)(None)
-    assert "\n" not in str(caught.value)
-
-
-def test_another_fault_is_not_taken_for_it() -> None:
-    def job(config: object) -> None:
-        raise RuntimeError("something else")
-
-    with pytest.raises(RuntimeError, match="something else"):
-        _one_line_errors(job)(None)
 
 
 @pytest.mark.slow

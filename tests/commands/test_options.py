@@ -176,7 +176,6 @@ def test_a_named_run_that_is_there_already_gets_a_number(tmp_path: Path, monkeyp
     for name in ("wide", "wide-2", "wide-3"):
         folder = _run_folder("train", "synthetic", "LEFT", None, "wide")
         assert folder == str(Path("outputs/train/LEFT", name))
-        Path(folder).mkdir(parents=True)
     assert _run_folder("train", "file", "LEFT", "outputs/old", "wide") == "outputs/old"
     assert _run_folder("batch", "file", "LEFT", None, "wide") == str(Path("outputs/batch/FILE/wide"))
 
