@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 from places import ROOT, Command
 
 PRELOADED = ["torch._dynamo", "torch.profiler", "shorter", "warm"]
@@ -24,7 +25,9 @@ def server() -> ForkServerContext:
     """Processes of its are forked from one that has trained and evaluated; there is one such in a run of the tests."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # it starts with no path of pytest's
+        forkserver.ensure_running()
     return context
 
 

@@ -11,7 +11,6 @@ import torch
 from command_line import SMOKE, Said, wrong
 from places import ROOT, Command
 
-
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
     ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),

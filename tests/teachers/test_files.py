@@ -96,7 +96,7 @@ def test_a_file_that_does_not_fit_is_named() -> None:
     with pytest.raises(UserError, match=r"steps of 0\.1 s, the run wants dt=0\.2"):
         build_teacher(TrainConfig(teacher=FileConfig(path), dt=0.2))
     with pytest.raises(UserError, match="24 to train on and 0 held out"):
-        build_teacher(TrainConfig(teacher=FileConfig(path, val_fraction=1e-9)))
+        build_teacher(TrainConfig(teacher=FileConfig(path, val_fraction=1e-6)))
 
 
 def test_the_clips_that_are_looked_at_are_those_of_the_lowest_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
