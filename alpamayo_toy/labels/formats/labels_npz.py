@@ -1,5 +1,6 @@
 """The project's own one-file form, labels.npz: the fields of Labels as arrays. README of labels, "The label file"."""
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.manoeuvres import classify
+from alpamayo_toy.kinematics.route import wrapped
 from alpamayo_toy.kinematics.trajectory import DT, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
 from alpamayo_toy.labels.untrusted.arrays import integers, names, seconds
@@ -23,6 +25,8 @@ STRINGS = ("clip_id", "source", "v0_source", "text", "context_names")
 PER_CLIP = {"v0", "ground_truth", "history", "context", "route", "source", "v0_source", "text", "t0_us", "scenario"}
 REQUIRED = ("clip_id", "teacher")
 KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "route_source", "dt", "horizon"}
+MOVED = 0.3  # m in a step, from where on its direction says how a car stands
+ASTRAY, STRAYING = 0.5, 0.05  # rad off the course, which so large a share of all such steps may be
 
 
 def matches(names: Collection[str]) -> bool:
@@ -116,6 +120,11 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
         return _recovered(path, clip_id, teacher, rest)
     if "v0" not in rest:
         raise UserError(f"{path} has no v0, the speed at t0 that goes with teacher (N, K, T, 4)")
+    teacher = _followed(path, "teacher", teacher)
+    if truth is not None:
+        rest["ground_truth"] = _followed(path, "ground_truth", truth)
+    if past is not None and past.dim() == 3 and past.shape[-1] == 4:
+        rest["history"] = _followed(path, "history", past.flip(1)).flip(1)
     if "scenario" not in rest:
         rest["scenario"], rest["scenario_source"] = classify(teacher[:, 0], rest["v0"]), "future"
     defaults = {
@@ -124,6 +133,28 @@ def _made(path: Path, rest: dict[str, Any], n: int) -> Labels:
         "v0_source": np.full(n, "file"),
     }
     return Labels(clip_id=clip_id, teacher=teacher, **{**defaults, **rest})
+
+
+def _followed(path: Path, name: str, states: Tensor) -> Tensor:
+    """States (..., T, 4) from t0 on with continuous headings, 0 at t0: within +-pi or 0 to 2 pi they may be wrapped.
+
+    Raises UserError where they do not follow the course, as degrees and clockwise ones.
+    """
+    yaw = states[..., 2]
+    turns = (torch.cat([yaw[..., :1], yaw.diff(dim=-1)], -1) / (2 * math.pi)).nan_to_num(0.0).round().cumsum(-1)
+    if bool(turns.any()):  # what is continuous stays to the bit
+        yaw = yaw - 2 * math.pi * turns
+        states = torch.cat([states[..., :2], yaw.unsqueeze(-1), states[..., 3:]], -1)
+    step = states[..., :2].diff(dim=-2)
+    moving = step.square().sum(-1) > MOVED**2
+    off = wrapped((yaw[..., 1:] + yaw[..., :-1]) / 2 - torch.atan2(step[..., 1], step[..., 0])).abs()
+    off = torch.minimum(off, math.pi - off)[moving]  # one may drive backwards
+    if len(off) and float((off > ASTRAY).float().mean()) > STRAYING:
+        raise UserError(
+            f"{path}: the headings of {name} do not follow the course, they are {float(off.median()):.2g} rad off;"
+            " they must be radians, counter-clockwise, 0 at t0"
+        )
+    return states
 
 
 def _recovered(path: Path, clip_id: np.ndarray, teacher: Tensor, rest: dict[str, Any]) -> Labels:

@@ -1,6 +1,8 @@
 """Our own label file comes back as it was written; a broken one is named and never executed."""
 
+import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from places import DATA
 from written import clips
 
-from alpamayo_toy import load_labels
+from alpamayo_toy import UnicycleRollout, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
 
@@ -35,6 +37,36 @@ def test_ten_lines_of_numpy_are_a_label_file(tmp_path: Path) -> None:
     assert set(labels.v0_source) == {"recovered"}
 
 
+def turning(yaw: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, np.ndarray]:
+    """Cars that turn right round, 4 columns, with headings as yaw() writes them."""
+    kappa = torch.linspace(-0.2, 0.2, 12)[:, None, None].expand(12, 2, 64)
+    actions = torch.stack([torch.zeros_like(kappa), kappa], -1)
+    states = UnicycleRollout(0.1, "trapezoid")(actions, torch.full((12, 2), 6.0))
+    columns = [states[..., :2], yaw(states[..., 2:3]), states[..., 3:]]
+    return {"teacher": torch.cat(columns, -1).numpy(), "v0": np.full(12, 6.0), "clip_id": np.arange(12).astype(str)}
+
+
+def test_headings_may_be_wrapped(tmp_path: Path) -> None:
+    found = []
+    for yaw in (lambda y: y, lambda y: torch.atan2(y.sin(), y.cos()), lambda y: y % (2 * math.pi)):
+        content = turning(yaw)
+        past = content["teacher"][:, 0, :8].copy()
+        np.savez(tmp_path / "x.npz", **content, ground_truth=content["teacher"][:, 0], history=np.flip(past, 1))
+        found.append(load_labels(tmp_path / "x.npz"))
+    assert float(found[0].teacher[..., 2].abs().max()) > 2 * math.pi
+    assert np.array_equal(found[0].teacher.numpy(), turning(lambda y: y)["teacher"])  # to the bit
+    for other in found[1:]:
+        for name in ("teacher", "ground_truth", "history", "scenario"):
+            torch.testing.assert_close(getattr(other, name), getattr(found[0], name), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("yaw", [torch.rad2deg, torch.neg])
+def test_headings_in_degrees_or_clockwise_are_named(yaw: Callable[..., torch.Tensor], tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **turning(yaw))
+    with pytest.raises(UserError, match=r"x\.npz: the headings of teacher do not follow the course, .* off; they must"):
+        load_labels(tmp_path / "x.npz")
+
+
 def lost(point: int) -> np.ndarray:
     """Routes (3, 20, 2), a point of the last one unknown."""
     points = np.zeros((3, 20, 2))
@@ -49,7 +81,8 @@ def test_a_route_is_kept_with_its_unknown_end_and_where_it_comes_from(tmp_path: 
     teacher = np.array([clip["pred_xyz"] for clip in clips()])[..., :2]
     arrays: dict[str, Any] = {"clip_id": np.array(["a", "b", "c"]), "teacher": teacher, "route": ahead}
     if columns == 4:
-        arrays |= {"teacher": np.pad(teacher, [(0, 0)] * 3 + [(0, 2)]), "v0": np.zeros(3)}
+        straight = teacher * [1.0, 0.0]  # where headings are 0
+        arrays |= {"teacher": np.pad(straight, [(0, 0)] * 3 + [(0, 2)]), "v0": np.zeros(3)}
     np.savez(tmp_path / "mine.npz", **arrays)
     np.savez(tmp_path / "driven.npz", **arrays, route_source=np.array("recorded"))
     for name, source in (("mine.npz", "file"), ("driven.npz", "recorded")):
