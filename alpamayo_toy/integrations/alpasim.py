@@ -37,7 +37,7 @@ class AlpasimConfig:
 
     checkpoint: str = ""  # a run's folder, a checkpoint file, a released folder, or latest
     port: int = 50051
-    host: str = "127.0.0.1"  # 0.0.0.0 for other machines; or a Unix socket, unix:///tmp/student.sock
+    host: str = "127.0.0.1"  # 0.0.0.0 for other machines; or a Unix socket, unix:student.sock
     mode: str = "alpasim"  # who asks: alpasim or carla
 
     def __post_init__(self) -> None:

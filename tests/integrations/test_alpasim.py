@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ def channel(made: Any, how: str, folder: Path) -> Iterator[Any]:
     if how == "in process":
         yield in_process_channel(made, mode="alpasim")
         return
-    host = "127.0.0.1" if how == "tcp" else f"unix://{folder / 'socket'}"
-    with serving(made, port=0, host=host, mode="alpasim") as port:
+    host = "127.0.0.1" if how == "tcp" else "unix:student.sock"
+    with chdir(folder), serving(made, port=0, host=host, mode="alpasim") as port:
         address = f"{host}:{port}" if port else host
         with grpc.insecure_channel(address, options=channel_options()) as opened:
             yield opened
@@ -266,7 +266,7 @@ def test_poses_that_come_out_of_order_are_left_aside(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parsed(["checkpoint=x", "port=0", "host=unix:///tmp/s"]) == AlpasimConfig("x", 0, "unix:///tmp/s")
+    assert parsed(["checkpoint=x", "port=0", "host=unix:s"]) == AlpasimConfig("x", 0, "unix:s")
     for words, said in (
         ([], "checkpoint must be a run's folder"),
         (["checkpoint=x", "prt=1"], "there is no option prt; did you mean port"),
