@@ -1,5 +1,8 @@
 """What a command turns into a single line and an exit code instead of a traceback."""
 
+import re
+from collections.abc import Iterator
+
 
 class UserError(ValueError):
     """A mistake of the user: the message names the file, clip or key, says what is wrong and what to do."""
@@ -24,6 +27,24 @@ def shortened(value: object) -> str:
         return text if len(text) <= 60 else f"{text[:57]}..."
     kind = type(value).__name__
     return f"{kind} of {len(value)}" if isinstance(value, list | tuple | dict) else kind
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Of Python, NumPy, a GPU, or PyTorch on a CPU, which has no exception of its own for it."""
+    return any(
+        isinstance(cause, MemoryError)
+        or type(cause).__name__ == "OutOfMemoryError"
+        or re.search("out of memory|can't allocate memory", str(cause), re.IGNORECASE)
+        for cause in causes(error)
+    )
 
 
 def require(holds: bool, key: str, wanted: str, got: object) -> None:

@@ -2,9 +2,11 @@
 
 import sys
 
+from alpamayo_toy.commands.ending import ending
 from alpamayo_toy.commands.parser import Parser
 
 
+@ending()
 def main() -> None:
     parser = Parser(description="Time rollout, inverse and training step, side by side.")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
@@ -15,17 +17,11 @@ def main() -> None:
     import torch
 
     from alpamayo_toy.commands import benchmark
-    from alpamayo_toy.errors import UserError
     from alpamayo_toy.kinematics.device import choose_device
 
     torch.set_num_threads(1)
     sys.path.insert(0, "")  # a peer in the folder where the user stands
-    try:
-        print(benchmark.run(str(choose_device(options.device)), options.rounds, tuple(options.against)))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    print(benchmark.run(str(choose_device(options.device)), options.rounds, tuple(options.against)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """How often the 95 % intervals hold the truth: python scripts/coverage.py [--draws 1000] [--values LABELS]"""
 
-import sys
 from pathlib import Path
 
+from alpamayo_toy.commands.ending import ending
 from alpamayo_toy.commands.parser import Parser
 
 
+@ending()
 def main() -> None:
     parser = Parser(description="Measure the coverage of the 95 % intervals on data of known mean.")
     parser.add_argument("--draws", type=int, default=1000, help="sets of data for each row of the table")
@@ -13,16 +14,10 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    from alpamayo_toy.errors import UserError
     from alpamayo_toy.evaluation import coverage
 
     torch.set_num_threads(1)
-    try:
-        print(coverage.run(options.draws, options.values))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    print(coverage.run(options.draws, options.values))
 
 
 if __name__ == "__main__":

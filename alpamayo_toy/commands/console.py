@@ -3,9 +3,11 @@
 import runpy
 import sys
 
+from alpamayo_toy.commands.ending import ending
 from alpamayo_toy.hints import CONFIGS
 
 
+@ending()
 def main() -> None:
     """Run the script that the first word names. One line and exit code 1 for a verb that there is not."""
     scripts = {path.stem: path for path in sorted(CONFIGS.with_name("scripts").glob("*.py"))}

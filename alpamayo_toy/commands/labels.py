@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from alpamayo_toy.commands.ending import ending
 from alpamayo_toy.commands.parser import Layouts, Parser
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_name
@@ -17,6 +18,7 @@ SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
 
 
+@ending()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; its exit code. A mistake of the user is one line and 2."""
     options = _parser().parse_args(arguments)
@@ -28,9 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         return job(options)
-    except BrokenPipeError:  # somebody has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except BrokenPipeError:
+        raise
     except UserError as error:
         from alpamayo_toy.labels.untrusted.texts import one_line
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from alpamayo_toy.commands.ending import UNREAD, ending
 from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
 from alpamayo_toy.config import LATEST, SCHEMAS, foreign, one_line, register
-from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
 from alpamayo_toy.hints import no_flag
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
@@ -23,7 +24,7 @@ TO_LOWER = {
     "eval": "crowd, or score fewer clips at once (labels.py split)",
     "drive": "drive.scenes or drive.seconds",
     "rollout": "horizon",
-    "export": "student.width or student.modes, and train again",
+    "export": "the width or modes of the student, and train it again",
 }
 """What the memory of a command grows with."""
 
@@ -39,10 +40,8 @@ def command(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
                 signal.signal(signal.SIGINT, _ctrl_c)
             os.environ["MPLBACKEND"] = "agg"  # pictures are files; another one may not be installed
-            try:
+            with ending():  # before the first step there is nothing to save
                 _composed(name, job)
-            except KeyboardInterrupt:  # before the first step there is nothing to save
-                sys.exit(130)
 
         return main
 
@@ -68,12 +67,14 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
         except UserError as error:
             _forget(output_folder())
             _end(str(error))
+        except BrokenPipeError:  # Hydra would say that the job failed
+            sys.exit(UNREAD)
         except OSError as error:
             if error.strerror is None:
                 raise
             _end(f"{error.filename or 'a file'}: {error.strerror}")
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             _end(f"out of memory; lower {TO_LOWER[Path(sys.argv[0]).stem]}")
         except Interrupted as stop:
@@ -106,6 +107,8 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
         if not foreign(error):
             raise
         sys.exit(f"error: {one_line(error)}")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         if error.strerror is None:
             raise
@@ -165,12 +168,6 @@ def resumed(config: TrainConfig) -> TrainConfig:
         name = key.removeprefix("trainer.")
         setattr(saved.trainer, name, getattr(config.trainer, name))
     return saved
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Of Python, NumPy, a GPU, or PyTorch on a CPU, which has no exception of its own for it."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
 
 
 def _forget(folder: Path) -> None:

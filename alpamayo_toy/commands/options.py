@@ -19,6 +19,7 @@ ABOUT = {
     "eval": "Score a student, or put runs side by side.",
     "drive": "Ask a student again every 0.1 s: does it drive?",
     "rollout": "Roll out one synthetic trajectory, without training.",
+    "export": "Release a student: files that run without this project.",
 }
 EXAMPLES = {
     "train": ("scenario=LEFT", "teacher=file teacher.path=labels.json", "-m scenario=LEFT,RIGHT trainer=smoke"),
@@ -34,6 +35,11 @@ EXAMPLES = {
         "checkpoint=latest scenario=ROAD",
     ),
     "rollout": ("scenario=LEFT", "scenario=LEFT plot=false", "scenario=STOP 'scenario.speed_mps=[3,5]' seed=1"),
+    "export": (
+        "checkpoint=latest output=released",
+        "checkpoint=outputs/train/LEFT/RUN/best.pt output=released",
+        "checkpoint=latest navsim=agent",
+    ),
 }
 FLAGS = {
     "-m": "run every combination of the values that are listed, as in scenario=LEFT,RIGHT",

@@ -54,8 +54,8 @@ def describe(actions: Tensor, trajectory: Tensor, v0: Tensor, dt: float, integra
 
 
 def routes_said(metrics: dict[str, Any]) -> str | None:
-    """Where the routes that were scored with come from, in words, as metrics.json has it; None without routes."""
-    if metrics["route_source"] is None:
+    """Where the routes that were scored with come from, in words; None without, or where they are synthetic."""
+    if metrics["route_source"] is None or metrics.get("teacher") == "synthetic":
         return None
     aside = metrics.get("route_error_m")
     return ROUTES[metrics["route_source"]] + (f"; moved aside by {aside:g} m (rms)" if aside else "")

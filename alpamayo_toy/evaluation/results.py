@@ -82,8 +82,8 @@ def table(metrics: dict[str, Any]) -> str:
     recovered = metrics["v0_sources"].get("recovered", 0) + metrics["v0_sources"].get("smoothed", 0)
     if recovered:
         lines.append(f"v0 of {recovered} clips, which have no history, is that of the teacher's own trajectory")
-    if metrics["route_source"] is not None:
-        lines.append(f"routes are {routes_said(metrics)}")
+    if said := routes_said(metrics):
+        lines.append(f"routes are {said}")
     units = metrics["units"]
     few = "" if units["count"] >= MIN_UNITS else f": fewer than {MIN_UNITS}, too few for an interval"
     lines.append(f"95 % intervals over {units['count']} independent {units['kind']}{few}")

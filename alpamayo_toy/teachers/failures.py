@@ -1,11 +1,8 @@
 """Failures of somebody else's code: one line that says what went wrong and what to do, and how long to wait."""
 
 import re
-from collections.abc import Iterator
 
-import torch
-
-from alpamayo_toy.errors import UserError
+from alpamayo_toy.errors import UserError, causes, out_of_memory
 
 MESSAGE = 200  # characters of a message that are repeated
 WAIT_S, LONGEST_S = 60.0, 300.0  # before a busy hub is asked again; it counts requests by five minutes
@@ -31,34 +28,21 @@ def why(error: BaseException) -> str:
         return str(error)
     said = f"{type(error).__name__}: {' '.join(str(error).split())[:MESSAGE]}"
     if out_of_memory(error):
-        return f"{said}; the GPU's memory is too small for it"
-    known = (key for cause in _causes(error) for key in (type(cause).__name__, _status(cause)) if key in HINTS)
+        return f"{said}; memory is too small for it"
+    known = (key for cause in causes(error) for key in (type(cause).__name__, _status(cause)) if key in HINTS)
     hint = next(known, None)
     return said if hint is None else f"{said}; {HINTS[hint]}"
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether there was too little memory on the GPU."""
-    return any(isinstance(e, torch.OutOfMemoryError) or "out of memory" in str(e).lower() for e in _causes(error))
-
-
 def pause_s(error: BaseException, attempt: int) -> float:
     """Seconds to wait after failure 0, 1, ...: none, but where a hub is busy what it says, or longer each time."""
-    for cause in _causes(error):
+    for cause in causes(error):
         status = _status(cause)
         if status == 429 or 500 <= status < 600:
             headers = getattr(getattr(cause, "response", None), "headers", {})
             told = re.search(r"^\d+$|;t=(\d+)", headers.get("Retry-After") or headers.get("RateLimit") or "")
             return min(float(told[1] or told[0]) if told else WAIT_S * 2**attempt, LONGEST_S)
     return 0.0
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those that it was raised from, which often alone know the hub's answer."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def _status(error: BaseException) -> int:

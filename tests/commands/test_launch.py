@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import SMOKE, Said, wrong
+from command_line import SMOKE, Said, run_script, wrong
 from places import ROOT, Command
 
 KINDS = [
@@ -91,6 +91,23 @@ def test_another_mistake_in_an_option_is_one_line(arguments: str, message: str, 
     assert not list(tmp_path.rglob("*.yaml"))
 
 
+def nobody_reads() -> None:
+    """stdout is a pipe whose other end is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments", ["train --help", "coverage --draws 1", "labels check --format", "rollout plot=false"]
+)
+def test_a_command_ends_quietly_where_nobody_reads(arguments: str, tmp_path: Path) -> None:
+    name, *words = arguments.split()
+    result = run_script(name, tuple(words), tmp_path, before=nobody_reads)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_gpu_is_one_line(command: Command) -> None:
@@ -153,6 +170,8 @@ except BaseException:
     raise ImportError
 """
 IN_AN_IMPORT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where the tests run in the background
 from alpamayo_toy.commands.launch import command
 @command("rollout")
 def main(config):

@@ -14,6 +14,7 @@ from torch import Tensor
 from alpamayo_toy import Labels, load_labels, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.baselines import RidgeRoute, along_the_route, baselines, constant_velocity
+from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.evaluation.evaluate import evaluate
 from alpamayo_toy.evaluation.reference import file_reference
 from alpamayo_toy.evaluation.results import table
@@ -24,6 +25,11 @@ from alpamayo_toy.metrics.displacement import ade
 
 KITTI = SHARED / "drives" / "real_drives_kitti_00-07.npz"
 STEPS = torch.arange(20, dtype=torch.float64) * ROUTE_SPACING
+
+
+def test_routes_of_a_synthetic_road_are_of_no_file() -> None:
+    assert routes_said({"teacher": "synthetic", "route_source": "file"}) is None
+    assert routes_said({"teacher": "labels.json", "route_source": "file"}) == "from the file"
 
 
 def arc(radius: Tensor) -> Tensor:

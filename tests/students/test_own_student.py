@@ -105,6 +105,7 @@ def run(number, script, arguments):
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name="__main__")
 for number, (script, *arguments) in enumerate(json.loads(sys.argv[1])):
+    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         run(number, script, arguments)

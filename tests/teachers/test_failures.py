@@ -4,8 +4,8 @@ import pytest
 import torch
 from stand_in import Hub
 
-from alpamayo_toy.errors import UserError
-from alpamayo_toy.teachers.failures import out_of_memory, pause_s, why
+from alpamayo_toy.errors import UserError, out_of_memory
+from alpamayo_toy.teachers.failures import pause_s, why
 
 
 def wrapped(inner: Exception, outer: Exception) -> Exception:

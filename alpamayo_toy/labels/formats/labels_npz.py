@@ -13,6 +13,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.manoeuvres import classify
+from alpamayo_toy.kinematics.recovery import continuous
 from alpamayo_toy.kinematics.route import wrapped
 from alpamayo_toy.kinematics.trajectory import DT, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
@@ -140,10 +141,8 @@ def _followed(path: Path, name: str, states: Tensor) -> Tensor:
 
     Raises UserError where they do not follow the course, as degrees and clockwise ones.
     """
-    yaw = states[..., 2]
-    turns = (torch.cat([yaw[..., :1], yaw.diff(dim=-1)], -1) / (2 * math.pi)).nan_to_num(0.0).round().cumsum(-1)
-    if bool(turns.any()):  # what is continuous stays to the bit
-        yaw = yaw - 2 * math.pi * turns
+    yaw = continuous(states[..., 2])
+    if bool(((yaw - states[..., 2]).abs() > math.pi).any()):  # what is continuous stays to the bit
         states = torch.cat([states[..., :2], yaw.unsqueeze(-1), states[..., 3:]], -1)
     step = states[..., :2].diff(dim=-2)
     moving = step.square().sum(-1) > MOVED**2

@@ -21,8 +21,8 @@ from alpamayo_toy.kinematics.recovery import (
     smoothed_heading,
 )
 from alpamayo_toy.kinematics.trajectory import DT, UNKNOWN_SCENARIO, Labels
+from alpamayo_toy.teachers.config import DT_S
 
-TIME_STEPS = (1e-3, 10.0)  # s, outside of it the unit is not seconds
 LARGEST = 1e30  # m, rad or m/s: what lies beyond overflows in float32 sooner or later
 BEYOND = f"numbers beyond {LARGEST:g}"
 
@@ -246,8 +246,8 @@ def _refuse(path: Path, clip_id: np.ndarray, what: str, wrong: np.ndarray, reaso
 
 def check_step(path: Path, dt: float) -> None:
     """Raise UserError for a step that no drive is sampled at."""
-    if not TIME_STEPS[0] <= dt <= TIME_STEPS[1]:
-        raise UserError(f"{path}: dt is {dt} s; it must be between {TIME_STEPS[0]} and {TIME_STEPS[1]}")
+    if not DT_S[0] <= dt <= DT_S[1]:  # outside of it the unit is not seconds
+        raise UserError(f"{path}: dt is {dt} s; it must be between {DT_S[0]} and {DT_S[1]}")
 
 
 def check_labels(labels: Labels, path: Path) -> None:

@@ -12,7 +12,8 @@ from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of
 from alpamayo_toy.kinematics.trajectory import HORIZON
-from alpamayo_toy.labels.formats.raw import TIME_STEPS, RawClips, labels_of
+from alpamayo_toy.labels.formats.raw import RawClips, labels_of
+from alpamayo_toy.teachers.config import DT_S
 
 STEPS = 4  # fewer cannot be inverted
 ORTHONORMAL = 1e-2  # of R R^T - 1: bfloat16 leaves 4e-3, float32 1e-7
@@ -99,7 +100,7 @@ def _route(raw: RawClips) -> Masks:
 
 def usable_step(dt: float) -> bool:
     """Whether a time step may be one in seconds."""
-    return TIME_STEPS[0] <= dt <= TIME_STEPS[1]
+    return DT_S[0] <= dt <= DT_S[1]
 
 
 def spread(mask: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.teachers.config import LONGEST
 
 ALWAYS, TIMES = 20 << 20, 20  # bytes that any file may unpack to, and how often its own size
-LONGEST_PLAN, MOST_SAMPLES = 4096, 4096  # steps, and trajectories of a clip
+MOST_SAMPLES = 4096  # trajectories of a clip
 
 
 def check_unpacked(path: Path, size: int) -> None:
@@ -24,8 +25,8 @@ def check_unpacked(path: Path, size: int) -> None:
 
 def check_shape(where: str, samples: int, steps: int) -> None:
     """Raise UserError for more samples of a clip, or more steps, than any teacher gives."""
-    if samples > MOST_SAMPLES or steps > LONGEST_PLAN:
-        most = f"at most {MOST_SAMPLES} samples of {LONGEST_PLAN} steps are read"
+    if samples > MOST_SAMPLES or steps > LONGEST:
+        most = f"at most {MOST_SAMPLES} samples of {LONGEST} steps are read"
         raise UserError(f"{where} has {samples} samples of {steps} steps; {most}")
 
 
