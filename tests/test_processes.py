@@ -116,13 +116,13 @@ def test_a_second_signal_does_not_wait() -> None:
 
 def test_whoever_wants_no_more_results_leaves_no_process_behind(tmp_path: Path) -> None:
     before = active_children()
-    running: list[int] = []
+    heard: list[tuple[int, int]] = []
     jobs = [("count", 1), *[("save", str(tmp_path))] * 2]
-    results = in_processes(act, jobs, 2, lambda _, value: running.append(value))
+    results = in_processes(act, jobs, 2, lambda number, value: heard.append((number, value)))
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert active_children() == before
-    assert not any(map(is_alive, running[1:]))
+    assert not any(is_alive(process) for number, process in heard if number > 0)
 
 
 PARENT = """
