@@ -48,7 +48,7 @@ def in_processes(
     pickled.
     """
     # not ProcessPoolExecutor: where one of its processes dies, it ends the others too and cannot say whose job it was
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context = get_context(start_method())
     context.set_forkserver_preload(["__main__", __name__, do.__module__])  # imported once, before anything forks
     left = deque(enumerate(jobs))
     found: dict[int, Result | Exception] = {}
@@ -166,7 +166,7 @@ def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
     """Do the jobs that come through the link for as long as there is another end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     told = {"told": lambda value: link.send((False, value))} if tells else {}
     with suppress(EOFError, OSError):
         while True:
@@ -179,7 +179,17 @@ def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
             link.send((True, outcome))
 
 
-def _end_with_parent() -> None:
+def start_method() -> str:
+    """How processes begin: forked from one that has imported what they need, where that can be done."""
+    return "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+
+
+def end_with_parent() -> None:
+    """From now on this process gets SIGTERM once its parent is gone, and SIGKILL SAVING seconds later."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()

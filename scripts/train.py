@@ -5,6 +5,7 @@ from typing import Any
 
 from alpamayo_toy.commands.launch import command, noted, output_folder, resumed
 from alpamayo_toy.config import validate
+from alpamayo_toy.ranks import launched
 from alpamayo_toy.training.config import TrainConfig
 
 
@@ -14,8 +15,16 @@ def main(config: Any) -> None:
     from alpamayo_toy.evaluation.results import sentence, table
     from alpamayo_toy.training.loop import fit
 
-    folder = noted(output_folder())
-    metrics = fit(checked, folder)
+    ranks = launched()
+    folder = noted(output_folder()) if ranks.leads else output_folder()
+    if ranks.alone and checked.trainer.processes > 1:
+        from alpamayo_toy.training.together import fit_together
+
+        metrics = fit_together(checked, folder)
+    else:
+        metrics = fit(checked, folder)
+    if not ranks.leads:
+        return
     print(f"{table(metrics)}\n\n{sentence(metrics)}")
     print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
 

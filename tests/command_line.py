@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
@@ -58,6 +59,18 @@ def run_script(
 ) -> subprocess.CompletedProcess[str]:
     """scripts/<name>.py with arguments in a folder."""
     return ended(start_script(name, arguments, folder, before), folder, timeout)
+
+
+def nobody_is_left(group: int) -> bool:
+    """Within some seconds no process of the group is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _streams(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ Commands run as they stand there, on small files of the names that they use, wit
 
 import argparse
 import json
+import math
 import re
 import runpy
 import shutil
@@ -209,6 +210,17 @@ def test_what_cannot_run_here_is_parsed(command: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     with pytest.raises(Parsed):
         runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
+
+
+def test_what_torchrun_starts_composes_and_is_shared_out_equally() -> None:
+    """tests/training/test_together.py starts two processes as torchrun does."""
+    text = PAGES["alpamayo_toy/training/README.md"].replace("\\\n", " ")
+    lines = [line.partition(" #")[0] for line in text.splitlines() if re.match(r"(srun )?torchrun ", line)]
+    assert len(lines) == 3
+    for line in lines:
+        before, _, options = line.partition("scripts/train.py")
+        sizes = [int(number) for number in re.findall(r"--n\S+ (\d+)", before)]
+        assert train_config(*options.split()).trainer.batch_size % math.prod(sizes) == 0
 
 
 def test_every_reason_not_to_run_a_command_is_needed() -> None:

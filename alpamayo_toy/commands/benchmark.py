@@ -338,7 +338,7 @@ def _several(device: torch.device, rounds: int) -> str:
     students = [Student(StudentConfig(modes=k, spread=k > 1), HORIZON).to(device) for k in (6, 1)]
 
     def step(student: Student, optimizer: torch.optim.Optimizer) -> None:
-        modes, drawn = student.each_mode(batch, 2, generator)
+        modes, drawn = student.each_mode(batch, student.noise(len(batch), 2, generator))
         terms = loss_terms(LossConfig(), student.action_space, modes, teacher[..., :2], teacher, drawn)
         weighted(LossConfig(), terms).backward()
         optimizer.step()

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,6 +18,7 @@ from alpamayo_toy.commands.sweep import Swept, joint_table
 from alpamayo_toy.config import LATEST, SCHEMAS, foreign, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
 from alpamayo_toy.hints import no_flag
+from alpamayo_toy.ranks import Ranks, launched
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
 TO_LOWER = {
@@ -78,7 +81,8 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
                 raise
             _end(f"out of memory; lower {TO_LOWER[Path(sys.argv[0]).stem]}")
         except Interrupted as stop:
-            print(stop, file=sys.stderr)
+            if launched().local == 0:
+                print(stop, file=sys.stderr)
             sys.exit(stop.exit_code)
 
     return guarded
@@ -86,9 +90,11 @@ def _one_line_errors(job: Callable[[Any], None]) -> Callable[[Any], None]:
 
 def _composed(name: str, job: Callable[[Any], None]) -> None:
     """Let Hydra run it; what Hydra itself finds wrong on the command line is one line as well."""
-    verb = Path(sys.argv[0]).stem
+    verb, ranks = Path(sys.argv[0]).stem, launched()
     if {"-h", "--help"} & set(sys.argv[1:]):
         return print(help_text(verb))
+    if not ranks.alone and (verb != "train" or {"-m", "--multirun"} & set(sys.argv[1:])):
+        _exit(f"torchrun is for one run of train.py; start {verb}.py without it")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to here instead of Hydra's own report
     import hydra
     from hydra._internal.utils import get_args_parser
@@ -97,25 +103,37 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
 
     _, unknown = get_args_parser().parse_known_args()
     if flags := [i for i, word in enumerate(sys.argv) if word in unknown and word.startswith("-")]:
-        sys.exit(f"error: {no_flag(sys.argv[flags[0] :], verb, SCHEMAS)}")
+        _exit(no_flag(sys.argv[flags[0] :], verb, SCHEMAS))
     register()
     try:
-        hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
+        with _folder_of_one(ranks):
+            hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {one_line(error)}")
+        _exit(one_line(error))
     except (ValueError, OverflowError) as error:
         if not foreign(error):
             raise
-        sys.exit(f"error: {one_line(error)}")
+        _exit(one_line(error))
     except BrokenPipeError:
         raise
     except OSError as error:
         if error.strerror is None:
             raise
-        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}")
+        _exit(f"{error.filename or 'a file'}: {error.strerror}")
     finally:
         if Swept.folder is not None and Swept.folder.is_dir():
             print(joint_table(Swept.folder))
+
+
+@contextmanager
+def _folder_of_one(ranks: Ranks) -> Iterator[None]:
+    """The first rank makes the run's folder; Hydra gives each of the others one that is thrown away."""
+    if ranks.leads:
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        sys.argv += [f"hydra.run.dir={folder}/run", "hydra.output_subdir=null"]
+        yield
 
 
 def _end(error: str) -> NoReturn:
@@ -125,10 +143,15 @@ def _end(error: str) -> NoReturn:
     from hydra.types import RunMode
 
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        sys.exit(f"error: {error}")
+        _exit(error)
     number = HydraConfig.get().job.num
     print(f"job {number}: {error}", file=sys.stderr)
     raise HydraException(f"job {number} failed, as said above; the others of the sweep were done")
+
+
+def _exit(error: str) -> NoReturn:
+    """End the process; among ranks the first one of each machine says why."""
+    sys.exit(f"error: {error}" if launched().local == 0 else 1)
 
 
 def output_folder() -> Path:

@@ -41,7 +41,7 @@ def distribution(student: Student, reference: Reference, units: Tensor) -> tuple
     for index in torch.arange(len(labels)).split(CHUNK):
         scene, teacher = reference.scene.select(index), labels.teacher[index].float()
         v0 = scene.v0.to(teacher)
-        modes, drawn = weighted_draws(student, scene, SAMPLES, generator)
+        modes, drawn = weighted_draws(student, scene, noise_for(student, len(index), SAMPLES, generator))
         samples = equal_draws(student, scene, SAMPLES, generator)
         p, actions = modes.probabilities, samples.actions
         row = {
@@ -77,13 +77,15 @@ def distribution(student: Student, reference: Reference, units: Tensor) -> tuple
     return said, found["energy"]
 
 
-def weighted_draws(
-    student: Student, scene: Scene, many: int, generator: torch.Generator
-) -> tuple[Prediction, Prediction]:
-    """Its modes, and about so many draws, as many of each mode, with their probabilities; on the CPU."""
-    here = scene.to(student.action_space.mean.device)
-    modes, drawn = student.each_mode(here, max(2, many // student.count), generator)
+def weighted_draws(student: Student, scene: Scene, noise: Tensor | None) -> tuple[Prediction, Prediction]:
+    """Its modes, and the draws of each that follow from noise_for(), with their probabilities; on the CPU."""
+    modes, drawn = student.each_mode(scene.to(student.action_space.mean.device), noise)
     return modes.to("cpu"), drawn.to("cpu")
+
+
+def noise_for(student: Student, scenes: int, many: int, generator: torch.Generator) -> Tensor | None:
+    """What weighted_draws() takes for about so many draws of each scene, as many of each mode."""
+    return student.noise(scenes, max(2, many // student.count), generator)
 
 
 def equal_draws(student: Student, scene: Scene, many: int, generator: torch.Generator) -> Prediction:

@@ -30,6 +30,7 @@ from alpamayo_toy.metrics.comfort import from_actions, passes
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.driving import CORRIDOR, PATIENCE, along_a_path, from_rest, stopping
 from alpamayo_toy.metrics.intervals import MIN_UNITS, of_share, over_clips
+from alpamayo_toy.ranks import ALONE, Ranks
 from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.own import own_class
 from alpamayo_toy.students.student import Student
@@ -112,12 +113,13 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     return content
 
 
-def short_drive(student: Student, cars: Cars) -> dict[str, float]:
-    """What is watched during training: 10 s on these roads, asked every second step to be cheap."""
+def short_drive(student: Student, cars: Cars, ranks: Ranks = ALONE) -> dict[str, float]:
+    """What is watched during training: 10 s on these roads, asked every second step to be cheap; cars: a rank's."""
     dt, integrator = student.rollout.dt, student.rollout.integrator
     driven = drive(student_driver(student), cars, DriveOptions(seconds=SHORT_SECONDS, every=2), integrator, dt)
     found = along_a_path(cars.along, driven.along, driven.beside, driven.heading_error)
-    return {name: float(found[name].mean()) for name in ("left_corridor", "lateral_rms", "progress")}
+    everyones = ranks.gathered({name: found[name].cpu() for name in ("left_corridor", "lateral_rms", "progress")})
+    return {name: float(torch.cat([part[name] for part in everyones]).mean()) for name in everyones[0]}
 
 
 def hidden_from(driver: Driver, inputs: list[str]) -> Driver:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alpamayo_toy.evaluation.baselines import NO_TRAINING, Anchors, baselines, six_residuals
 from alpamayo_toy.evaluation.describe import describe
-from alpamayo_toy.evaluation.distribution import CHUNK, distribution, energy_of, weighted_draws
+from alpamayo_toy.evaluation.distribution import CHUNK, distribution, energy_of, noise_for, weighted_draws
 from alpamayo_toy.evaluation.groups import groups_of, mean_of
 from alpamayo_toy.evaluation.reference import ONE_SAMPLE, Reference, mean_errors
 from alpamayo_toy.evaluation.results import Clips, clips_of
@@ -21,6 +21,7 @@ from alpamayo_toy.metrics.displacement import distance, horizons, min_ade
 from alpamayo_toy.metrics.intervals import BLOCK_S, is_decided, over_clips, paired, units_of
 from alpamayo_toy.metrics.scores import Scores, of_errors, quality, score
 from alpamayo_toy.metrics.sums import Sums
+from alpamayo_toy.ranks import ALONE, Ranks
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.augment import picked
 
@@ -47,10 +48,10 @@ def predicted(student: Student, scene: Scene) -> Prediction:
     return Prediction.joined([student(scene.select(rows).to(device)).to("cpu") for rows in batches])
 
 
-def scores(student: Student, reference: Reference) -> dict[str, float]:
-    """The few numbers that are watched during training."""
+def scores(student: Student, reference: Reference, ranks: Ranks = ALONE) -> dict[str, float]:
+    """The few numbers that are watched during training, the clips shared out among the ranks."""
     sums = Sums()
-    for rows in torch.arange(len(reference.scene)).split(BATCH):
+    for rows in ranks.share(torch.arange(len(reference.scene))).split(BATCH):
         trajectory = predicted(student, reference.scene.select(rows)).likeliest().trajectories[:, 0]
         errors = mean_errors(trajectory, reference.labels.select(rows))
         sums.add("ade", errors.mean(-1))
@@ -59,11 +60,16 @@ def scores(student: Student, reference: Reference) -> dict[str, float]:
     if student.several:
         generator = torch.Generator().manual_seed(0)
         for rows in torch.arange(len(reference.scene)).split(CHUNK):
+            noise = noise_for(student, len(rows), WATCHED, generator)  # of all, whoever looks at them
+            rows, noise = ranks.share(rows), noise if noise is None else ranks.share(noise)
             teacher = reference.labels.teacher[rows].float()
-            modes, drawn = weighted_draws(student, reference.scene.select(rows), WATCHED, generator)
+            modes, drawn = weighted_draws(student, reference.scene.select(rows), noise)
             sums.add("energy", energy_of(modes, drawn, teacher))
             sums.add("min_ade", min_ade(modes.trajectories.unsqueeze(1), teacher).mean(-1))
-    means, floor = sums.means(), float(reference.floor.mean())
+    everyones = Sums()
+    for part in ranks.gathered(sums):
+        everyones.merge(part)
+    means, floor = everyones.means(), float(reference.floor.mean())
     found: dict[str, float] = {name: means[name] for name in ("ade", "fde", "energy", "min_ade") if name in means}
     if floor > 0:
         found |= {"ade_over_floor": means["ade"] / floor, "excess_over_floor": means["excess"] / floor}

@@ -97,20 +97,24 @@ class Student(nn.Module):
         alike = torch.full_like(share, -math.log(share.shape[1]))
         return self._rolled(self.modes.moved(mixture.select(which), noise), alike, scene)
 
-    def each_mode(self, scene: Scene, draws: int, generator: torch.Generator) -> tuple[Prediction, Prediction]:
-        """Its modes, and so many draws of each, one after the other, which share its probability: what a loss takes.
+    def noise(self, scenes: int, draws: int, generator: torch.Generator) -> Tensor | None:
+        """What each_mode() takes for so many draws of each mode; None where there is nothing to draw."""
+        return self.modes.noise(scenes, self.count * draws, generator) if self.spread else None
 
-        Where modes have no spread both are the modes.
+    def each_mode(self, scene: Scene, noise: Tensor | None) -> tuple[Prediction, Prediction]:
+        """Its modes, and draws of each, one after the other, which share its probability: what a loss takes.
+
+        noise (B, K m, 16) standard normal makes m draws of each mode. Where modes have no spread both are the modes.
         """
         if self.own is not None:
             modes = self(scene)
             return modes, modes
         mixture = self._mixture(scene)
         modes = self._rolled(mixture.mean, mixture.log_probabilities, scene)
-        if not self.spread:
+        if noise is None:
             return modes, modes
-        several = mixture.repeated(draws)
-        return modes, self._rolled(self.modes.draw(several, generator), several.log_probabilities, scene)
+        several = mixture.repeated(noise.shape[1] // self.count)
+        return modes, self._rolled(self.modes.moved(several, noise), several.log_probabilities, scene)
 
     def act(self, scene: Scene) -> Tensor:
         """The actions of the likeliest mode alone, in float32 or float64 even under autocast: (B, 1, T, 2)."""

@@ -63,14 +63,17 @@ class TrainerConfig:
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
     bf16: bool = False  # autocast for the student; the rollout stays in float32
     init_from: str | None = None  # a run's folder or a checkpoint, whose student this run begins with
+    processes: int = 1  # that train one student together, each on its share of a batch; of several machines: torchrun
     resume: str | None = None  # a run's folder or latest, continued with its saved config
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "val_every", "log_every", "threads"):
+        for name in ("steps", "batch_size", "val_every", "log_every", "threads", "processes"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
         most = {"steps": MOST_STEPS, "val_every": MOST_STEPS, "log_every": MOST_STEPS}
-        for name, limit in {**most, "batch_size": 10**6, "threads": 256, "pictures": 1000}.items():
+        most |= {"batch_size": 10**6, "threads": 256, "processes": 256, "pictures": 1000}
+        for name, limit in most.items():
             require(getattr(self, name) <= limit, f"trainer.{name}", f"at most {limit}", getattr(self, name))
+        check_shares(self.batch_size, self.processes)
         require(self.best in ("ade", "drive"), "trainer.best", "ade or drive", self.best)
         require(self.pictures >= 0, "trainer.pictures", ">= 0", self.pictures)
         check_device(self.device, "trainer.device")
@@ -84,6 +87,7 @@ RESUMABLE = (
     "trainer.steps",
     "trainer.device",
     "trainer.threads",
+    "trainer.processes",
     "trainer.log_every",
     "trainer.pictures",
 )
@@ -153,9 +157,16 @@ class BatchConfig(TrainConfig):
         require(self.seeds <= 10_000, "seeds", "at most 10000", self.seeds)
         require(self.workers <= 256, "workers", "at most 256", self.workers)
         require(trainer.resume is None, "trainer.resume", "left alone: a batch has resume=", trainer.resume)
+        require(trainer.processes == 1, "trainer.processes", "left alone: a batch has workers=", trainer.processes)
         if not self.train:
             path = getattr(self.teacher, "path", None)
             require(path is None, "teacher", "synthetic with train=false: rollouts are of scenarios", path)
+
+
+def check_shares(batch_size: int, processes: int) -> None:
+    """Raise UserError where a batch cannot be shared out equally."""
+    multiple = f"a multiple of the {processes} processes, which share it"
+    require(batch_size % processes == 0, "trainer.batch_size", multiple, batch_size)
 
 
 def check_name(name: str) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
+from alpamayo_toy.ranks import ALONE, Ranks
 
 
 def batch_indices(n: int, batch_size: int, seed: int, step: int, rank: int = 0, world_size: int = 1) -> Tensor:
@@ -30,12 +31,16 @@ def drawing(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed(seed, step, 2))
 
 
-def hide(scene: Scene, probability: float, seed: int, step: int) -> Scene:
-    """Scenario, history, context, route: each unknown for a random share of the clips, so that 'unknown' is learned."""
+def hide(scene: Scene, probability: float, seed: int, step: int, ranks: Ranks = ALONE) -> Scene:
+    """Scenario, history, context, route: each unknown for a random share of the clips, so that 'unknown' is learned.
+
+    Of a rank's scenes, with as many on each rank.
+    """
     if probability == 0:
         return scene
     generator = torch.Generator().manual_seed(mixed(seed, step, 1))
-    hidden = (torch.rand(4, len(scene), generator=generator) < probability).to(scene.v0.device)
+    drawn = torch.rand(4, ranks.size * len(scene), generator=generator)
+    hidden = (ranks.share(drawn.mT).mT < probability).to(scene.v0.device)
     history, context, route = scene.history, scene.context, scene.route
     return replace(
         scene,

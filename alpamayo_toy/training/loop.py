@@ -2,14 +2,17 @@
 
 import math
 import platform
+import signal
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from alpamayo_toy import __version__
@@ -25,8 +28,9 @@ from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.recovery import label_actions
-from alpamayo_toy.kinematics.trajectory import Labels, Scene
+from alpamayo_toy.kinematics.trajectory import Labels, Prediction, Scene
 from alpamayo_toy.processes import signals
+from alpamayo_toy.ranks import ALONE, Ranks, joined, launched
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import OwnStudentConfig
 from alpamayo_toy.students.losses import build_loss, weighted
@@ -36,7 +40,7 @@ from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.files import StoredTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
-from alpamayo_toy.training.config import TrainConfig, to_dict
+from alpamayo_toy.training.config import TrainConfig, check_shares, to_dict
 from alpamayo_toy.training.draws import batch_indices, drawing, hide
 from alpamayo_toy.views.progress import Bar, announced, duration_said
 from alpamayo_toy.views.tensorboard import Logger
@@ -49,18 +53,22 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     """Train, validate, log and save into output_dir; returns what metrics.json holds.
 
     Continues output_dir's own run where config.trainer.resume names it, to the same bits. told is called with the step
-    now and then, in place of a progress bar. Raises UserError for labels or checkpoints that do not fit and for a loss
+    now and then, in place of a progress bar. Of several ranks each learns from its share of a batch, and the first one
+    writes and returns; the others return {}. Raises UserError for labels or checkpoints that do not fit and for a loss
     that is not finite; Interrupted after SIGINT or SIGTERM.
     """
-    started = time.monotonic()
+    started, ranks = time.monotonic(), launched()
+    check_shares(config.trainer.batch_size, ranks.size)
     trainer, terms_of = config.trainer, build_loss(config.loss)
     own = own_object(config.student.module, "student.module") if isinstance(config.student, OwnStudentConfig) else None
     device = choose_device(trainer.device)
+    if device.type == "cuda" and device.index is None and not ranks.alone:
+        device = choose_device(f"cuda:{ranks.local}")
     torch.set_num_threads(trainer.threads)
     keep_freed_memory()
     begins = trainer.init_from if not trainer.resume else None
     begun = checkpoint.load(begins) if begins else {}
-    quiet = told is not None
+    quiet = told is not None or not ranks.leads
     with announced("making the labels and their floor", quiet):
         teacher = build_teacher(config)
         labels = teacher.training(config.seed)
@@ -77,23 +85,33 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     resume = trainer.resume
     step, best = checkpoint.continue_with(student, averaged, optimizer, resume) if resume else (0, math.inf)
     clips, clips_at = _clips(teacher, labels, scene, student, device)
-    roads = _roads(config, teacher, student, device)
+    roads = _roads(config, teacher, student, device, ranks)
 
-    log = Logger(output_dir, step)
-    log.options("config", to_dict(config))
-    write_json(output_dir / "config.json", to_dict(config))
-    watch = LossWatch(output_dir)
-    pictured = _picture_steps(trainer.steps, trainer.pictures)
-    beside, taken = yardsticks(reference), _taken(student, reference)
+    if ranks.leads:
+        log = Logger(output_dir, step)
+        log.options("config", to_dict(config))
+        write_json(output_dir / "config.json", to_dict(config))
+        beside, taken = yardsticks(reference), _taken(student, reference)
+    pictured = _picture_steps(trainer.steps, trainer.pictures) if ranks.leads else set()
     bar = Bar(trainer.steps, "step", done=step, hidden=quiet)
     clock, logged, first, facts = time.monotonic(), step, step, dict[str, float]()
-    with signals() as stopped:
-        while step < trainer.steps and not stopped:
-            index = batch_indices(clips, trainer.batch_size, config.seed, step)
+    with joined(device), signals() as stopped:
+        output_dir = ranks.gathered(output_dir)[0]
+        watch, learner = LossWatch(output_dir, ranks), _learner(student, ranks)
+
+        def halted() -> bool:  # several ranks stop after the same step
+            return (
+                bool(stopped) if ranks.alone else step % trainer.log_every == 0 and any(ranks.gathered(bool(stopped)))
+            )
+
+        while step < trainer.steps and not halted():
+            index = batch_indices(clips, trainer.batch_size // ranks.size, config.seed, step, ranks.rank, ranks.size)
             batch, taught, teacher_trajectories = clips_at(index)
-            batch = hide(batch, config.student.hide, config.seed, step)
+            batch = hide(batch, config.student.hide, config.seed, step, ranks)
+            noise = student.noise(trainer.batch_size, config.loss.samples, drawing(config.seed, step))
+            noise = noise if noise is None else ranks.share(noise)
             with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
-                modes, drawn = student.each_mode(batch, config.loss.samples, drawing(config.seed, step))
+                modes, drawn = learner(batch, noise)
             terms = terms_of(student.action_space, modes, taught, teacher_trajectories, drawn)
             loss = terms["total"] = weighted(config.loss, terms)
             optimizer.zero_grad(set_to_none=True)
@@ -114,14 +132,15 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             if step % trainer.log_every == 0 or last:
                 means = watch.means()
                 now = time.monotonic()
-                log.scalars(
-                    {
-                        **means,
-                        "train/learning_rate": optimizer.param_groups[0]["lr"],
-                        "train/steps_per_second": (step - logged) / (now - clock),
-                    },
-                    step,
-                )
+                if ranks.leads:
+                    log.scalars(
+                        {
+                            **means,
+                            "train/learning_rate": optimizer.param_groups[0]["lr"],
+                            "train/steps_per_second": (step - logged) / (now - clock),
+                        },
+                        step,
+                    )
                 clock, logged = now, step
                 facts["loss"] = means["loss/total"]
                 bar.show(**facts)
@@ -129,30 +148,35 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                     told(step)
             if step % trainer.val_every == 0 or last:
                 watch.check()
-                found = scores(ema, reference)
+                found = scores(ema, reference, ranks)
                 facts["val_ade"] = found["ade"]
-                log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                log.lines("val/ade", beside, step)
-                driven = {} if roads is None else short_drive(ema, roads)
-                log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
-                _histograms(log, ema, taken, reference, step)
+                driven = {} if roads is None else short_drive(ema, roads, ranks)
                 value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", found["ade"])
-                if value < best:
-                    best = value
-                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
-                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                if ranks.leads:
+                    log.scalars({f"val/{name}": value for name, value in found.items()}, step)
+                    log.lines("val/ade", beside, step)
+                    log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
+                    _histograms(log, ema, taken, reference, step)
+                    if value < best:
+                        checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
+                best = value if value < best else best
+                if ranks.leads:
+                    _save_last(output_dir, config, step, best, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
                     log.picture(f"scenes/{picture.stem}", picture, step)
                 clock, logged = time.monotonic(), step
         bar.close()
-        if stopped:
+        if halted():
             watch.check()
-            _save_last(output_dir, config, step, best, student, averaged, optimizer)
-            log.close()
-            how = command_line("train", trainer__resume=output_dir)
-            raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
+            if ranks.leads:
+                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                log.close()
+            how, number = command_line("train", trainer__resume=output_dir), stopped[0] if stopped else signal.SIGTERM
+            raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", number)
+    if not ranks.leads:
+        return {}
     with announced(f"scoring on {len(reference.scene)} clips", quiet):
         metrics = _finished(config, output_dir, log, ema, reference)
     write_json(output_dir / "run.json", _run_facts(device, time.monotonic() - started))
@@ -166,10 +190,13 @@ def schedule(step: int, steps: int, warmup: int) -> float:
 
 
 class LossWatch:
-    """Numbers of each step kept on the device until somebody looks; a non-finite one is then named with its step."""
+    """Numbers of each step kept on the device until somebody looks; a non-finite one is then named with its step.
 
-    def __init__(self, output_dir: Path) -> None:
-        self.output_dir = output_dir
+    Of several ranks they are the means over all, and all of them look after the same steps.
+    """
+
+    def __init__(self, output_dir: Path, ranks: Ranks = ALONE) -> None:
+        self.output_dir, self.ranks = output_dir, ranks
         self.kept: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, step: int, values: dict[str, Tensor]) -> None:
@@ -187,7 +214,9 @@ class LossWatch:
 
     def _rows(self) -> dict[str, Tensor]:
         names = self.kept[0][1] if self.kept else {}
-        rows = {name: torch.stack([terms[name] for _, terms in self.kept]).cpu() for name in names}
+        own = {name: torch.stack([terms[name] for _, terms in self.kept]).cpu() for name in names}
+        everyones = self.ranks.gathered(own)
+        rows = {name: torch.stack([rank[name] for rank in everyones]).mean(0) for name in own}
         for name, values in rows.items():
             bad = (~values.isfinite()).nonzero()
             if len(bad):
@@ -234,10 +263,37 @@ def _clips(
     return len(labels), held
 
 
-def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device) -> Cars | None:
-    """Cars that are driven at every validation, where the teacher has roads and the student is shown its route."""
+class Learner(nn.Module):
+    """A student's each_mode() as the forward pass that DistributedDataParallel wants."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, scene: Scene, noise: Tensor | None) -> tuple[Prediction, Prediction]:
+        return self.student.each_mode(scene, noise)
+
+
+def _learner(student: Student, ranks: Ranks) -> nn.Module:
+    """What turns scenes and noise into modes and draws; among several ranks its gradients are the means of theirs."""
+    learner = Learner(student)
+    if ranks.alone:
+        return learner
+    # statistics, its buffers, are the same everywhere; a class of one's own may leave some of its weights aside
+    partly = student.own is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of a name that older versions of PyTorch do not know
+        return DistributedDataParallel(learner, broadcast_buffers=False, find_unused_parameters=partly)
+
+
+def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device, ranks: Ranks) -> Cars | None:
+    """A rank's share of the cars that are driven at every validation.
+
+    None where the teacher has no roads or the student is shown no route.
+    """
     if isinstance(teacher, SyntheticTeacher) and student.follows_a_route:
-        return teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6)), SHORT_SECONDS).to(device)
+        cars = teacher.cars(SHORT_ROADS, torch.Generator().manual_seed(mixed(config.seed, 6)), SHORT_SECONDS)
+        return cars.select(ranks.share(torch.arange(SHORT_ROADS))).to(device)
     if config.trainer.best == "drive":
         raise UserError("trainer.best=drive needs a synthetic teacher and a student that is shown its route")
     return None

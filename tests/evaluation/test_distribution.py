@@ -5,7 +5,7 @@ import torch
 from composed import scenario_config
 from taught import stirred
 
-from alpamayo_toy.evaluation.distribution import distribution, equal_draws, leave_one_out, weighted_draws
+from alpamayo_toy.evaluation.distribution import distribution, equal_draws, leave_one_out, noise_for, weighted_draws
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.kinematics.manoeuvres import Scenario, classify
 from alpamayo_toy.metrics.distribution import energy_score
@@ -54,7 +54,7 @@ def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference
     student, teacher = made(config), reference.labels.teacher
     said = found(student, reference)
     generator = torch.Generator().manual_seed(0)
-    modes, drawn = weighted_draws(student, reference.scene, 64, generator)
+    modes, drawn = weighted_draws(student, reference.scene, noise_for(student, len(reference.scene), 64, generator))
     samples = equal_draws(student, reference.scene, 64, generator)
     draws = drawn.actions.shape[1] // config.modes
     energies = [energy_score(drawn.trajectories[i], teacher[i], drawn.probabilities[i], draws).item() for i in range(8)]

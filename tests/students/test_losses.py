@@ -22,7 +22,7 @@ def taught(labels: Labels) -> Tensor:
 def six(spread: bool = False) -> tuple[Student, Labels, Prediction, Prediction]:
     labels = left(5)
     student = stirred(built(StudentConfig(modes=6, spread=spread), labels))
-    modes, drawn = student.each_mode(labels.scene(), 2, torch.Generator().manual_seed(0))
+    modes, drawn = student.each_mode(labels.scene(), student.noise(len(labels), 2, torch.Generator().manual_seed(0)))
     return student, labels, modes, drawn
 
 

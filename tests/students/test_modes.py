@@ -60,12 +60,13 @@ def test_mirrored_noise_draws_mirrored_samples() -> None:
     student.modes.fit(_mirrored_too(torch.randn(500, 64, 2, generator=torch.Generator().manual_seed(0)).cumsum(1)))
     mixture = student._mixture(labels.scene())
     flat = replace(mixture, mean=torch.zeros_like(mixture.mean))
-    drawn = student.modes.draw(flat, torch.Generator().manual_seed(0))
+    noise = student.noise(len(labels), 1, torch.Generator().manual_seed(0))
+    drawn = student.modes.moved(flat, noise)
     # the covariance of labels and their mirror images has nothing between a and kappa
     turned = student.modes.whitening.clone()
     turned[1::2] *= -1
     student.modes.whitening.copy_(turned)
-    torch.testing.assert_close(student.modes.draw(flat, torch.Generator().manual_seed(0)), drawn * MIRROR)
+    torch.testing.assert_close(student.modes.moved(flat, noise), drawn * MIRROR)
 
 
 def _mirrored_too(raw: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ def test_a_spread_is_fitted_to_how_labels_vary() -> None:
     raw = (torch.randn(4000, 16, generator=generator) @ mixing @ modes.smooth).unflatten(-1, (64, 2))
     modes.fit(raw)
     mixture = modes(torch.cat([torch.zeros(4000, 128), torch.full((4000, 16), 2.0)], -1))  # NARROW + 2 is 0
-    drawn = modes.draw(mixture, generator)[:, 0]
+    drawn = modes.moved(mixture, modes.noise(4000, 1, generator))[:, 0]
     of = [torch.cov(x.flatten(1).mT) for x in (raw, drawn)]
     assert float((of[0] - of[1]).norm() / of[0].norm()) < 0.1
 
@@ -115,22 +116,23 @@ def test_samples_are_drawn_as_often_as_their_modes_are_likely(spread: bool) -> N
 
 def test_each_mode_is_drawn_equally_often_and_keeps_its_odds() -> None:
     student, labels = learned(SPREAD)
-    modes, drawn = student.each_mode(labels.scene(), 3, torch.Generator().manual_seed(0))
+    modes, drawn = student.each_mode(labels.scene(), student.noise(len(labels), 3, torch.Generator().manual_seed(0)))
     assert drawn.actions.shape == (8, 18, 64, 2)
     torch.testing.assert_close(drawn.probabilities.unflatten(-1, (6, 3)).sum(-1), modes.probabilities)
     assert torch.equal(modes.actions, student(labels.scene()).actions)
     apart = (drawn.actions.unflatten(1, (6, 3)) - modes.actions.unsqueeze(2)).abs().amax((-1, -2))
     assert bool((apart > 0).all())
-    firm, same = learned(StudentConfig(modes=6))[0].each_mode(labels.scene(), 3, torch.Generator())
+    firm, same = learned(StudentConfig(modes=6))[0].each_mode(labels.scene(), None)
     assert firm is same
 
 
 def test_draws_are_float32_under_autocast() -> None:
     student, labels = learned(SPREAD)
-    _, plain = student.each_mode(labels.scene(), 2, torch.Generator().manual_seed(0))
+    noise = student.noise(len(labels), 2, torch.Generator().manual_seed(0))
+    _, plain = student.each_mode(labels.scene(), noise)
     mixture = student._mixture(labels.scene()).repeated(2)
     with torch.autocast("cpu", torch.bfloat16):
-        raw = student.modes.draw(mixture, torch.Generator().manual_seed(0))
+        raw = student.modes.moved(mixture, noise)
         assert raw.dtype == torch.float32
     torch.testing.assert_close(student._squashed(raw, labels.scene()), plain.actions)
 
@@ -148,7 +150,7 @@ def test_a_narrow_spread_draws_the_mean() -> None:
     with torch.no_grad():
         output.bias[-96:] = -60.0
         output.weight[-96:] = 0
-    modes, drawn = student.each_mode(labels.scene(), 2, torch.Generator().manual_seed(0))
+    modes, drawn = student.each_mode(labels.scene(), student.noise(len(labels), 2, torch.Generator().manual_seed(0)))
     torch.testing.assert_close(drawn.actions, modes.actions.repeat_interleave(2, 1))
 
 

@@ -116,7 +116,7 @@ def test_it_learns_what_it_wants_of_the_labels_and_gives_what_it_has(
     assert int(student.own.get_buffer("clips")) == 4
     assert (student.count, student.several, student.spread, student.follows_a_route) == (2, True, False, True)
     scene = labels.scene()
-    modes, drawn = student.each_mode(scene, 2, torch.Generator())
+    modes, drawn = student.each_mode(scene, None)
     assert modes is drawn
     assert torch.equal(student.act(scene), student(scene).likeliest().actions)
     terms = build_loss(OwnLossConfig(f"{mine}:ends"))(

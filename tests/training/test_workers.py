@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from batches import RESUMED, SMALL, apart, batch_config, read, weights_apart
-from command_line import ended, start_script
+from command_line import ended, nobody_is_left, start_script
 from places import DATA
 from tqdm import tqdm
 
@@ -111,18 +111,6 @@ def test_on_the_command_line_a_signal_ends_all_processes_in_one_line(
     run_batch(continued(batch_config(*overrides, options=()), overrides), run)
     assert apart(run, one_by_one, besides=RESUMED) == []
     assert weights_apart(run, one_by_one) == 0
-
-
-def nobody_is_left(group: int) -> bool:
-    """Within some seconds no process of the group is there."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_processes_share_one_progress_line(together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

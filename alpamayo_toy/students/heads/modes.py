@@ -74,16 +74,12 @@ class Modes(nn.Module):
         wide = (NARROW + widths.unflatten(-1, (self.count, -1))).clamp(max=WIDEST) if self.spread else None
         return Mixture(mean, likely, wide)
 
-    def draw(self, mixture: Mixture, generator: torch.Generator) -> Tensor:
-        """Raw actions (B, M, T, 2), one drawn of each of the M modes of a mixture; their means where none is wide."""
-        return self.moved(mixture, self.noise(mixture.mean.shape[0], mixture.mean.shape[1], generator))
-
     def noise(self, scenes: int, draws: int, generator: torch.Generator) -> Tensor | None:
         """What moved() takes for so many draws of each scene, (B, M, 16) standard normal; None without a spread."""
         return torch.randn(scenes, draws, 2 * COSINES, generator=generator) if self.spread else None
 
     def moved(self, mixture: Mixture, noise: Tensor | None) -> Tensor:
-        """The draws (B, M, T, 2) that follow from their noise."""
+        """Raw actions (B, M, T, 2), one drawn of each of the M modes of a mixture; their means where none is wide."""
         if mixture.widths is None or noise is None:
             return mixture.mean
         noise = noise.to(mixture.widths)
