@@ -12,10 +12,11 @@ from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig
 
+UNLICENSED = "license_name: fill-in"
 CARD = """\
 ---
 license: other
-license_name: fill-in
+{unlicensed}
 library_name: alpamayo_toy
 tags: [autonomous-driving, trajectory-prediction]
 ---
@@ -102,6 +103,7 @@ def card(run: str, trained: TrainConfig, step: int, student: Student, found: dic
     differences = [[form, *(f"{value:.1e}" for value in row.values())] for form, row in parity["forms"].items()]
     times = [[batch, *(f"{ms:.2f}" for ms in row.values())] for batch, row in latency["median_ms"].items()]
     return CARD.format(
+        unlicensed=UNLICENSED,
         predicts="actions" if student.waypoints is None else student.waypoints.output,
         horizon=shape["horizon"],
         dt=shape["dt"],

@@ -15,14 +15,15 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import locked, replacing, write_json
-from alpamayo_toy.integrations.card import card
+from alpamayo_toy.hints import command_line
+from alpamayo_toy.integrations.card import UNLICENSED, card
 from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.integrations.navsim_agent import POSES, STEP_S
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
 from alpamayo_toy.kinematics.device import device_name
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import Prediction, Scene
-from alpamayo_toy.students import checkpoint, released
+from alpamayo_toy.students import checkpoint, hub, released
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
@@ -39,11 +40,17 @@ Forms = dict[str, Callable[..., Prediction]]
 
 
 def export(config: ExportConfig, aside: Path) -> str:
-    """Write a folder aside and rename it; what is said of it in a terminal.
+    """Write a folder aside and rename it, push it where that is asked for; what is said of it in a terminal.
 
     Raises UserError where it is there already, the labels that the student was validated on are gone, it is not of
-    this project, or a form of it drives elsewhere.
+    this project, a form of it drives elsewhere, or the hub does not take it.
     """
+    if config.push:
+        hub.client()  # missed before the work, not after it
+    if not (config.output or config.navsim):
+        said = _pushed(Path(config.checkpoint), config.push)
+        aside.rmdir()
+        return said
     option, output = ("output", Path(config.output)) if config.output else ("navsim", Path(config.navsim))
     if output.exists():
         raise UserError(f"{option}={output} is there already; name a folder that is not")
@@ -61,13 +68,31 @@ def export(config: ExportConfig, aside: Path) -> str:
             shutil.rmtree(aside)
             aside.mkdir()  # Hydra's, which is forgotten like any other
             raise
+    if config.push:
+        try:
+            said += f"\n{_pushed(output, config.push)}"
+        except UserError as error:
+            aside.mkdir()
+            again = command_line("export", checkpoint=output, push=config.push)
+            raise UserError(f"{output} is written, but {error}; then: {again}") from None
+    return said
+
+
+def _pushed(folder: Path, name: str) -> str:
+    """Put a released folder on the hub; what is said of it."""
+    if not released.is_released(folder):
+        raise UserError(f"push={name}: {folder} is no released folder; write one first: output=released")
+    said = f"pushed: {hub.push(folder, name)}"
+    if UNLICENSED in (folder / released.CARD).read_text(encoding="utf-8"):
+        again = command_line("export", checkpoint=folder, push=name)
+        said += f"\nits card has no licence: fill it in in {folder / released.CARD} and push again: {again}"
     return said
 
 
 def release(path: str, folder: Path) -> dict[str, Any]:
     """Fill a folder with the student of a run or checkpoint; what parity.json and latency.json say of it."""
     content = checkpoint.load(path)
-    student, trained = checkpoint.load_student(path)
+    student, trained = checkpoint.student_of(content, path)
     torch.set_num_threads(1)
     flat = Flat(student)
     scene = held_out_scene(student, trained)
@@ -84,7 +109,7 @@ def release(path: str, folder: Path) -> dict[str, Any]:
     write_json(folder / "latency.json", latency)
     step = content["step"]
     text = card(path, trained, step, student, {"parity": parity, "latency": latency})
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / released.CARD).write_text(text, encoding="utf-8")
     released.seal(folder, trained, step, student)
     return {"parity": parity, "latency": latency}
 

@@ -62,7 +62,7 @@ class TrainerConfig:
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
     bf16: bool = False  # autocast for the student; the rollout stays in float32
-    init_from: str | None = None  # a run's folder or a checkpoint, whose student this run begins with
+    init_from: str | None = None  # a run's folder, a checkpoint or hf://user/name, whose student this run begins with
     resume: str | None = None  # a run's folder or latest, continued with its saved config
 
     def __post_init__(self) -> None:
