@@ -99,12 +99,12 @@ def release(path: str, folder: Path) -> dict[str, Any]:
     program = exported(flat)
     released.write_weights(folder, student)
     write_onnx(student, folder / "model.onnx", program=program)
-    parity = {"scenes": len(scene), "units": UNITS, "forms": _differences(flat, program, folder, scene)}
-    for form, differences in parity["forms"].items():
-        if not (differences["x"] <= FARTHEST and differences["y"] <= FARTHEST):  # NaN is neither
-            off = f"{differences['x']:.2g} and {differences['y']:.2g} m"
+    found = differences(flat, program, folder, flat.of(scene))
+    for form, row in found.items():
+        if not (row["x"] <= FARTHEST and row["y"] <= FARTHEST):  # NaN is neither
+            off = f"{row['x']:.2g} and {row['y']:.2g} m"
             raise UserError(f"{path}: {form} is {off} off in x and y, more than {FARTHEST:g}: not released")
-    latency = _latency(flat, folder)
+    parity, latency = {"scenes": len(scene), "units": UNITS, "forms": found}, _latency(flat, folder)
     write_json(folder / "parity.json", parity)
     write_json(folder / "latency.json", latency)
     step = content["step"]
@@ -148,14 +148,16 @@ def held_out_scene(student: Student, trained: TrainConfig) -> Scene:
     return scene.select(torch.arange(min(len(scene), SCENES)))
 
 
-def _differences(flat: Flat, program: torch.export.ExportedProgram, folder: Path, scene: Scene) -> Any:
-    """The largest difference of each form from the student, by form and number."""
+def differences(
+    flat: Flat, program: torch.export.ExportedProgram, folder: Path, inputs: dict[str, Tensor]
+) -> dict[str, dict[str, float]]:
+    """The largest difference of each form from the student, by form and number; two of them lie in the folder."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given = tuple(flat.of(scene).values())
+        given = tuple(inputs.values())
         wanted = flat(*given)
         traced = torch.jit.trace(flat, tuple(flat.example(2).values()), check_trace=False)
-        loaded = Flat(_read_back(flat.student, folder))
+        loaded = Flat(_read_back(flat.student, folder), flat.samples)
         forms: Forms = {
             "model.safetensors": loaded,
             "model.onnx": _onnx(folder, flat),

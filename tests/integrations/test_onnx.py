@@ -8,25 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from parity import HEADS, stirred_head
 from releases import released
-from taught import left, stirred
+from taught import left
 from torch import Tensor, nn
 
 from alpamayo_toy import Labels, Prediction, UnicycleRollout, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
+from alpamayo_toy.kinematics.rollout import INTEGRATORS
 from alpamayo_toy.students.config import StudentConfig
-from alpamayo_toy.students.student import Student, build_student
-
-HEADS: dict[str, tuple[dict[str, Any], int | None]] = {
-    "one": ({}, None),
-    "modes": ({"modes": 6}, None),
-    "drawn": ({"modes": 3, "spread": True}, 8),
-    "differences": ({"output": "differences", "modes": 2}, None),
-    "residuals": ({"output": "residuals"}, None),
-    "waypoints": ({"output": "waypoints", "modes": 2}, None),
-}
-INTEGRATORS = ("euler", "trapezoid")
+from alpamayo_toy.students.student import Student
 
 
 def full(n: int = 48) -> Labels:
@@ -43,13 +35,11 @@ def full(n: int = 48) -> Labels:
 
 
 def flat(head: str, integrator: str, labels: Labels | None = None) -> Flat:
-    options, samples = HEADS[head]
-    labels = full() if labels is None else labels
-    student = stirred(build_student(StudentConfig(**options), labels, labels.scene(), integrator, 0))
-    space = student.action_space
+    found = stirred_head(head, integrator, full() if labels is None else labels)
+    space = found.student.action_space
     assert not torch.equal(space.mean, torch.zeros(2))
     assert not torch.equal(space.std, torch.ones(2))
-    return Flat(student.eval(), samples)
+    return found
 
 
 def apart(found: Prediction, wanted: Prediction) -> float:
