@@ -24,7 +24,7 @@ tags: [autonomous-driving, trajectory-prediction]
 # alpamayo_toy: a student of {name}
 
 What is known of a car at t0 goes in; out come {predicts} for each of {horizon} steps of {dt:g} s, and the
-trajectory that they lead to ({integrator}). {modes} {parameters:,} parameters.{sentence}
+trajectory that they lead to, by the unicycle model ({integrator}). {modes} {parameters:,} parameters.{sentence}
 
 `model.onnx` runs anywhere; `model.safetensors` with `config.json`, which has the digests of these files, is the same
 student in PyTorch.
@@ -91,7 +91,7 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-scene = {i.name: np.full((1, *i.shape[1:]), np.nan, np.float32) for i in session.get_inputs()}  # all unknown
+scene = {i.name: np.full((1, *i.shape[1:]), np.nan, np.float32) for i in session.get_inputs()}
 scene["scenario"] = np.array([NUMBER])  # NAMED
 scene["v0"] = np.array([SPEED], np.float32)  # m/s
 ROUTE
@@ -200,7 +200,7 @@ def _trained(told: dict[str, Any], trained: TrainConfig, step: int) -> str:
             f"Labels of a synthetic teacher, scenario {told['scenario']}: made by rules, no recorded drive among them."
         )
     else:
-        source = f"The label file `{told['teacher']}`, of its samples: {told['teacher_samples']}."
+        source = f"The label file `{told['teacher']}`, samples: {told['teacher_samples']}."
     kept = "the last" if step == trained.trainer.steps else "the best in validation"
     return f"{source} Step {step} of {trained.trainer.steps}, {kept}; seed {trained.seed}."
 
@@ -211,7 +211,7 @@ def _scores(folder: Path) -> tuple[str, str]:
     if metrics is None:
         return "", "None were found beside the checkpoint."
     try:
-        said = f" On what it was not trained on {results.sentence(metrics)}"
+        said = f" On {metrics['clips']} held-out clips {results.sentence(metrics)}"
         return said, f"```\n{results.table(metrics)}\n```\n{SCORE_WORDS.rstrip()}"
     except (KeyError, TypeError):
         made = command_line("eval", checkpoint=folder, output=folder)

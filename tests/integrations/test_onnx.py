@@ -1,7 +1,9 @@
 """A student under every exporter: at other numbers of scenes than it was shown, after its statistics were fitted."""
 
+import io
 import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,24 @@ def test_a_rollout_traced_on_moving_cars_stops_cars(integrator: str) -> None:
     torch.testing.assert_close(traced(*stops(6)), rollout(*stops(6)), rtol=0, atol=2e-5)
     if integrator == "euler":
         assert float(traced(*stops(6))[..., 3].min()) == 0.0
+
+
+@pytest.mark.slow
+def test_a_rollout_in_onnx_runtime_stops_cars_at_the_same_steps() -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    rollout, batch = UnicycleRollout(), torch.export.Dim("batch", min=1)
+    moving = (torch.zeros(3, 64, 2), torch.full((3,), 30.0))
+    program = torch.export.export(rollout, moving, dynamic_shapes=({0: batch}, {0: batch}), strict=False)
+    with redirect_stdout(io.StringIO()):
+        made = torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False)
+    assert made is not None
+    session = runtime.InferenceSession(made.model_proto.SerializeToString())
+    given, wanted = stops(1000), rollout(*stops(1000))
+    names = [one.name for one in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (value.numpy() for value in given), strict=True)))
+    torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=0, atol=2e-5)
+    assert torch.equal(torch.from_numpy(found)[..., 3] == 0, wanted[..., 3] == 0)
 
 
 def test_a_class_of_ones_own_is_refused() -> None:
