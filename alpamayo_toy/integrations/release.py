@@ -83,7 +83,7 @@ def _pushed(folder: Path, name: str) -> str:
     if not released.is_released(folder):
         raise UserError(f"push={name}: {folder} is no released folder; write one first: output=released")
     said = f"pushed: {hub.push(folder, name)}"
-    if UNLICENSED in (folder / released.CARD).read_text(encoding="utf-8"):
+    if UNLICENSED in (folder / released.CARD).read_text(encoding="utf-8", errors="replace"):
         again = command_line("export", checkpoint=folder, push=name)
         said += f"\nits card has no licence: fill it in in {folder / released.CARD} and push again: {again}"
     return said

@@ -1,6 +1,7 @@
 """A released folder: it is the run's student to the bit, runs without this project, and is refused once touched."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -145,6 +146,14 @@ TOUCHED: list[tuple[Callable[[Path], object], str]] = [
     (about(lambda c: c["config"].update(student=3), True), "its config is not of this version"),
     (about(lambda c: c["config"]["student"].update(width=8), True), "the weights do not fit"),
     (pickled, "holds no weights"),
+    (
+        lambda folder: os.truncate(folder / WEIGHTS, released.MOST_BYTES + 1),
+        "model.safetensors is of no released student",
+    ),
+    (
+        lambda folder: os.truncate(folder / ABOUT, released.MOST_JSON + 1),
+        "config.json is of no released student: it has",
+    ),
 ]
 
 

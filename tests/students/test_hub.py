@@ -1,6 +1,7 @@
 """Students on the hub: what comes from there passes what a folder here passes, and every failure is one line."""
 
 import inspect
+import json
 import shutil
 import sys
 from functools import partial
@@ -17,6 +18,7 @@ from releases import released as made
 
 from alpamayo_toy import load_student
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.integrations import release
 from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.integrations.release import export
 from alpamayo_toy.students import checkpoint, hub
@@ -63,6 +65,33 @@ def test_what_is_pushed_is_loaded_to_the_bit(student: Path, online: Any, tmp_pat
         mine, config = load_student(name)
         assert config == trained
         assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in mine.state_dict().items())
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_written_stays_where_it_cannot_be_pushed(
+    student: Path, online: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {name: json.loads((student / f"{name}.json").read_text()) for name in ("parity", "latency")}
+
+    def written(path: str, folder: Path) -> dict[str, Any]:
+        shutil.copytree(student, folder, dirs_exist_ok=True)
+        return found
+
+    monkeypatch.setattr(release, "release", written)
+    output, aside = tmp_path / "released", tmp_path / ".released.partial"
+    aside.mkdir()
+    asked = ExportConfig("a run", str(output), push=NAME)
+    said = export(asked, aside).splitlines()
+    assert said[-3:-1] == [f"released: {output}", f"pushed: hf://{NAME}@0"]
+    shutil.rmtree(output)
+    aside.mkdir()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub_on_disk.of(tmp_path, HubError(403)))
+    with pytest.raises(
+        UserError, match=rf"{output} is written, but push={NAME}: .*; log in .*; then: .*export.*push={NAME}"
+    ):
+        export(asked, aside)
+    load_student(output)
+    assert list(aside.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -190,7 +219,6 @@ def test_the_package_itself_gives_what_its_cache_holds(
     shutil.copytree(student, repository / "snapshots" / revision)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(revision)
-    for name in (f"hf://{NAME}", f"hf://{NAME}@{revision}"):
-        scored = command("eval", f"checkpoint={name}", "plot=false", f"output={name[-1]}")
-        assert scored.returncode == 0, scored.stderr
-        assert scored.stderr.count("\n") <= 1
+    scored = command("eval", f"checkpoint=hf://{NAME}", "plot=false", "output=scores")
+    assert scored.returncode == 0, scored.stderr
+    assert scored.stderr.count("\n") <= 1
