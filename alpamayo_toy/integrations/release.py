@@ -6,6 +6,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,6 @@ FARTHEST = 1e-3  # m, from the student: a form that is farther off is not releas
 BATCHES = (1, 64)  # scenes at once that are timed
 CALLS = 100  # of each form, taking turns
 UNITS = {"x": "m", "y": "m", "yaw": "rad", "v": "m/s", "a": "m/s^2", "kappa": "1/m", "log_probabilities": ""}
-
-Forms = dict[str, Callable[..., Prediction]]
 
 
 def export(config: ExportConfig, aside: Path) -> str:
@@ -157,14 +156,14 @@ def differences(
         given = tuple(inputs.values())
         wanted = flat(*given)
         traced = torch.jit.trace(flat, tuple(flat.example(2).values()), check_trace=False)
-        loaded = Flat(_read_back(flat.student, folder), flat.samples)
-        forms: Forms = {
-            "model.safetensors": loaded,
-            "model.onnx": _onnx(folder, flat),
-            "torch.export": program.module(),
-            "torch.jit.trace": lambda *given: Prediction(*traced(*given)),
+        arrays = {name: value.numpy() for name, value in inputs.items()}
+        found = {
+            "model.safetensors": Flat(_read_back(flat.student, folder), flat.samples)(*given),
+            "model.onnx": Prediction(*map(torch.from_numpy, _session(folder).run(list(OUTPUTS), arrays))),
+            "torch.export": program.module()(*given),
+            "torch.jit.trace": Prediction(*traced(*given)),
         }
-        return {name: _apart(form(*given), wanted) for name, form in forms.items()}
+        return {name: _apart(answer, wanted) for name, answer in found.items()}
 
 
 def _read_back(student: Student, folder: Path) -> Student:
@@ -178,19 +177,13 @@ def _read_back(student: Student, folder: Path) -> Student:
     return read
 
 
-def _onnx(folder: Path, flat: Flat) -> Callable[..., Prediction]:
-    """model.onnx in ONNX Runtime on one thread, with tensors in and out."""
+def _session(folder: Path) -> Any:
+    """model.onnx in ONNX Runtime on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-
-    def run(*given: Tensor) -> Prediction:
-        named = {name: value.numpy() for name, value in zip(flat.inputs, given, strict=True)}
-        return Prediction(*map(torch.from_numpy, session.run(list(OUTPUTS), named)))
-
-    return run
+    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def _apart(found: Prediction, wanted: Prediction) -> dict[str, float]:
@@ -205,19 +198,24 @@ def _apart(found: Prediction, wanted: Prediction) -> dict[str, float]:
 
 
 def _latency(flat: Flat, folder: Path) -> dict[str, Any]:
-    """Median milliseconds of a call, by number of scenes and form; the forms take turns."""
+    """Median milliseconds of a call, tensors or arrays in and out, by number of scenes and form; they take turns."""
     import onnxruntime
 
-    forms: Forms = {"eager": flat, "onnxruntime": _onnx(folder, flat)}
+    session = _session(folder)
     found: dict[str, dict[str, float]] = {}
     for batch in BATCHES:
-        given = tuple(flat.example(batch).values())
+        given = flat.example(batch)
+        arrays = {name: value.numpy() for name, value in given.items()}
+        forms: dict[str, Callable[[], object]] = {
+            "eager": partial(flat, *given.values()),
+            "onnxruntime": partial(session.run, list(OUTPUTS), arrays),
+        }
         took: dict[str, list[float]] = {name: [] for name in forms}
         with torch.no_grad():
             for _ in range(CALLS):
                 for name, form in forms.items():
                     start = time.perf_counter()
-                    form(*given)
+                    form()
                     took[name].append(1000 * (time.perf_counter() - start))
         found[str(batch)] = {name: round(statistics.median(times), 4) for name, times in took.items()}
     return {
