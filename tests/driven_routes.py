@@ -74,10 +74,12 @@ def drive(channel: Any, roads: Cars, i: int, steps: int = 200, turn: float = 0.7
         answer = stub.drive(DriveRequest(session_uuid=uuid, time_now_us=now, time_query_us=now + STEP_US))
         took.append(time.perf_counter() - start)
         answers.append(answer)
-        following = Trajectory.from_proto(answer.trajectory).interpolate(now + STEP_US)
+        plan = Trajectory.from_proto(answer.trajectory)
+        following, later = (plan.interpolate(now + i * STEP_US) for i in (1, 2))
         assert following is not None
-        speed = float((pose.inverse() @ following).position[0]) / (STEP_US * 1e-6)
-        pose = following
+        assert later is not None
+        ahead, behind = (float((following.inverse() @ other).position[0]) for other in (later, pose))
+        speed, pose = (ahead - behind) / (2 * STEP_US * 1e-6), following
     stub.close_session(DriveSessionCloseRequest(session_uuid=uuid))
     return Driven(np.array(beside), float(along - one.along), np.array(took), answers)
 

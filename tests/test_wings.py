@@ -25,7 +25,7 @@ WINGS = (
     "commands",
 )
 """From the ground up. Options, every config.py, lie below all of them, and so do these files of the package itself."""
-GROUND = ("errors", "files", "hints", "processes", "ranks")
+GROUND = ("errors", "failures", "files", "hints", "processes", "ranks")
 
 
 def modules(package: Path) -> dict[str, Path]:

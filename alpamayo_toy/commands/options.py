@@ -37,7 +37,7 @@ EXAMPLES = {
     "rollout": ("scenario=LEFT", "scenario=LEFT plot=false", "scenario=STOP 'scenario.speed_mps=[3,5]' seed=1"),
     "export": (
         "checkpoint=latest output=released",
-        "checkpoint=outputs/train/LEFT/RUN/best.pt output=released",
+        "checkpoint=released push=user/name",
         "checkpoint=latest navsim=agent",
     ),
 }

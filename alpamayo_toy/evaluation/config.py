@@ -20,7 +20,7 @@ class OwnClass:
 class EvalConfig:
     """python scripts/eval.py"""
 
-    checkpoint: str = ""  # a run's folder, a checkpoint file, or latest
+    checkpoint: str = ""  # a run's folder, a checkpoint file, a released folder, hf://user/name, or latest
     compare: list[str] = field(default_factory=list)  # runs' folders, put side by side in place of a checkpoint
     scenario: Any = None  # another one than it was trained on
     teacher: Any = None  # other labels
@@ -99,7 +99,7 @@ class DriveOptions:
 class DriveConfig:
     """python scripts/drive.py"""
 
-    checkpoint: str = ""  # a run's folder, a checkpoint file, or latest
+    checkpoint: str = ""  # a run's folder, a checkpoint file, a released folder, hf://user/name, or latest
     scenario: Any = None  # other than it was trained on
     drive: DriveOptions = field(default_factory=DriveOptions)  # how it is driven
     hide: list[str] = field(default_factory=list)  # inputs that the student is not shown

@@ -35,7 +35,7 @@ log = logging.getLogger("alpamayo_toy.alpasim")
 class AlpasimConfig:
     """python -m alpamayo_toy.integrations.alpasim"""
 
-    checkpoint: str = ""  # a run's folder, a checkpoint file, a released folder, or latest
+    checkpoint: str = ""  # a run's folder, a checkpoint file, a released folder, hf://user/name, or latest
     port: int = 50051
     host: str = "127.0.0.1"  # 0.0.0.0 for other machines; or a Unix socket, unix:student.sock
     mode: str = "alpasim"  # who asks: alpasim or carla
@@ -149,6 +149,20 @@ def _driven(stamps: np.ndarray, poses: np.ndarray) -> np.ndarray:
     return np.concatenate([forward[:1], forward])
 
 
+def places_on_time(trajectories: np.ndarray, v0: float, dt: float) -> np.ndarray:
+    """Euler's trajectories (M, T, 4), with places by the trapezoid rule through the same speeds and headings.
+
+    Euler's own places lag half a step behind its speeds: a runtime that takes speeds from them would see one that
+    never changes.
+    """
+    start = np.zeros_like(trajectories[:, :1])
+    start[..., 3] = v0
+    yaw, v = np.concatenate([start, trajectories], 1)[..., 2:].transpose(2, 0, 1)
+    velocity = v[..., None] * np.stack([np.cos(yaw), np.sin(yaw)], -1)
+    places = ((velocity[:, :-1] + velocity[:, 1:]) * (dt / 2)).cumsum(1)
+    return np.concatenate([places, trajectories[..., 2:]], -1)
+
+
 def _times(p: tuple[float, ...], q: tuple[float, ...]) -> tuple[float, float, float, float]:
     """Hamilton's product of quaternions (x, y, z, w)."""
     a, b, c, d = p
@@ -171,7 +185,8 @@ def driver(student: Student) -> Any:
         raise UserError("a driver needs carla-driver-interface: pip install 'alpamayo-toy[alpasim]'") from None
     if not student.follows_a_route:
         raise UserError("the student knows no route: it cannot tell where to go, and will not drive")
-    dt_us = student.rollout.dt * 1e6
+    dt, dt_us = student.rollout.dt, student.rollout.dt * 1e6
+    lags = student.rollout.integrator == "euler" and student.own is None and student.waypoints is None
     parked = Seen(np.zeros(1), np.zeros((1, 3)), np.zeros(1), np.array([[0.0, 0.0], [80.0, 0.0]]), 0)
     with torch.no_grad():
         student(scene_of(student, parked))  # a first answer takes a second, and must not be one of a session
@@ -231,7 +246,10 @@ def driver(student: Student) -> Any:
                 return DriveResult(Trajectory.empty())
             with torch.no_grad():
                 found: Prediction = student(scene_of(student, seen))
-            plans = [poses(states, ctx.time_now_us) for states in found.trajectories[0].double().numpy()]
+            trajectories = found.trajectories[0].double().numpy()
+            if lags:
+                trajectories = places_on_time(trajectories, float(seen.speeds[-1]), dt)
+            plans = [poses(states, ctx.time_now_us) for states in trajectories]
             best = int(found.log_probabilities[0].argmax())
             seconds = time.perf_counter() - start
             with self.lock:

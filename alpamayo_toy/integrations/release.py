@@ -6,6 +6,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import locked, replacing, write_json
-from alpamayo_toy.integrations.card import card
+from alpamayo_toy.hints import command_line
+from alpamayo_toy.integrations.card import UNLICENSED, card
 from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.integrations.navsim_agent import POSES, STEP_S
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
 from alpamayo_toy.kinematics.device import device_name
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import Prediction, Scene
-from alpamayo_toy.students import checkpoint, released
+from alpamayo_toy.students import checkpoint, hub, released
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
@@ -35,15 +37,19 @@ BATCHES = (1, 64)  # scenes at once that are timed
 CALLS = 100  # of each form, taking turns
 UNITS = {"x": "m", "y": "m", "yaw": "rad", "v": "m/s", "a": "m/s^2", "kappa": "1/m", "log_probabilities": ""}
 
-Forms = dict[str, Callable[..., Prediction]]
-
 
 def export(config: ExportConfig, aside: Path) -> str:
-    """Write a folder aside and rename it; what is said of it in a terminal.
+    """Write a folder aside and rename it, push it where that is asked for; what is said of it in a terminal.
 
     Raises UserError where it is there already, the labels that the student was validated on are gone, it is not of
-    this project, or a form of it drives elsewhere.
+    this project, a form of it drives elsewhere, or the hub does not take it.
     """
+    if config.push:
+        hub.client()  # missed before the work, not after it
+    if not (config.output or config.navsim):
+        said = _pushed(Path(config.checkpoint), config.push)
+        aside.rmdir()
+        return said
     option, output = ("output", Path(config.output)) if config.output else ("navsim", Path(config.navsim))
     if output.exists():
         raise UserError(f"{option}={output} is there already; name a folder that is not")
@@ -61,30 +67,48 @@ def export(config: ExportConfig, aside: Path) -> str:
             shutil.rmtree(aside)
             aside.mkdir()  # Hydra's, which is forgotten like any other
             raise
+    if config.push:
+        try:
+            said += f"\n{_pushed(output, config.push)}"
+        except UserError as error:
+            aside.mkdir()
+            again = command_line("export", checkpoint=output, push=config.push)
+            raise UserError(f"{output} is written, but {error}; then: {again}") from None
+    return said
+
+
+def _pushed(folder: Path, name: str) -> str:
+    """Put a released folder on the hub; what is said of it."""
+    if not released.is_released(folder):
+        raise UserError(f"push={name}: {folder} is no released folder; write one first: output=released")
+    said = f"pushed: {hub.push(folder, name)}"
+    if UNLICENSED in (folder / released.CARD).read_text(encoding="utf-8", errors="replace"):
+        again = command_line("export", checkpoint=folder, push=name)
+        said += f"\nits card has no licence: fill it in in {folder / released.CARD} and push again: {again}"
     return said
 
 
 def release(path: str, folder: Path) -> dict[str, Any]:
     """Fill a folder with the student of a run or checkpoint; what parity.json and latency.json say of it."""
     content = checkpoint.load(path)
-    student, trained = checkpoint.load_student(path)
+    student, trained = checkpoint.student_of(content, path)
     torch.set_num_threads(1)
     flat = Flat(student)
     scene = held_out_scene(student, trained)
     program = exported(flat)
     released.write_weights(folder, student)
     write_onnx(student, folder / "model.onnx", program=program)
-    parity = {"scenes": len(scene), "units": UNITS, "forms": _differences(flat, program, folder, scene)}
-    for form, differences in parity["forms"].items():
-        if not (differences["x"] <= FARTHEST and differences["y"] <= FARTHEST):  # NaN is neither
-            off = f"{differences['x']:.2g} and {differences['y']:.2g} m"
+    found = differences(flat, program, folder, flat.of(scene))
+    for form, row in found.items():
+        if not (row["x"] <= FARTHEST and row["y"] <= FARTHEST):  # NaN is neither
+            off = f"{row['x']:.2g} and {row['y']:.2g} m"
             raise UserError(f"{path}: {form} is {off} off in x and y, more than {FARTHEST:g}: not released")
-    latency = _latency(flat, folder)
+    parity, latency = {"scenes": len(scene), "units": UNITS, "forms": found}, _latency(flat, folder)
     write_json(folder / "parity.json", parity)
     write_json(folder / "latency.json", latency)
     step = content["step"]
     text = card(path, trained, step, student, {"parity": parity, "latency": latency})
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / released.CARD).write_text(text, encoding="utf-8")
     released.seal(folder, trained, step, student)
     return {"parity": parity, "latency": latency}
 
@@ -123,21 +147,23 @@ def held_out_scene(student: Student, trained: TrainConfig) -> Scene:
     return scene.select(torch.arange(min(len(scene), SCENES)))
 
 
-def _differences(flat: Flat, program: torch.export.ExportedProgram, folder: Path, scene: Scene) -> Any:
-    """The largest difference of each form from the student, by form and number."""
+def differences(
+    flat: Flat, program: torch.export.ExportedProgram, folder: Path, inputs: dict[str, Tensor]
+) -> dict[str, dict[str, float]]:
+    """The largest difference of each form from the student, by form and number; two of them lie in the folder."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given = tuple(flat.of(scene).values())
+        given = tuple(inputs.values())
         wanted = flat(*given)
         traced = torch.jit.trace(flat, tuple(flat.example(2).values()), check_trace=False)
-        loaded = Flat(_read_back(flat.student, folder))
-        forms: Forms = {
-            "model.safetensors": loaded,
-            "model.onnx": _onnx(folder, flat),
-            "torch.export": program.module(),
-            "torch.jit.trace": lambda *given: Prediction(*traced(*given)),
+        arrays = {name: value.numpy() for name, value in inputs.items()}
+        found = {
+            "model.safetensors": Flat(_read_back(flat.student, folder), flat.samples)(*given),
+            "model.onnx": Prediction(*map(torch.from_numpy, _session(folder).run(list(OUTPUTS), arrays))),
+            "torch.export": program.module()(*given),
+            "torch.jit.trace": Prediction(*traced(*given)),
         }
-        return {name: _apart(form(*given), wanted) for name, form in forms.items()}
+        return {name: _apart(answer, wanted) for name, answer in found.items()}
 
 
 def _read_back(student: Student, folder: Path) -> Student:
@@ -151,19 +177,13 @@ def _read_back(student: Student, folder: Path) -> Student:
     return read
 
 
-def _onnx(folder: Path, flat: Flat) -> Callable[..., Prediction]:
-    """model.onnx in ONNX Runtime on one thread, with tensors in and out."""
+def _session(folder: Path) -> Any:
+    """model.onnx in ONNX Runtime on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-
-    def run(*given: Tensor) -> Prediction:
-        named = {name: value.numpy() for name, value in zip(flat.inputs, given, strict=True)}
-        return Prediction(*map(torch.from_numpy, session.run(list(OUTPUTS), named)))
-
-    return run
+    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def _apart(found: Prediction, wanted: Prediction) -> dict[str, float]:
@@ -178,19 +198,24 @@ def _apart(found: Prediction, wanted: Prediction) -> dict[str, float]:
 
 
 def _latency(flat: Flat, folder: Path) -> dict[str, Any]:
-    """Median milliseconds of a call, by number of scenes and form; the forms take turns."""
+    """Median milliseconds of a call, tensors or arrays in and out, by number of scenes and form; they take turns."""
     import onnxruntime
 
-    forms: Forms = {"eager": flat, "onnxruntime": _onnx(folder, flat)}
+    session = _session(folder)
     found: dict[str, dict[str, float]] = {}
     for batch in BATCHES:
-        given = tuple(flat.example(batch).values())
+        given = flat.example(batch)
+        arrays = {name: value.numpy() for name, value in given.items()}
+        forms: dict[str, Callable[[], object]] = {
+            "eager": partial(flat, *given.values()),
+            "onnxruntime": partial(session.run, list(OUTPUTS), arrays),
+        }
         took: dict[str, list[float]] = {name: [] for name in forms}
         with torch.no_grad():
             for _ in range(CALLS):
                 for name, form in forms.items():
                     start = time.perf_counter()
-                    form(*given)
+                    form()
                     took[name].append(1000 * (time.perf_counter() - start))
         found[str(batch)] = {name: round(statistics.median(times), 4) for name, times in took.items()}
     return {

@@ -22,7 +22,7 @@ from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.rollout import INTEGRATORS
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
 from alpamayo_toy.labels.untrusted.archive import read_pt
-from alpamayo_toy.students import released
+from alpamayo_toy.students import hub, released
 from alpamayo_toy.students.config import LARGEST, OwnStudentConfig
 from alpamayo_toy.students.state import check_training, check_weights
 from alpamayo_toy.students.student import Student
@@ -56,11 +56,13 @@ def save(path: Path, config: TrainConfig, step: int, student: Student, training:
 def load(path: str | Path, name: str = "best") -> dict[str, Any]:
     """The content of a checkpoint file, or of a run folder's checkpoints/<name>.pt, on the CPU. Raises UserError.
 
-    best of a released folder is the student that it holds. Whoever wrote it, nothing of it is executed, and format,
-    config, shape, weights and training state are checked here for all that read one: a student is neither built nor
-    filled before. What is of the user's own class is checked where that is known. Options that it lacks are named on
-    stderr.
+    best of a released folder, here or on the hub, is the student that it holds. Whoever wrote it, nothing of it is
+    executed, and format, config, shape, weights and training state are checked here for all that read one: a student
+    is neither built nor filled before. What is of the user's own class is checked where that is known. Options that it
+    lacks are named on stderr.
     """
+    if hub.is_on_hub(path):
+        return _load_from_hub(str(path), name)
     path = Path(path)
     if name == "best" and released.is_released(path):
         file, content = path, {**released.load(path), "format": FORMAT}
@@ -106,6 +108,19 @@ def load(path: str | Path, name: str = "best") -> dict[str, Any]:
     if without := lacking(content["config"], config):
         _say(f"{file}: its config lacks {', '.join(without)}, which take today's defaults; {written}")
     return content
+
+
+def _load_from_hub(path: str, name: str) -> dict[str, Any]:
+    """load() of a released folder that is fetched first: it passes what one here passes."""
+    if name != "best":
+        raise UserError(
+            f"{path}: a released student holds no state to continue from; begin with it: trainer.init_from="
+        )
+    folder = hub.fetched(path)
+    try:
+        return load(folder)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -227,9 +242,16 @@ def _require_shape(student: Student, content: dict[str, Any], what: str, but: tu
 def load_student(path: str | Path, student: type[nn.Module] | None = None) -> tuple[Student, TrainConfig]:
     """The trained student, ready to predict, and its config, from a run's folder, a checkpoint file, a released folder.
 
-    student: the class of one of your own. A checkpoint remembers which it was and never imports it.
+    The last is also taken from the hub, as hf://user/name or hf://user/name@revision. student: the class of one of your
+    own. A checkpoint remembers which it was and never imports it.
     """
-    content = load(path)
+    return student_of(load(path), path, student)
+
+
+def student_of(
+    content: dict[str, Any], path: str | Path, student: type[nn.Module] | None = None
+) -> tuple[Student, TrainConfig]:
+    """The same from what load(path) has read."""
     config = from_dict(content["config"])
     if isinstance(config.student, OwnStudentConfig) and student is None:
         was = content["config"]["student"].get("module", "")

@@ -8,6 +8,7 @@ HUGE = 1e38  # no option of training is larger than what float32 holds
 LARGEST = 2**27  # weights of a student, half a GiB
 OUTPUTS = ("actions", "waypoints", "residuals", "differences")
 INPUTS = ("scenario", "v0", "history", "context", "route")
+HUB_NAME = r"[\w-][\w.-]*/[\w-][\w.-]*"  # user/name, in ASCII
 
 
 @dataclass

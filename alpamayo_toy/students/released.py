@@ -8,15 +8,17 @@ from typing import Any
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import replacing, write_json
+from alpamayo_toy.students.config import LARGEST
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.training.config import TrainConfig, to_dict
 
 FORMAT = 1
-WEIGHTS, ABOUT = "model.safetensors", "config.json"
+WEIGHTS, ABOUT, CARD = "model.safetensors", "config.json", "README.md"
 SEALED = (WEIGHTS, "model.onnx", "parity.json", "latency.json")
-"""What config.json has digests of, beside that of itself. README.md may be edited."""
+"""What config.json has digests of, beside that of itself. The card may be edited."""
 LOCAL = {"teacher": ("path", "val_path"), "trainer": ("init_from", "resume")}
 """Options that name files of the machine that trained: their last part alone is released."""
+MOST_BYTES, MOST_JSON = 6 * LARGEST, 2**20  # of a file: weights in float32 and the rest of it
 KEYS = {"format": int, "version": str, "step": int, "shape": dict, "config": dict, "sha256": dict}
 
 
@@ -63,7 +65,7 @@ def load(folder: Path) -> dict[str, Any]:
     for name in SEALED:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no whole released student: it has no {name}; get it again")
-        files[name] = (folder / name).read_bytes()
+        files[name] = _content(folder / name)
     for name, found in {**{name: _digest(files[name]) for name in SEALED}, ABOUT: _own_digest(content)}.items():
         if digests[name] != found:
             raise UserError(f"{folder / name} is not what was released (its SHA-256 differs); get the folder again")
@@ -74,10 +76,20 @@ def load(folder: Path) -> dict[str, Any]:
     return {**content, "weights": weights}
 
 
+def _content(path: Path) -> bytes:
+    """A file's, unless it is larger than one of any student can be."""
+    most = MOST_JSON if path.suffix == ".json" else MOST_BYTES
+    if path.stat().st_size > most:
+        raise UserError(f"{path} is of no released student: it has more than {most} bytes")
+    return path.read_bytes()
+
+
 def _about(path: Path) -> dict[str, Any]:
     """What config.json says, of the types that it must have."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_content(path))
+    except UserError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     got = content.get("format") if isinstance(content, dict) else None

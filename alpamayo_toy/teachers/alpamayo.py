@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.teachers.failures import why
+from alpamayo_toy.failures import why
 
 WEIGHTS = "nvidia/Alpamayo-R1-10B"
 TOP_P, TEMPERATURE, MAX_TOKENS, DENOISING_STEPS = 0.98, 0.6, 256, 10  # NVIDIA's own examples'

@@ -12,13 +12,13 @@ import torch
 from tqdm import tqdm
 
 from alpamayo_toy.errors import UserError, out_of_memory
+from alpamayo_toy.failures import pause_s, why
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import drives
 from alpamayo_toy.labels.formats.raw import labels_of
 from alpamayo_toy.labels.stored.building import clip_digests
 from alpamayo_toy.teachers.alpamayo import Model
-from alpamayo_toy.teachers.failures import pause_s, why
 
 NEEDED = ("pred_xyz", "ego_history_xyz", "ego_future_xyz")
 SAMPLE_AXES = {"pred_xyz": -3, "pred_rot": -4}  # of the K samples, behind any number of leading ones

@@ -62,7 +62,7 @@ class TrainerConfig:
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
     bf16: bool = False  # autocast for the student; the rollout stays in float32
-    init_from: str | None = None  # a run's folder or a checkpoint, whose student this run begins with
+    init_from: str | None = None  # a run's folder, a checkpoint or hf://user/name, whose student this run begins with
     processes: int = 1  # that train one student together, each on its share of a batch; of several machines: torchrun
     resume: str | None = None  # a run's folder or latest, continued with its saved config
 

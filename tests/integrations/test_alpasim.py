@@ -16,7 +16,16 @@ from taught import built, left
 from alpamayo_toy import Prediction, Scene, UnicycleRollout
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.integrations import alpasim
-from alpamayo_toy.integrations.alpasim import AlpasimConfig, Seen, driver, parsed, scene_of, seen_in, serve
+from alpamayo_toy.integrations.alpasim import (
+    AlpasimConfig,
+    Seen,
+    driver,
+    parsed,
+    places_on_time,
+    scene_of,
+    seen_in,
+    serve,
+)
 from alpamayo_toy.kinematics.route import ROUTE_SPACING
 
 grpc = pytest.importorskip("grpc")
@@ -30,8 +39,11 @@ class Pursuer:
 
     history_steps, route_points, context_names, follows_a_route = 16, 20, ("speed_limit_mps",), True
 
-    def __init__(self) -> None:
-        self.rollout = UnicycleRollout(0.1, "trapezoid")
+    own = waypoints = None
+
+    def __init__(self, integrator: str = "trapezoid", acceleration: float = 0.0) -> None:
+        self.rollout = UnicycleRollout(0.1, integrator)
+        self.acceleration = acceleration
         self.seen: list[Scene] = []
 
     def __call__(self, scene: Scene) -> Prediction:
@@ -41,6 +53,7 @@ class Pursuer:
         kappa = 2 * y / (x.square() + y.square()).clamp(min=1e-3)
         actions = torch.zeros(1, 2, 64, 2)
         actions[:, 1, :, 1] = kappa
+        actions[..., 0] = self.acceleration
         likely = torch.tensor([[0.25, 0.75]]).log()
         return Prediction(actions, self.rollout(actions, scene.v0[:, None]), likely)
 
@@ -96,6 +109,28 @@ def test_the_packages_own_loop_drives_it_over_tcp(tmp_path: Path) -> None:
     assert abs(result.lateral_offsets_m[-1]) < 0.2  # it has come back to its lane
     assert result.ego.positions[-1, 0] == pytest.approx(6 * 5.9, abs=0.5)
     assert result.speeds_mps[-1] == pytest.approx(6.0, abs=0.05)
+
+
+def test_a_student_of_euler_accelerates_where_speeds_are_read_off_its_places(tmp_path: Path) -> None:
+    from carla_driver_interface.testing import FakeCamera, FakeLoop
+
+    with channel(driver(Pursuer("euler", 1.0)), "in process", tmp_path) as opened:
+        loop = FakeLoop(opened, (FakeCamera(width=16, height=8),), initial_speed_mps=6.0)
+        result = loop.run(41)
+    assert result.speeds_mps[-1] == pytest.approx(
+        6.0 + 40 * 0.1 / 2, abs=1e-3
+    )  # the loop takes the mean speed of each step
+
+
+def test_places_on_time_are_those_of_a_car_whose_speeds_these_are() -> None:
+    draw = torch.Generator().manual_seed(0)
+    actions = torch.randn(3, 64, 2, generator=draw, dtype=torch.float64) * torch.tensor([0.5, 0.02])
+    rolled = UnicycleRollout(0.1, "trapezoid")(actions, torch.full((3,), 8.0, dtype=torch.float64)).numpy()
+    assert np.allclose(places_on_time(rolled, 8.0, 0.1), rolled, rtol=0, atol=1e-12)  # which need no change
+    brakes = torch.tensor([-2.0, 0.0], dtype=torch.float64).expand(1, 64, 2)
+    found = places_on_time(UnicycleRollout()(brakes, torch.tensor([8.0], dtype=torch.float64)).numpy(), 8.0, 0.1)
+    time = np.minimum(0.1 * np.arange(1, 65), 4.0)  # it stands after 4 s
+    assert np.allclose(found[0, :, 0], 8 * time - time**2, rtol=0, atol=1e-12)
 
 
 def test_an_answer_is_stamped_poses_in_the_frame_of_the_contract(tmp_path: Path) -> None:

@@ -1,32 +1,26 @@
 """A student under every exporter: at other numbers of scenes than it was shown, after its statistics were fitted."""
 
+import io
 import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from parity import HEADS, stirred_head
 from releases import released
-from taught import left, stirred
+from taught import left
 from torch import Tensor, nn
 
 from alpamayo_toy import Labels, Prediction, UnicycleRollout, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.integrations.onnx import OUTPUTS, Flat, exported, write_onnx
+from alpamayo_toy.kinematics.rollout import INTEGRATORS
 from alpamayo_toy.students.config import StudentConfig
-from alpamayo_toy.students.student import Student, build_student
-
-HEADS: dict[str, tuple[dict[str, Any], int | None]] = {
-    "one": ({}, None),
-    "modes": ({"modes": 6}, None),
-    "drawn": ({"modes": 3, "spread": True}, 8),
-    "differences": ({"output": "differences", "modes": 2}, None),
-    "residuals": ({"output": "residuals"}, None),
-    "waypoints": ({"output": "waypoints", "modes": 2}, None),
-}
-INTEGRATORS = ("euler", "trapezoid")
+from alpamayo_toy.students.student import Student
 
 
 def full(n: int = 48) -> Labels:
@@ -43,13 +37,11 @@ def full(n: int = 48) -> Labels:
 
 
 def flat(head: str, integrator: str, labels: Labels | None = None) -> Flat:
-    options, samples = HEADS[head]
-    labels = full() if labels is None else labels
-    student = stirred(build_student(StudentConfig(**options), labels, labels.scene(), integrator, 0))
-    space = student.action_space
+    found = stirred_head(head, integrator, full() if labels is None else labels)
+    space = found.student.action_space
     assert not torch.equal(space.mean, torch.zeros(2))
     assert not torch.equal(space.std, torch.ones(2))
-    return Flat(student.eval(), samples)
+    return found
 
 
 def apart(found: Prediction, wanted: Prediction) -> float:
@@ -153,6 +145,24 @@ def test_a_rollout_traced_on_moving_cars_stops_cars(integrator: str) -> None:
     torch.testing.assert_close(traced(*stops(6)), rollout(*stops(6)), rtol=0, atol=2e-5)
     if integrator == "euler":
         assert float(traced(*stops(6))[..., 3].min()) == 0.0
+
+
+@pytest.mark.slow
+def test_a_rollout_in_onnx_runtime_stops_cars_at_the_same_steps() -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    rollout, batch = UnicycleRollout(), torch.export.Dim("batch", min=1)
+    moving = (torch.zeros(3, 64, 2), torch.full((3,), 30.0))
+    program = torch.export.export(rollout, moving, dynamic_shapes=({0: batch}, {0: batch}), strict=False)
+    with redirect_stdout(io.StringIO()):
+        made = torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False)
+    assert made is not None
+    session = runtime.InferenceSession(made.model_proto.SerializeToString())
+    given, wanted = stops(1000), rollout(*stops(1000))
+    names = [one.name for one in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (value.numpy() for value in given), strict=True)))
+    torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=0, atol=2e-5)
+    assert torch.equal(torch.from_numpy(found)[..., 3] == 0, wanted[..., 3] == 0)
 
 
 def test_a_class_of_ones_own_is_refused() -> None:

@@ -1,6 +1,7 @@
 """A released folder: it is the run's student to the bit, runs without this project, and is refused once touched."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -81,7 +82,8 @@ def test_the_lines_on_its_card_need_neither_this_project_nor_torch(folder: Path)
     result = subprocess.run(run, cwd=folder / "student", capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     student, _ = load_student(folder / "student")
-    wanted = student.predict("LEFT", v0=6.0)[1][-1]
+    straight = torch.tensor([[80 / 19 * i, 0.0] for i in range(20)])
+    wanted = student.predict("LEFT", v0=round(float(student.encoder.v0_mean), 1), route=straight)[1][-1]
     found = torch.tensor([float(x) for x in re.findall(r"-?[\d.]+(?:e-?\d+)?", result.stdout)])
     assert float((found - wanted).abs().max()) < 1e-4
 
@@ -90,8 +92,10 @@ def test_its_card_says_what_metrics_json_says(folder: Path) -> None:
     card = (folder / "student" / "README.md").read_text()
     assert table(json.loads((folder / "run" / "metrics.json").read_text())) in card
     assert "synthetic teacher, scenario LEFT" in card
-    assert "40 steps, seed 0" in card
+    assert "Step 40 of 40, the last; seed 0" in card
+    assert "On 8 held-out clips the student is" in card
     assert "Not driven." in card
+    assert "| `scenario` | (B,) | int64, the manoeuvre: 1 LEFT |" in card
     assert "| `history` | (B, 16, 4) |" in card
     assert "(B, 6, 64, 4)" in card
 
@@ -142,6 +146,14 @@ TOUCHED: list[tuple[Callable[[Path], object], str]] = [
     (about(lambda c: c["config"].update(student=3), True), "its config is not of this version"),
     (about(lambda c: c["config"]["student"].update(width=8), True), "the weights do not fit"),
     (pickled, "holds no weights"),
+    (
+        lambda folder: os.truncate(folder / WEIGHTS, released.MOST_BYTES + 1),
+        "model.safetensors is of no released student",
+    ),
+    (
+        lambda folder: os.truncate(folder / ABOUT, released.MOST_JSON + 1),
+        "config.json is of no released student: it has",
+    ),
 ]
 
 
@@ -192,7 +204,7 @@ def test_a_form_that_drives_elsewhere_is_not_released(
     monkeypatch.setattr(release, "write_onnx", lambda student, path, program: path.touch())
     for off in (0.01, float("nan")):
         apart = {"model.onnx": {"x": 0.0, "y": off}}
-        monkeypatch.setattr(release, "_differences", lambda *given, apart=apart: apart)
+        monkeypatch.setattr(release, "differences", lambda *given, apart=apart: apart)
         with pytest.raises(UserError, match=r"model\.onnx is 0 and (0\.01|nan) m off in x and y"):
             release.export(ExportConfig(str(folder / "run"), str(tmp_path / "out")), aside)
         assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]

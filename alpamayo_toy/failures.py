@@ -1,6 +1,7 @@
 """Failures of somebody else's code: one line that says what went wrong and what to do, and how long to wait."""
 
 import re
+from collections.abc import Mapping
 
 from alpamayo_toy.errors import UserError, causes, out_of_memory
 
@@ -8,7 +9,7 @@ MESSAGE = 200  # characters of a message that are repeated
 WAIT_S, LONGEST_S = 60.0, 300.0  # before a busy hub is asked again; it counts requests by five minutes
 TERMS = "accept its terms on the hub, then log in there: hf auth login"
 CACHED = "it is not in the cache; name the right --cache and revision, or run once without --offline"
-HINTS = {
+HINTS: dict[str | int, str] = {
     "GatedRepoError": TERMS,
     "RepositoryNotFoundError": "neither a folder here nor a name on the hub that you may see",
     "RevisionNotFoundError": "the hub has no such revision",
@@ -19,19 +20,19 @@ HINTS = {
     404: "the hub has no such name",
     429: "the hub was asked too often; --retry 5 waits for it",
 }
-"""What to do, by the name of an exception's class or the status of the answer that it carries."""
+"""What `labels.py generate` says to do, by the name of an exception's class or the status of the answer it carries."""
 
 
-def why(error: BaseException) -> str:
+def why(error: BaseException, hints: Mapping[str | int, str] = HINTS) -> str:
     """A failure in one line, with what to do about it where that is known."""
     if isinstance(error, UserError):
         return str(error)
     said = f"{type(error).__name__}: {' '.join(str(error).split())[:MESSAGE]}"
     if out_of_memory(error):
         return f"{said}; memory is too small for it"
-    known = (key for cause in causes(error) for key in (type(cause).__name__, _status(cause)) if key in HINTS)
+    known = (key for cause in causes(error) for key in (type(cause).__name__, _status(cause)) if key in hints)
     hint = next(known, None)
-    return said if hint is None else f"{said}; {HINTS[hint]}"
+    return said if hint is None else f"{said}; {hints[hint]}"
 
 
 def pause_s(error: BaseException, attempt: int) -> float:

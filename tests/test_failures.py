@@ -5,7 +5,7 @@ import torch
 from stand_in import Hub
 
 from alpamayo_toy.errors import UserError, out_of_memory
-from alpamayo_toy.teachers.failures import pause_s, why
+from alpamayo_toy.failures import pause_s, why
 
 
 def wrapped(inner: Exception, outer: Exception) -> Exception:
