@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from alpamayo_toy.kinematics.trajectory import DT, HORIZON
-from alpamayo_toy.labels.formats.raw import RawClips
+from alpamayo_toy.kinematics.trajectory import DT, HORIZON, Labels
+from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.soundness import faults
 from alpamayo_toy.labels.untrusted.texts import one_line
@@ -85,8 +85,13 @@ class Check:
 
     def add(self, raw: RawClips) -> np.ndarray:
         """Judge a batch: (N,) bool, the clips to keep, which have no error and did not come before."""
+        return self.judged(raw)[0]
+
+    def judged(self, raw: RawClips) -> tuple[np.ndarray, Labels | None]:
+        """What add() returns, and the labels of the clips to keep; None without one."""
+        labels: Labels | None = None
         if not len(raw):
-            return np.zeros(0, dtype=bool)
+            return np.zeros(0, dtype=bool), labels
         self.horizon = raw.shape[1] if self.horizon is None else self.horizon
         self.dt = float(raw.dt) if self.dt is None else self.dt
         with np.errstate(all="ignore"), torch.no_grad():
@@ -95,11 +100,13 @@ class Check:
             found |= self._met_again(raw, keep)
             keep &= ~found["duplicate"] & ~found["repeated"]
             if keep.any():
-                warnings, fit = faults.warnings(raw.select(keep))
+                sound = raw.select(keep)
+                labels = labels_of(sound, Path())
+                warnings, fit = faults.warnings(sound, labels)
                 found |= {code: faults.spread(mask, keep) for code, mask in warnings.items()}
                 self._fits.append(fit)
         self._count(raw, found, keep)
-        return keep
+        return keep, labels
 
     def unreadable(self, why: str) -> None:
         """Count a clip, or a file of them, that its reader gave up; the report has the reader's words for a name."""

@@ -1,7 +1,6 @@
 """What can be wrong with a clip: the rules behind the codes of check.py, and their thresholds."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from alpamayo_toy.kinematics.action_space import BOUNDS
 from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of
-from alpamayo_toy.kinematics.trajectory import HORIZON
-from alpamayo_toy.labels.formats.raw import RawClips, labels_of
+from alpamayo_toy.kinematics.trajectory import HORIZON, Labels
+from alpamayo_toy.labels.formats.raw import RawClips
 from alpamayo_toy.teachers.config import DT_S
 
 STEPS = 4  # fewer cannot be inverted
@@ -58,9 +57,8 @@ def errors(raw: RawClips) -> Masks:
     return found | {code: spread(mask, finite) for code, mask in rest.items()}
 
 
-def warnings(raw: RawClips) -> tuple[Masks, np.ndarray]:
-    """(N,) bool for every warning about sound clips, and the kinematic fit (N,) in metres."""
-    labels = labels_of(raw, Path())
+def warnings(raw: RawClips, labels: Labels) -> tuple[Masks, np.ndarray]:
+    """(N,) bool for every warning about sound clips and their labels, and the kinematic fit (N,) in metres."""
     fit = _kinematic_fit(labels.teacher, labels.v0, raw.dt)
     points = raw.teacher[..., :2].astype(np.float64)
     still = (np.linalg.norm(points, axis=-1) < STILL).all((1, 2))

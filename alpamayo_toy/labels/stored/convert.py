@@ -20,7 +20,7 @@ from alpamayo_toy.hints import command_name
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import labels_npz, parquet_out
 from alpamayo_toy.labels.formats.containers import NoLabels
-from alpamayo_toy.labels.formats.raw import RawClips, as_raw, labels_of
+from alpamayo_toy.labels.formats.raw import RawClips, as_raw
 from alpamayo_toy.labels.formats.reading import Part, Source, files_besides, parts_of, read, read_together
 from alpamayo_toy.labels.repeats import digest
 from alpamayo_toy.labels.routes import with_routes
@@ -212,11 +212,12 @@ def _build(builder: Builder, source: Source, unit: Unit, check: Check, dropped: 
             why.setdefault("unreadable", str(part))
             continue
         sound = _sound(part, check, unit, dropped)
-        if unit.strict and len(sound) < len(part):
+        taken = 0 if sound is None else len(sound)
+        if unit.strict and taken < len(part):
             raise UserError(f"{file}: {_first_error(check)}")
-        if len(sound):
-            builder.add(labels_of(sound, file) if isinstance(sound, RawClips) else sound)
-        clips, kept = clips + len(part), kept + len(sound)
+        if sound is not None:
+            builder.add(sound)
+        clips, kept = clips + len(part), kept + taken
     if clips and str(file) in check.summaries():
         return {"clips": 0, "kept": 0, "aside": f"{file} holds nothing but clips of other files"}
     return {"clips": clips, "kept": kept, **why}
@@ -232,16 +233,15 @@ def _read(source: Source, told: str, alone: bool) -> Iterator[Part]:
         yield error
 
 
-def _sound(part: RawClips | Labels, check: Check, unit: Unit, dropped: dict[str, int]) -> RawClips | Labels:
-    """The clips that can be learnt from and fit into the set."""
+def _sound(part: RawClips | Labels, check: Check, unit: Unit, dropped: dict[str, int]) -> Labels | None:
+    """The clips that can be learnt from and fit into the set; None without one."""
     raw = as_raw(part) if isinstance(part, Labels) else part
     if raw.teacher.shape[1] != unit.samples:
         dropped["samples"] = dropped.get("samples", 0) + len(raw)
-        keep = np.zeros(len(raw), dtype=bool)
-    else:
-        keep = check.add(raw)
-    if isinstance(part, RawClips):
-        return part.select(keep)
+        return None
+    keep, labels = check.judged(raw)
+    if labels is None or isinstance(part, RawClips):
+        return labels
     return part.select(torch.from_numpy(np.flatnonzero(keep)))
 
 
