@@ -154,7 +154,8 @@ def resumed(config: TrainConfig) -> TrainConfig:
 
     from alpamayo_toy.students import checkpoint
 
-    saved = from_dict(checkpoint.load(config.trainer.resume, "last")["config"])
+    content = checkpoint.load(config.trainer.resume, "last")
+    saved = from_dict(content["config"])
     given = [override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task]
     given_again(saved, config, given)
     for key in given:
@@ -164,7 +165,23 @@ def resumed(config: TrainConfig) -> TrainConfig:
             raise UserError(f"{key} cannot change when a run is continued; only {', '.join(RESUMABLE)} can")
         name = key.removeprefix("trainer.")
         setattr(saved.trainer, name, getattr(config.trainer, name))
+    if "trainer.steps" in given and "training" in content:
+        saved.trainer.steps = _steps(saved.trainer.steps, content["step"], checkpoint.ends_of(content)[-1])
     return saved
+
+
+def _steps(wanted: int, reached: int, planned: int) -> int:
+    """The steps of a run that is continued, after a line that says what becomes of its learning rates."""
+    if wanted > planned:
+        again = f"until step {planned}, where they warm up and fall to 0 again"
+        print(f"trainer.steps={wanted}: learning rates are as planned {again}", file=sys.stderr)
+    elif wanted < reached:
+        print(f"trainer.steps={wanted} is below step {reached}, where the run is: it ends there", file=sys.stderr)
+    elif wanted < planned:
+        print(
+            f"trainer.steps={wanted}: with the learning rates of {planned} steps, the run ends there", file=sys.stderr
+        )
+    return max(wanted, reached)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -194,8 +194,10 @@ def begin_with(student: Student, content: dict[str, Any], path: str) -> None:
         student.encoder.seen |= seen
 
 
-def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimizer, path: str) -> tuple[int, float]:
-    """Load a run's last state into what is built; its step and the best validation so far.
+def continue_with(
+    student: Student, averaged: AveragedModel, optimizer: Optimizer, path: str
+) -> tuple[int, float, list[int]]:
+    """Load a run's last state into what is built: its step, the best validation so far, and ends_of() it.
 
     Raises UserError where the file holds no such state, or labels have changed so that the student is another one.
     """
@@ -214,7 +216,12 @@ def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimize
         if option != "lr" and (type(got) is not type(value) or got != value):
             raise UserError(f"{what}: its optimizer has {option} {shortened(got)}, the config makes it {value}")
     optimizer.load_state_dict({**mine, "state": state["optimizer"]["state"]})
-    return content["step"], state["best"]
+    return content["step"], state["best"], ends_of(content)
+
+
+def ends_of(content: dict[str, Any]) -> list[int]:
+    """The steps at which a run's learning rate has come to 0 or is to, of what load() read."""
+    return list(content["training"].get("ends", [from_dict(content["config"]).trainer.steps]))
 
 
 def _require_shape(student: Student, content: dict[str, Any], what: str, but: tuple[str, ...] = ()) -> None:

@@ -4,7 +4,6 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from alpamayo_toy import __version__
-from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.errors import Interrupted, UserError, require
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, short_drive
 from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores, yardsticks
@@ -36,13 +35,15 @@ from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.files import StoredTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
-from alpamayo_toy.training.config import TrainConfig, to_dict
+from alpamayo_toy.training.config import RESUMABLE, TrainConfig, to_dict
 from alpamayo_toy.training.draws import batch_indices, drawing, hide
 from alpamayo_toy.views.progress import Bar, announced, duration_said
 from alpamayo_toy.views.tensorboard import Logger
+from alpamayo_toy.views.web_page import flat
 
 TIMED = 20  # steps, from which one tells how long all will take
-LEARNT_WITH = ("steps", "batch_size", "best", "bf16", "init_from")  # what weights depend on, of trainer=
+RESULTS = {"ade": "ade", "excess_over_floor": "excess"}  # of a validation, and what it is called of the best one
+WITHOUT_EFFECT = ("name", *(key for key in RESUMABLE if key != "trainer.steps"))  # on what runs are compared by
 
 
 def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -75,7 +76,12 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     resume = trainer.resume
-    step, best = checkpoint.continue_with(student, averaged, optimizer, resume) if resume else (0, math.inf)
+    step, best, ends = 0, math.inf, [trainer.steps]
+    if resume:
+        step, best, ends = checkpoint.continue_with(student, averaged, optimizer, resume)
+        reached = f"at least the {step} that {resume} has reached"
+        require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
+        ends += [trainer.steps] if trainer.steps > ends[-1] else []
     clips, clips_at = _clips(teacher, labels, scene, student, device)
     roads = _roads(config, teacher, student, device)
 
@@ -87,6 +93,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     beside, taken = yardsticks(reference), _taken(student, reference)
     bar = Bar(trainer.steps, "step", done=step, hidden=quiet)
     clock, logged, first, facts = time.monotonic(), step, step, dict[str, float]()
+    kept: dict[str, float] = {}  # the validation of the best checkpoint, where this process saw it
     with signals() as stopped:
         while step < trainer.steps and not stopped:
             index = batch_indices(clips, trainer.batch_size, config.seed, step)
@@ -100,7 +107,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(student.parameters(), rate.clip_norm)
             for group in optimizer.param_groups:
-                group["lr"] = rate.lr * schedule(step, trainer.steps, rate.warmup_steps)
+                group["lr"] = rate.lr * schedule(*in_round(step, ends), rate.warmup_steps)
             optimizer.step()
             averaged.update_parameters(student)
             step += 1
@@ -131,16 +138,18 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 watch.check()
                 found = scores(ema, reference)
                 facts["val_ade"] = found["ade"]
+                log.scalars({"ADE/validation": found["ade"]}, step)
                 log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                log.lines("val/ade", beside, step)
+                log.lines("ADE/validation", beside, step)
                 driven = {} if roads is None else short_drive(ema, roads)
                 log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
                 _histograms(log, ema, taken, reference, step)
                 value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", found["ade"])
                 if value < best:
-                    best = value
+                    best, kept = value, found
                     checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
-                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                log.scalars({f"final/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
+                _save_last(output_dir, config, step, best, ends, student, averaged, optimizer)
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
@@ -149,7 +158,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         bar.close()
         if stopped:
             watch.check()
-            _save_last(output_dir, config, step, best, student, averaged, optimizer)
+            _save_last(output_dir, config, step, best, ends, student, averaged, optimizer)
             log.close()
             how = command_line("train", trainer__resume=output_dir)
             raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
@@ -163,6 +172,12 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
 def schedule(step: int, steps: int, warmup: int) -> float:
     """Share of the full learning rate: linear warm-up, then half a cosine to zero at `steps`."""
     return min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+
+
+def in_round(step: int, ends: list[int]) -> tuple[int, int]:
+    """How far a step is into its round, and how long that is: a run's first steps, or those that it was given after."""
+    begun = max((end for end in ends if end <= step), default=0)
+    return step - begun, min(end for end in ends if end > step) - begun
 
 
 class LossWatch:
@@ -248,6 +263,7 @@ def _save_last(
     config: TrainConfig,
     step: int,
     best: float,
+    ends: list[int],
     student: Student,
     averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
@@ -258,6 +274,7 @@ def _save_last(
         "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
         "best": best,
+        "ends": ends,
     }
     checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
 
@@ -277,10 +294,10 @@ def _finished(
     }
     write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)
-    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
-    options |= {**{f"trainer.{name}": getattr(config.trainer, name) for name in LEARNT_WITH}}
-    for name in ("student", "loss", "optimizer"):
-        options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
+    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"]}
+    for key, value in flat(to_dict(config)).items():
+        if key not in WITHOUT_EFFECT and not key.startswith("scenario.parts."):
+            options[key] = value
     results = {"ADE [m]": metrics["student"]["ade"]}
     if metrics["energy_over_teacher"] is not None:
         results["result.energy over teacher's"] = metrics["energy_over_teacher"]
