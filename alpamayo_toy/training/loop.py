@@ -66,6 +66,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         teacher = build_teacher(config)
         labels = teacher.training(config.seed)
         reference = build_reference(teacher, config.seed, labels)
+        fingerprint = None if isinstance(teacher, SyntheticTeacher) else teacher.fingerprint
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
@@ -78,12 +79,18 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     resume = trainer.resume
     step, best, ends = 0, math.inf, [trainer.steps]
     if resume:
-        step, best, ends = checkpoint.continue_with(student, averaged, optimizer, resume)
+        step, best, ends = checkpoint.continue_with(student, averaged, optimizer, resume, fingerprint)
         reached = f"at least the {step} that {resume} has reached"
         require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
         ends += [trainer.steps] if trainer.steps > ends[-1] else []
     clips, clips_at = _clips(teacher, labels, scene, student, device)
     roads = _roads(config, teacher, student, device)
+
+    def save_last() -> None:
+        """Write checkpoints/last.pt: the averaged student, and all that the run needs to continue to the bit."""
+        parts: dict[str, Any] = {"student": student, "averaged": averaged, "optimizer": optimizer}
+        state = {**{name: part.state_dict() for name, part in parts.items()}, "best": best, "ends": ends}
+        checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, ema, state, fingerprint)
 
     log = Logger(output_dir, step)
     log.options("config", to_dict(config))
@@ -147,9 +154,9 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", found["ade"])
                 if value < best:
                     best, kept = value, found
-                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
+                    checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema, labels=fingerprint)
                 log.scalars({f"final/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
-                _save_last(output_dir, config, step, best, ends, student, averaged, optimizer)
+                save_last()
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
@@ -158,7 +165,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         bar.close()
         if stopped:
             watch.check()
-            _save_last(output_dir, config, step, best, ends, student, averaged, optimizer)
+            save_last()
             log.close()
             how = command_line("train", trainer__resume=output_dir)
             raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", stopped[0])
@@ -256,27 +263,6 @@ def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torc
     if config.trainer.best == "drive":
         raise UserError("trainer.best=drive needs a synthetic teacher and a student that is shown its route")
     return None
-
-
-def _save_last(
-    output_dir: Path,
-    config: TrainConfig,
-    step: int,
-    best: float,
-    ends: list[int],
-    student: Student,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write checkpoints/last.pt: the averaged student, and all that the run needs to continue to the bit."""
-    state = {
-        "student": student.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "best": best,
-        "ends": ends,
-    }
-    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
 
 
 def _finished(
