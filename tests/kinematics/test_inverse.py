@@ -347,3 +347,30 @@ def test_constants_of_an_onlooker_stay_with_it(mode: Callable[[], Any], dt: floa
     found = trajectory_to_actions(w, yaw, v0, dt)
     found.sum().backward()
     torch.testing.assert_close(found, dense_oracle(w.detach(), yaw, v0, dt), check_dtype=False, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")  # PyTorch's own
+@pytest.mark.parametrize("what", ["actions", "v0"])
+def test_what_is_linearised_is_the_derivative(what: str) -> None:
+    """The constants too are seen by the tracer that folds them, which loses what is done in place."""
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.rand(2, 12, 2, generator=generator, dtype=torch.float64)
+    points, yaw = steps.cumsum(1), 0.1 * steps[..., 0]
+
+    def asked(points: Tensor, yaw: Tensor) -> Tensor:
+        if what == "v0":
+            return estimate_v0(points - points[:, -1:], yaw)
+        return trajectory_to_actions(points, yaw, torch.full((2,), 5.0, dtype=torch.float64), check=False)
+
+    pushes = (torch.ones_like(points), torch.ones_like(yaw))
+    wanted = torch.func.jvp(asked, (points, yaw), pushes)[1]
+    _, linear = torch.func.linearize(asked, points, yaw)
+    torch.testing.assert_close(linear(*pushes), wanted)
+
+
+def test_an_answer_may_be_changed_in_place() -> None:
+    points = torch.rand(3, 16, 2, dtype=torch.float64).cumsum(1).requires_grad_()
+    speed = estimate_v0(points, torch.zeros(3, 16, dtype=torch.float64))
+    (wanted,) = torch.autograd.grad(2 * speed.sum(), points, retain_graph=True)
+    speed *= 2
+    torch.testing.assert_close(torch.autograd.grad(speed.sum(), points)[0], wanted)
