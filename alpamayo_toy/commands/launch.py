@@ -102,7 +102,7 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
         hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {one_line(error)}")
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         if not foreign(error):
             raise
         sys.exit(f"error: {one_line(error)}")

@@ -126,6 +126,7 @@ FOUND: list[tuple[str, int, Callable[[Any], Any], str]] = [
     ("labels_npz", 0, edit(clip_id=np.array("c")), "clip_id must be a row of strings"),
     ("labels_npz", 0, edit(context=np.float64(1.0)), "context must have"),
     ("labels_npz", 0, edit(t0_us=np.full(N, 2**63, dtype=np.uint64)), "t0_us must hold integers of 64 bits"),
+    ("labels_npz", 0, edit(v0=np.full(N, 1e10)), "v0 of clip synthetic-0-0 holds numbers beyond 1e.09"),
     ("labels_npz", 0, edit(v0=np.full(N, -1e200)), "v0 of clip synthetic-0-0 holds numbers beyond 1e"),
     ("labels_npz", 0, edit(history=np.full((N, 16, 4), np.inf)), "history of clip synthetic-0-0 holds infinite values"),
     ("labels_npz", 0, edit(clip_id=np.array(["x" * 1001] * N)), "clip_id of clip 0 has 1001 characters"),
