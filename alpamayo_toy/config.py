@@ -237,8 +237,9 @@ def _refuse_unknown_keys(node: Any, prefix: str) -> None:
 
 
 def foreign(error: Exception) -> bool:
-    """Whether Hydra or OmegaConf let through what they should have reported: a group of null, a number without end."""
-    return isinstance(error, OverflowError) or str(error).startswith("Config group override must be")
+    """Whether Hydra let through what it should have reported: a group of null or of numbers, a number without end."""
+    told = "Config group override must be", "argument of type"
+    return isinstance(error, OverflowError) or str(error).startswith(told)
 
 
 def _word(pattern: str) -> str:
@@ -251,6 +252,8 @@ def one_line(error: Exception) -> str:
     text, command = " ".join(str(error).partition("Config search path")[0].split()), Path(sys.argv[0]).stem
     if isinstance(error, OverflowError):
         return f"{_word(r'[0-9]{300}')}: a number of that many digits is none"
+    if text.startswith("argument of type"):
+        return _word(r"^[^=]+=\[") + ": a list is none of its choices"
     if text.startswith("Config group override must be"):
         return f"{_word(r'^[^=]+=(null)?$')}: name one of its choices instead, or leave it out"
     if found := re.match("Could not override '(.+?)'", text):

@@ -3,7 +3,6 @@
 import json
 import resource
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf, nan
@@ -60,9 +59,8 @@ def test_a_lock_is_waited_for_and_shared_ones_go_together(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="is being written by another process"), locked(tmp_path):
         pass
     threading.Timer(0.2, released.set).start()
-    before = time.monotonic()
-    with locked(tmp_path, seconds=20):
-        assert time.monotonic() - before > 0.1
+    with locked(tmp_path, seconds=600):
+        assert released.is_set()
     thread.join()
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alpamayo_toy.errors import UserError
+from alpamayo_toy.errors import UserError, require
 from alpamayo_toy.kinematics.device import device_name, keep_freed_memory
 from alpamayo_toy.kinematics.inverse import DEFAULT_WEIGHTS, trajectory_to_actions
 from alpamayo_toy.kinematics.native.library import library
@@ -104,6 +104,7 @@ def dense_oracle(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float = 0.1) ->
 
 def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) -> str:
     """The report as Markdown. against: "module:function" of rollouts (actions, v0), inverses (waypoints, yaw, v0)."""
+    require(1 <= rounds <= 10**6, "--rounds", "from 1 to 1000000", rounds)
     torch.manual_seed(0)
     keep_freed_memory()
     where = torch.device(device)

@@ -20,3 +20,7 @@ def main() -> None:
         sys.exit(f"error: {f'there is no command {verb}' if verb else 'no command given'}; use {usage}")
     sys.argv[:] = [str(scripts[verb]), *sys.argv[2:]]
     runpy.run_path(str(scripts[verb]), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

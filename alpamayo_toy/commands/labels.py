@@ -303,3 +303,7 @@ def _generate(options: argparse.Namespace) -> int:
     else:
         _say_made(made.facts, out)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -110,7 +110,7 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
             hydra.main(version_base="1.3", config_path="../configs", config_name=name)(_one_line_errors(job))()
     except (HydraException, OmegaConfBaseException) as error:
         _exit(one_line(error))
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         if not foreign(error):
             raise
         _exit(one_line(error))
@@ -180,7 +180,8 @@ def resumed(config: TrainConfig) -> TrainConfig:
 
     from alpamayo_toy.students import checkpoint
 
-    saved = from_dict(checkpoint.load(config.trainer.resume, "last")["config"])
+    content = checkpoint.load(config.trainer.resume, "last")
+    saved = from_dict(content["config"])
     given = [override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task]
     given_again(saved, config, given)
     for key in given:
@@ -190,7 +191,23 @@ def resumed(config: TrainConfig) -> TrainConfig:
             raise UserError(f"{key} cannot change when a run is continued; only {', '.join(RESUMABLE)} can")
         name = key.removeprefix("trainer.")
         setattr(saved.trainer, name, getattr(config.trainer, name))
+    if "trainer.steps" in given and "training" in content:
+        saved.trainer.steps = _steps(saved.trainer.steps, content["step"], checkpoint.ends_of(content)[-1])
     return saved
+
+
+def _steps(wanted: int, reached: int, planned: int) -> int:
+    """The steps of a run that is continued, after a line that says what becomes of its learning rates."""
+    said = ""
+    if wanted > planned:
+        said = f": learning rates are as planned until step {planned}, where they warm up and fall to 0 again"
+    elif wanted < reached:
+        said = f" is below step {reached}, where the run is: it ends there"
+    elif wanted < planned:
+        said = f": with the learning rates of {planned} steps, the run ends there"
+    if said and launched().local == 0:
+        print(f"trainer.steps={wanted}{said}", file=sys.stderr)
+    return max(wanted, reached)
 
 
 def _forget(folder: Path) -> None:

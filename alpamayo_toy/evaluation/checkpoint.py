@@ -1,6 +1,7 @@
 """evaluate_checkpoint(): a trained student on other labels, what scripts/eval.py does."""
 
 import base64
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.kinematics.trajectory import Prediction
 from alpamayo_toy.labels.loading import load_labels
-from alpamayo_toy.students.checkpoint import load_student
+from alpamayo_toy.students.checkpoint import fingerprint_of, load_student
 from alpamayo_toy.students.own import own_class
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
@@ -58,6 +59,8 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
         else:
             teacher = build_teacher(source)
             training = teacher.training(seed) if student.several else None
+            if isinstance(teacher, FileTeacher | StoredTeacher):
+                teacher = _never_learnt(config.checkpoint, source, teacher)
             reference = build_reference(teacher, seed, training, config.crowd)
     labels = reference.labels
     mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
@@ -92,6 +95,28 @@ def _synthetic(student: Student, taught: Any, scenario: Any, given: Any) -> Synt
     return replace(own, reveal=reveal)
 
 
+def _never_learnt(path: str, trained: TrainConfig, teacher: FileTeacher | StoredTeacher) -> FileTeacher | StoredTeacher:
+    """The run's own labels without held-out clips that it has learnt from, where the file is not what it was."""
+    known, now = fingerprint_of(path), teacher.fingerprint
+    where = getattr(trained.teacher, "path", "")
+    if known is None or now is None:
+        said = f"whether {where} changed since then is not known: the checkpoint holds no fingerprint of its labels"
+        print(f"{path}: {said}", file=sys.stderr)
+        return teacher
+    changes = known.differs(now, in_order=False)
+    if not changes:
+        return teacher
+    learnt = known.learnt(teacher.validation, names=teacher.split != "time")
+    count, changed = int(learnt.sum()), f"{where} changed since {path} learnt from it: {changes}"
+    left = f"; {count} of the {len(learnt)} clips held out now are among those that it was trained on" if count else ""
+    if count == len(learnt):
+        raise UserError(f"{changed}{left}, and none is left to score")
+    print(f"{changed}{left}{', and are left out' if count else ''}", file=sys.stderr)
+    kept = teacher.validation.select(torch.from_numpy(np.flatnonzero(~learnt)))
+    without = f", without {count} clips that it was trained on" if count else ""
+    return replace(teacher, validation=kept, split=f"{teacher.split}, of labels that changed since training{without}")
+
+
 def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
     """What a file holds beside the clips or drives that the student has learnt from."""
     labels = with_route_errors(load_labels(given.path, given.told), given.route_error_m, given.path)
@@ -104,7 +129,8 @@ def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> 
             raise UserError(f"{reason}: {error}") from None
         assert isinstance(teacher, FileTeacher | StoredTeacher)
         training = teacher.training(trained.seed)
-        new = ~np.isin(labels.clip_id, teacher.clip_ids())
+        known = fingerprint_of(config.checkpoint)
+        new = ~(np.isin(labels.clip_id, teacher.clip_ids()) if known is None else known.learnt(labels))
         if not new.any():
             raise UserError(f"{given.path}: the student was trained on all of its clips")
         labels = labels.select(torch.from_numpy(np.flatnonzero(new)))

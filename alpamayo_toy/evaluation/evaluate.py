@@ -241,7 +241,7 @@ def _paired(rows: dict[str, Scores], units: Tensor) -> dict[str, dict[str, Any]]
 def _ratio(energy: dict[str, Any]) -> float | None:
     """The student's energy score in units of the teacher's own, None where that is not known."""
     own = energy["teacher"]
-    return None if own is None else float(energy["student"]["mean"] / own["mean"])
+    return None if own is None or not own["mean"] else float(energy["student"]["mean"] / own["mean"])
 
 
 def _scenario_source(reference: Reference) -> str:

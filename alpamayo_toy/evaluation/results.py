@@ -121,10 +121,8 @@ def said_of_distribution(metrics: dict[str, Any]) -> list[str]:
     found, ratio = metrics["distribution"], metrics["energy_over_teacher"]
     own = found["energy"]["teacher"]
     score = f"energy score [m] {number_said(found['energy']['student']['mean'])}"
-    lines = [
-        "",
-        score if own is None else f"{score}, the teacher's own {number_said(own['mean'])}: {ratio:.3f} times that",
-    ]
+    score += "" if own is None else f", the teacher's own {number_said(own['mean'])}"
+    lines = ["", score if ratio is None else f"{score}: {ratio:.3f} times that"]
     if found["calibration_error"] is not None:
         lines.append(f"probability of modes that is misplaced: {100 * found['calibration_error']:.1f} %")
     if found["regions"] is not None:

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch._C._functorch import is_legacy_batchedtensor
 from torch.nn.functional import pad
 
-from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.device import batched_by_autograd, seen_through
 from alpamayo_toy.kinematics.native import banded as native
 
 # Rows. At T = 64 LAPACK takes a fiftieth of the loop's time for 1, a twelfth for 16, as long for 256. No more than 16,
@@ -28,7 +27,7 @@ def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     by one more solve with the same factors: M y = dL/dx gives dL/db = y and
     dL/dM[i, i - k] = -(y[i] x[i - k] + y[i - k] x[i]).
     """
-    if _watched(right):
+    if seen_through() or batched_by_autograd(right):
         return _plain(bands, right)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (right, *bands)):
         solution: Tensor = _Solve.apply(right, *bands)  # type: ignore[no-untyped-call]
@@ -36,11 +35,6 @@ def solve_banded(bands: list[Tensor], right: Tensor) -> Tensor:
     if native.solves(bands, right):
         return native.solve(bands, right, keep=False)[0]
     return _substituted(_factored(bands, right), right)
-
-
-def _watched(right: Tensor) -> bool:
-    """True also for what autograd itself has batched, as in torch.autograd.functional.jacobian(vectorize=True)."""
-    return seen_through() or is_legacy_batchedtensor(right)
 
 
 class Cholesky(NamedTuple):
@@ -254,7 +248,7 @@ class _Solve(torch.autograd.Function):
         bands, factors = rest[: len(needed)], rest[len(needed) :]
         if torch.is_grad_enabled():  # create_graph: the same formulas in operations that are differentiated again
             solution = solve_banded(bands, right)
-        if torch.is_grad_enabled() or _watched(grad):
+        if torch.is_grad_enabled() or seen_through() or batched_by_autograd(grad):
             adjoint = solve_banded(bands, grad)
         else:
             adjoint = _substituted(ctx.kind(*factors), grad)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import forward_ad
 
 from alpamayo_toy.errors import UserError
@@ -62,9 +64,21 @@ def seen_through() -> bool:
     return traced or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def kept(make: Callable[..., Made]) -> Callable[..., Made]:
-    """The same constants without making them twice. Whoever looks on gets his own, and leaves none to later calls."""
-    cached = lru_cache(maxsize=16)(torch.inference_mode(False)(make))
+def batched_by_autograd(tensor: Tensor) -> bool:
+    """As in jacobian(vectorize=True) and grad(is_grads_batched=True): it takes plain operations alone."""
+    return bool(is_legacy_batchedtensor(tensor))
+
+
+def kept(make: Callable[..., Made], most: int = 16) -> Callable[..., Made]:
+    """The same constants, the last few, without making them twice, on the CPU where no device is named.
+
+    Whoever looks on gets his own, and leaves none to later calls.
+    """
+
+    @lru_cache(maxsize=most)
+    def cached(*key: Any) -> Made:
+        with torch.inference_mode(False), torch.device("cpu"):  # the default device may hold no numbers
+            return make(*key)
 
     @wraps(make)
     def found(*key: Any) -> Made:

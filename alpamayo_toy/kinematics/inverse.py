@@ -132,7 +132,7 @@ def estimate_speeds(history_waypoints: Tensor, history_yaw: Tensor, dt: float = 
     _require_shapes(batch, {"history_yaw": (history_yaw, (*batch, poses))})
     dtype = _common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
     speeds = _free_speeds(history_waypoints.reshape(-1, poses, 2), history_yaw.reshape(-1, poses), dt)
-    return speeds.mT.reshape(*batch, poses).to(dtype)
+    return speeds.mT.reshape(*batch, poses).to(dtype, copy=True)  # an own one: the solution is kept for backward
 
 
 def regularised_states(
@@ -233,21 +233,16 @@ def _penalty_bands(
 ) -> list[Tensor]:
     """Its diagonals, (n, 1) each, as solve_banded takes them; fixed: of n values after one that is held."""
     matrix = _penalty(n + 1, order, dt, weights)[1:, 1:] if fixed else _penalty(n, order, dt, weights)
-    bands = torch.zeros(order + 1, n, 1, dtype=torch.float64, device="cpu")
-    for k in range(min(order + 1, n)):
-        bands[k, k:, 0] = matrix.diagonal(-k)
-    return list(bands.to(device))
+    bands = [pad(matrix.diagonal(-min(k, n)), (min(k, n), 0)) for k in range(order + 1)]  # in place, a tracer loses it
+    return [band.unsqueeze(-1).to(device) for band in bands]
 
 
 @kept
 def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device) -> list[Tensor]:
     """What in speed's bands does not hang on the headings. A speed stands in 2 equations, at a free end in 1."""
     first, *rest = _penalty_bands(n, 3, dt, weights, fixed, device)
-    count = torch.full_like(first, 2.0)
-    count[-1] = 1.0
-    if not fixed:
-        count[0] = 1.0
-    return [first + count, *rest]
+    ends = _identity(n)[:, -1:] if fixed else (_identity(n)[:, :1] + _identity(n)[:, -1:]).clamp(max=1)
+    return [first + (2 - ends.to(device)), *rest]
 
 
 @kept

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_legacy_batchedtensor
 
 from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
-from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.device import batched_by_autograd, seen_through
 from alpamayo_toy.kinematics.native import rollout as native
 from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.running import running_maximum, running_minimum
@@ -205,7 +204,7 @@ class _HandAdjoint(torch.autograd.Function):
         actions, v0, *states = ctx.saved_tensors
         dt, clamp = ctx.dt, ctx.clamp
         again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
-        if again or is_legacy_batchedtensor(grad):  # which no operation with out= takes
+        if again or batched_by_autograd(grad):  # which no operation with out= takes
             wanted = [t for t, needed in zip((actions, v0), ctx.needs_input_grad[:2], strict=True) if needed]
             with torch.enable_grad():
                 composed = _composed(actions, v0, dt, clamp)

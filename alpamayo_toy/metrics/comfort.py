@@ -6,12 +6,12 @@ the same numbers: the filters see some 0.8 s at once, and flatten what is shorte
 """
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.device import kept
 from alpamayo_toy.kinematics.recovery import continuous
 
 # nuPlan's comfort metrics and NAVSIM's pdm_comfort_metrics.py: lowest and highest comfortable value of each extreme
@@ -81,8 +81,7 @@ def passes(extremes: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "all": torch.stack(list(found.values())).all(0)}
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what is made in inference mode could not be differentiated through by a later call
+@kept
 def savgol_matrix(
     steps: int,
     window: int,

@@ -4,11 +4,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from alpamayo_toy.kinematics.device import kept
 
 MIN_UNITS = 20  # fewer independent units: too few for an interval
 BLOCK_S = 30.0  # seconds of a drive that are one unit
@@ -169,7 +171,7 @@ def _quantiles(residuals: Tensor, sizes: Tensor, error: Tensor, seed: int) -> tu
     return low, high
 
 
-@lru_cache(maxsize=4)
+@partial(kept, most=4)  # they may be long
 def _resamples(groups: int, seed: int) -> Tensor:
     """How often each resample draws each unit: uint8 (RESAMPLES, groups). A table's rows share one draw."""
     generator = torch.Generator().manual_seed(seed)

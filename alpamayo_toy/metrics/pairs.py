@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.device import seen_through
+from alpamayo_toy.kinematics.device import batched_by_autograd, seen_through
 from alpamayo_toy.kinematics.native import pairs as native
 from alpamayo_toy.kinematics.native.library import flat, serves
 from alpamayo_toy.metrics.displacement import distance
@@ -38,10 +38,13 @@ def _measured(one: Tensor, two: Tensor | None, weights: Tensor | None, steps: sl
     chosen = range(one.shape[-2])[steps]
     weights = (one.new_ones(len(chosen)) if weights is None else weights.to(one)) / len(chosen)
     found: Tensor
-    if not seen_through() and serves(*(t for t in (one, two, weights) if t is not None)):
+    watched = seen_through() or batched_by_autograd(one)
+    if not watched and serves(*(t for t in (one, two, weights) if t is not None)):
         found = _InC.apply(one, two, weights, chosen)  # type: ignore[no-untyped-call]
         return found
     some, other = (_cut(t, steps) for t in (one, one if two is None else two))
+    if watched:
+        return _plain(some, other, weights)
     found = _Distances.apply(some, other, weights)  # type: ignore[no-untyped-call]
     return found
 
@@ -57,6 +60,18 @@ def _plain(one: Tensor, two: Tensor, weights: Tensor) -> Tensor:
     return distance(one.unsqueeze(2), two.unsqueeze(1)) @ weights
 
 
+def _again(
+    one: Tensor, two: Tensor | None, weights: Tensor, steps: slice, grad: Tensor, needed: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both gradients in plain operations: somebody differentiates them once more, or asks for many at once."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        found = _plain(_cut(one, steps), _cut(one if two is None else two, steps), weights)
+    wanted = [tensor for tensor, is_needed in zip((one, two), needed, strict=True) if is_needed and tensor is not None]
+    grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=again))
+    return next(grads) if needed[0] else None, next(grads) if needed[1] else None
+
+
 class _InC(torch.autograd.Function):
     """The library's: whole trajectories in, so that nothing is sliced, and the steps by their numbers."""
 
@@ -70,12 +85,14 @@ class _InC(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         one, two, weights = ctx.saved_tensors
         first, second = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
-            steps = slice(ctx.steps.start, ctx.steps.stop, ctx.steps.step)
-            found = _plain(_cut(one, steps), _cut(one if two is None else two, steps), weights)
-            wanted = [tensor for tensor, needed in ((one, first), (two, second)) if needed]
-            grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=True))
-            return next(grads) if first else None, next(grads) if second else None, None, None
+        if torch.is_grad_enabled() or batched_by_autograd(grad):
+            return (
+                *_again(
+                    one, two, weights, slice(ctx.steps.start, ctx.steps.stop, ctx.steps.step), grad, (first, second)
+                ),
+                None,
+                None,
+            )
         other = None if two is None else flat(two)
         return *native.gradients(flat(one), other, flat(grad), flat(weights), ctx.steps, second), None, None
 
@@ -95,10 +112,8 @@ class _Distances(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         one, two, weights = ctx.saved_tensors
         first, second, _ = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # create_graph: somebody differentiates this once more
-            wanted = [tensor for tensor, needed in ((one, first), (two, second)) if needed]
-            grads = iter(torch.autograd.grad(_plain(one, two, weights), wanted, grad, create_graph=True))
-            return next(grads) if first else None, next(grads) if second else None, None
+        if torch.is_grad_enabled() or batched_by_autograd(grad):
+            return *_again(one, two, weights, slice(None), grad, (first, second)), None
         mine = torch.empty_like(one)
         theirs = torch.zeros_like(two) if second else None
         for clips, some, dx, dy in _differences(one, two):

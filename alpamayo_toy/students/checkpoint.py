@@ -1,7 +1,8 @@
 """Checkpoints: tensors and plain types only, written atomically, read as strangers' files are.
 
 {"format", "version": the project's that wrote it, "config", "step", "shape": what a student needs beside its config,
-"weights": the averaged student}; last.pt also holds "training": the state that a run needs to continue to the bit.
+"weights": the averaged student, "labels": the fingerprint of a label file's clips}; last.pt also holds "training": the
+state that a run needs to continue to the bit.
 """
 
 import re
@@ -21,10 +22,11 @@ from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.files import replacing
 from alpamayo_toy.kinematics.rollout import INTEGRATORS
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
+from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.labels.untrusted.archive import read_pt
 from alpamayo_toy.students import hub, released
 from alpamayo_toy.students.config import LARGEST, OwnStudentConfig
-from alpamayo_toy.students.state import check_training, check_weights
+from alpamayo_toy.students.state import check_tensor, check_training, check_weights
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import DT_S, LONGEST, MISSING
 from alpamayo_toy.training.config import MOST_STEPS, TrainConfig, from_dict, lacking, to_dict
@@ -38,8 +40,15 @@ UNFIT = "the weights do not fit the student that its config describes"
 MOST_NAMES = 1024  # of a student's context
 
 
-def save(path: Path, config: TrainConfig, step: int, student: Student, training: dict[str, Any] | None = None) -> None:
-    """Write a checkpoint of a student, usually the averaged one."""
+def save(
+    path: Path,
+    config: TrainConfig,
+    step: int,
+    student: Student,
+    training: dict[str, Any] | None = None,
+    labels: Fingerprint | None = None,
+) -> None:
+    """Write a checkpoint of a student, usually the averaged one, and of which labels it learnt from."""
     content = {
         "format": FORMAT,
         "version": __version__,
@@ -48,6 +57,7 @@ def save(path: Path, config: TrainConfig, step: int, student: Student, training:
         "shape": student.shape,
         "weights": student.state_dict(),
         **({"training": training} if training else {}),
+        **({"labels": vars(labels)} if labels else {}),
     }
     with replacing(path) as file:
         torch.save(content, file)
@@ -105,6 +115,8 @@ def load(path: str | Path, name: str = "best") -> dict[str, Any]:
         check_weights(content["weights"], student, f"{file}: {UNFIT}")
         if "training" in content:
             check_training(content["training"], student, step, str(file))
+    if "labels" in content:
+        content["labels"] = _fingerprint(content["labels"], f"{file}: the fingerprint of its labels")
     if without := lacking(content["config"], config):
         _say(f"{file}: its config lacks {', '.join(without)}, which take today's defaults; {written}")
     return content
@@ -182,6 +194,18 @@ def _shape(shape: Any, what: str) -> dict[str, Any]:
     return {**shape, "context_names": list(context)}
 
 
+def _fingerprint(found: Any, what: str) -> Fingerprint:
+    """What save() wrote of labels."""
+    sides = ("trained", "held")
+    if not isinstance(found, dict) or set(found) != set(sides):
+        raise UserError(f"{what} must have {' and '.join(sides)} (got {shortened(found)})")
+    for name in sides:
+        side = found[name]
+        rows = len(side) if isinstance(side, torch.Tensor) and side.dim() else 0
+        check_tensor(side, torch.empty(rows, 4, dtype=torch.int64), f"{what}: %s for {name}")
+    return Fingerprint(**found)
+
+
 def _made_with(content: dict[str, Any]) -> dict[str, Any]:
     """The same as Student takes it."""
     return {**content["shape"], "context_names": tuple(content["shape"]["context_names"])}
@@ -209,16 +233,19 @@ def begin_with(student: Student, content: dict[str, Any], path: str) -> None:
         student.encoder.seen |= seen
 
 
-def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimizer, path: str) -> tuple[int, float]:
-    """Load a run's last state into what is built; its step and the best validation so far.
+def continue_with(
+    student: Student, averaged: AveragedModel, optimizer: Optimizer, path: str, labels: Fingerprint | None = None
+) -> tuple[int, float, list[int]]:
+    """Load a run's last state into what is built: its step, the best validation so far, and ends_of() it.
 
-    Raises UserError where the file holds no such state, or labels have changed so that the student is another one.
+    Raises UserError where the file holds no such state, or the run's labels are not these any more.
     """
     content = load(path, "last")
     what = f"trainer.resume={path}"
     if "training" not in content:
         raise UserError(f"{what}: it holds no state to continue from; name the run's folder, whose last.pt does")
     _require_shape(student, content, what)
+    require_same_labels(content, labels, path)
     state = content["training"]
     check_training(state, student, content["step"], what)
     student.load_state_dict(state["student"])
@@ -229,7 +256,26 @@ def continue_with(student: Student, averaged: AveragedModel, optimizer: Optimize
         if option != "lr" and (type(got) is not type(value) or got != value):
             raise UserError(f"{what}: its optimizer has {option} {shortened(got)}, the config makes it {value}")
     optimizer.load_state_dict({**mine, "state": state["optimizer"]["state"]})
-    return content["step"], state["best"]
+    return content["step"], state["best"], ends_of(content)
+
+
+def require_same_labels(content: dict[str, Any], labels: Fingerprint | None, path: str | Path) -> None:
+    """Raise UserError where the labels are not those that the run of load(path) learnt from."""
+    known: Fingerprint | None = content.get("labels")
+    if known is not None and labels is not None and (changes := known.differs(labels, in_order=True)):
+        anew = f"bring the old ones back, or begin a new run with trainer.init_from={path}"
+        raise UserError(f"{path}: its labels changed since it learnt from them: {changes}; {anew}")
+
+
+def fingerprint_of(path: str | Path) -> Fingerprint | None:
+    """Of the label file that a run learnt from; None of a synthetic teacher, and of runs from before there was one."""
+    found: Fingerprint | None = load(path).get("labels")
+    return found
+
+
+def ends_of(content: dict[str, Any]) -> list[int]:
+    """The steps at which a run's learning rate has come to 0 or is to, of what load() read."""
+    return list(content["training"].get("ends", [from_dict(content["config"]).trainer.steps]))
 
 
 def _require_shape(student: Student, content: dict[str, Any], what: str, but: tuple[str, ...] = ()) -> None:

@@ -1,14 +1,17 @@
 """What the tensors of a checkpoint must be, against the student that is built, before any of them is loaded."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from alpamayo_toy.errors import UserError, shortened
+from alpamayo_toy.training.config import MOST_OPTIONS, MOST_STEPS
 
-YOUNGER = "encoder.seen"  # students from before it was kept are taken to have seen all
+YOUNGER = ("encoder.seen", "ends")
+"""What older ones lack: their students are taken to have seen all, their learning rates to end with the run."""
 POSITIVE = ("std", "bound")  # how buffers end that something is divided by
 
 
@@ -43,7 +46,8 @@ def check_tensor(found: Any, like: Tensor, what: str, finite: bool = True) -> No
 
 def check_training(training: Any, student: nn.Module, step: int, what: str) -> None:
     """Raise UserError unless this is the state that a run of the student continues from at a step."""
-    _check_names(training, dict.fromkeys(("student", "averaged", "optimizer", "best")), f"{what}: its training state")
+    parts = dict.fromkeys(("student", "averaged", "optimizer", "best", "ends"))
+    _check_names(training, parts, f"{what}: its training state")
     check_weights(training["student"], student, f"{what}: the student in training")
     averaged = training["averaged"]
     if not isinstance(averaged, dict):
@@ -57,6 +61,10 @@ def check_training(training: Any, student: nn.Module, step: int, what: str) -> N
     best = training["best"]
     if type(best) not in (int, float) or not best >= 0:
         raise UserError(f"{what}: its best validation must be a number >= 0 (got {shortened(best)})")
+    ends = training.get("ends", [step])
+    whole = isinstance(ends, list) and 0 < len(ends) <= MOST_OPTIONS and all(type(end) is int for end in ends)
+    if not (whole and all(a < b for a, b in pairwise([0, *ends])) and step <= ends[-1] <= MOST_STEPS):
+        raise UserError(f"{what}: its learning rates must end at rising steps, {step} or later (got {shortened(ends)})")
     _check_optimizer(training["optimizer"], list(student.parameters()), step, f"{what}: its optimizer")
 
 

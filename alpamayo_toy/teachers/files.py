@@ -11,10 +11,11 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Labels, Scene
+from alpamayo_toy.labels.fingerprint import Fingerprint, digests
 from alpamayo_toy.labels.held_out import fits, is_held, parted, split_by_time, split_hash
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.stored.building import clip_digests
-from alpamayo_toy.labels.stored.label_set import LabelSet, is_set, open_set
+from alpamayo_toy.labels.stored.label_set import BATCH, LabelSet, is_set, open_set
 from alpamayo_toy.teachers.augment import chosen_samples, mirrored, picked, with_mirror_images
 from alpamayo_toy.teachers.config import FileConfig
 from alpamayo_toy.teachers.route_errors import displaced, with_route_errors
@@ -29,13 +30,14 @@ class FileTeacher:
     """Somebody else's labels, split into training and held-out clips by a hash of the clip id.
 
     split is "clip", "time" where a file of few drives would leave a side empty, or "file" where a second one is given.
-    validation has all samples of a clip, whatever is trained on.
+    validation has all samples of a clip, whatever is trained on. fingerprint: of both as they were read.
     """
 
     train: Labels
     validation: Labels
     oracle: bool = False
     split: str = "clip"
+    fingerprint: Fingerprint | None = None
 
     def training(self, seed: int) -> Labels:
         """The labels that a student learns from; the split is the clips' own, no seed moves it."""
@@ -72,6 +74,12 @@ class StoredTeacher:
     def _digests(self) -> np.ndarray:
         """What the routes' errors are drawn by, (N,) uint64 for all clips of the set."""
         return clip_digests(*self.stored.keys())
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Of the clips to train on and those to look at: all of them are read for it."""
+        parts = [digests(self.stored.select(rows)) for rows in np.array_split(self.rows, -(-len(self.rows) // BATCH))]
+        return Fingerprint(torch.cat(parts), digests(self.validation))
 
     def __len__(self) -> int:
         return len(self.rows) * (2 if self.mirror else 1)
@@ -137,10 +145,11 @@ def _file_teacher(config: FileConfig, horizon: int, dt: float) -> FileTeacher:
             f"{config.path}: {len(labels)} clips split into {len(train)} to train on and {len(validation)} held out;"
             " change teacher.val_fraction or teacher.val_clips, name teacher.val_path, or bring more clips"
         )
+    fingerprint = Fingerprint.of(train, validation)
     train = chosen_samples(train, config.samples)
     if config.mirror and train.context is None:
         train = with_mirror_images(train)
-    return FileTeacher(train, validation, config.oracle, kind)
+    return FileTeacher(train, validation, config.oracle, kind, fingerprint)
 
 
 def _stored_teacher(stored: LabelSet, config: FileConfig, horizon: int, dt: float) -> StoredTeacher:

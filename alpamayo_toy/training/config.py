@@ -91,7 +91,8 @@ RESUMABLE = (
     "trainer.log_every",
     "trainer.pictures",
 )
-"""What may be overridden when a run is continued: nothing that would change the weights of the steps to come."""
+"""What may be overridden when a run is continued: nothing that would change the weights of the steps to come. With
+fewer steps it ends sooner, steps beyond those that were planned are a round of learning rates of their own."""
 
 
 @dataclass

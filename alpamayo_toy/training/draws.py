@@ -1,11 +1,12 @@
 """What a step sees, hides and draws, as a function of (seed, step): runs resume to the bit."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from alpamayo_toy.kinematics.device import kept
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Scene
 from alpamayo_toy.ranks import ALONE, Ranks
@@ -21,7 +22,7 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int, rank: int = 0, 
     return row[offset : offset + batch_size]
 
 
-@lru_cache(maxsize=4)
+@partial(kept, most=4)  # they may be long
 def _permutation(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
 

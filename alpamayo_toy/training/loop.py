@@ -6,7 +6,6 @@ import signal
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from alpamayo_toy import __version__
-from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.errors import Interrupted, UserError, require
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.drives import SHORT_ROADS, SHORT_SECONDS, short_drive
 from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores, yardsticks
@@ -40,13 +39,15 @@ from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.files import StoredTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
-from alpamayo_toy.training.config import TrainConfig, check_shares, to_dict
+from alpamayo_toy.training.config import RESUMABLE, TrainConfig, check_shares, to_dict
 from alpamayo_toy.training.draws import batch_indices, drawing, hide
 from alpamayo_toy.views.progress import Bar, announced, duration_said
 from alpamayo_toy.views.tensorboard import Logger
+from alpamayo_toy.views.web_page import flat
 
 TIMED = 20  # steps, from which one tells how long all will take
-LEARNT_WITH = ("steps", "batch_size", "best", "bf16", "init_from")  # what weights depend on, of trainer=
+RESULTS = {"ade": "ade", "excess_over_floor": "excess"}  # of a validation, and what it is called of the best one
+WITHOUT_EFFECT = ("name", *(key for key in RESUMABLE if key != "trainer.steps"))  # on what runs are compared by
 
 
 def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         teacher = build_teacher(config)
         labels = teacher.training(config.seed)
         reference = build_reference(teacher, config.seed, labels)
+        fingerprint = None if isinstance(teacher, SyntheticTeacher) else teacher.fingerprint
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
@@ -83,9 +85,20 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     ema = cast(Student, averaged.module)
     optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
     resume = trainer.resume
-    step, best = checkpoint.continue_with(student, averaged, optimizer, resume) if resume else (0, math.inf)
+    step, best, ends = 0, math.inf, [trainer.steps]
+    if resume:
+        step, best, ends = checkpoint.continue_with(student, averaged, optimizer, resume, fingerprint)
+        reached = f"at least the {step} that {resume} has reached"
+        require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
+        ends += [trainer.steps] if trainer.steps > ends[-1] else []
     clips, clips_at = _clips(teacher, labels, scene, student, device)
     roads = _roads(config, teacher, student, device, ranks)
+
+    def save_last() -> None:
+        """Write checkpoints/last.pt: the averaged student, and all that the run needs to continue to the bit."""
+        parts: dict[str, Any] = {"student": student, "averaged": averaged, "optimizer": optimizer}
+        state = {**{name: part.state_dict() for name, part in parts.items()}, "best": best, "ends": ends}
+        checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, ema, state, fingerprint)
 
     if ranks.leads:
         log = Logger(output_dir, step)
@@ -95,6 +108,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     pictured = _picture_steps(trainer.steps, trainer.pictures) if ranks.leads else set()
     bar = Bar(trainer.steps, "step", done=step, hidden=quiet)
     clock, logged, first, facts = time.monotonic(), step, step, dict[str, float]()
+    kept: dict[str, float] = {}  # the validation of the best checkpoint, where this process saw it
     with joined(device), signals() as stopped:
         output_dir = ranks.gathered(output_dir)[0]
         watch, learner = LossWatch(output_dir, ranks), _learner(student, ranks)
@@ -118,7 +132,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(student.parameters(), rate.clip_norm)
             for group in optimizer.param_groups:
-                group["lr"] = rate.lr * schedule(step, trainer.steps, rate.warmup_steps)
+                group["lr"] = rate.lr * schedule(*in_round(step, ends), rate.warmup_steps)
             optimizer.step()
             averaged.update_parameters(student)
             step += 1
@@ -152,16 +166,19 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                 facts["val_ade"] = found["ade"]
                 driven = {} if roads is None else short_drive(ema, roads, ranks)
                 value = driven["lateral_rms"] if trainer.best == "drive" else found.get("energy", found["ade"])
+                better = value < best
+                if better:
+                    best, kept = value, found
                 if ranks.leads:
+                    if better:
+                        checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema, labels=fingerprint)
+                    log.scalars({"ADE/validation": found["ade"]}, step)
+                    log.lines("ADE/validation", beside, step)
                     log.scalars({f"val/{name}": value for name, value in found.items()}, step)
-                    log.lines("val/ade", beside, step)
                     log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
+                    log.scalars({f"final/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
                     _histograms(log, ema, taken, reference, step)
-                    if value < best:
-                        checkpoint.save(output_dir / "checkpoints" / "best.pt", config, step, ema)
-                best = value if value < best else best
-                if ranks.leads:
-                    _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                    save_last()
                 clock, logged = time.monotonic(), step
             if step in pictured:
                 for picture in draw(output_dir / "figures", ema, reference):
@@ -171,7 +188,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         if halted():
             watch.check()
             if ranks.leads:
-                _save_last(output_dir, config, step, best, student, averaged, optimizer)
+                save_last()
                 log.close()
             how, number = command_line("train", trainer__resume=output_dir), stopped[0] if stopped else signal.SIGTERM
             raise Interrupted(f"stopped at step {step} of {trainer.steps}; continue: {how}", number)
@@ -187,6 +204,12 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
 def schedule(step: int, steps: int, warmup: int) -> float:
     """Share of the full learning rate: linear warm-up, then half a cosine to zero at `steps`."""
     return min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+
+
+def in_round(step: int, ends: list[int]) -> tuple[int, int]:
+    """How far a step is into its round, and how long that is: a run's first steps, or those that it was given after."""
+    begun = max((end for end in ends if end <= step), default=0)
+    return step - begun, min(end for end in ends if end > step) - begun
 
 
 class LossWatch:
@@ -299,25 +322,6 @@ def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torc
     return None
 
 
-def _save_last(
-    output_dir: Path,
-    config: TrainConfig,
-    step: int,
-    best: float,
-    student: Student,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write checkpoints/last.pt: the averaged student, and all that the run needs to continue to the bit."""
-    state = {
-        "student": student.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "best": best,
-    }
-    checkpoint.save(output_dir / "checkpoints" / "last.pt", config, step, cast(Student, averaged.module), state)
-
-
 def _finished(
     config: TrainConfig, output_dir: Path, log: Logger, final: Student, reference: Reference
 ) -> dict[str, Any]:
@@ -333,10 +337,10 @@ def _finished(
     }
     write_clips(output_dir / "clips.csv", found.clips)
     write_json(output_dir / "metrics.json", metrics)
-    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"], "seed": config.seed}
-    options |= {**{f"trainer.{name}": getattr(config.trainer, name) for name in LEARNT_WITH}}
-    for name in ("student", "loss", "optimizer"):
-        options |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
+    options = {"scenario": metrics["scenario"], "teacher": metrics["teacher"]}
+    for key, value in flat(to_dict(config)).items():
+        if key not in WITHOUT_EFFECT and not key.startswith("scenario.parts."):
+            options[key] = value
     results = {"ADE [m]": metrics["student"]["ade"]}
     if metrics["energy_over_teacher"] is not None:
         results["result.energy over teacher's"] = metrics["energy_over_teacher"]

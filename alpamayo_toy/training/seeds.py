@@ -20,6 +20,8 @@ from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.metrics.intervals import students_t
 from alpamayo_toy.processes import Killed, in_processes
+from alpamayo_toy.students import checkpoint
+from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import (
     OWN,
@@ -29,6 +31,7 @@ from alpamayo_toy.training.config import (
     TrainConfig,
     from_dict,
     given_again,
+    lacking,
     to_dict,
 )
 from alpamayo_toy.training.loop import fit
@@ -70,7 +73,10 @@ def run_batch(config: BatchConfig, output_dir: Path) -> dict[str, Any]:
     for seed, job in jobs.items():
         _require_same(job, folders[seed])
     choose_device(config.trainer.device)  # mistakes that every seed would make end here, before there is a folder
-    build_teacher(config)
+    teacher = build_teacher(config)
+    begun = next((folder for folder in folders.values() if _last(folder).exists()), None)
+    if begun is not None and not isinstance(teacher, SyntheticTeacher):  # others were given up, or begin now
+        checkpoint.require_same_labels(checkpoint.load(begun, "last"), teacher.fingerprint, begun)
     write_json(output_dir / "config.json", to_dict(config))
     results: dict[int, dict[str, Any] | Exception] = {
         seed: _read(folder / "metrics.json") for seed, folder in folders.items() if (folder / "metrics.json").exists()
@@ -96,10 +102,13 @@ def continued(config: BatchConfig, overrides: Sequence[str]) -> BatchConfig:
         raise UserError(f"{config.resume} is no batch's folder: its config.json is another command's")
     own = {name: value for name, value in saved.items() if name in _names(BatchConfig) - _names(TrainConfig)}
     try:
-        train = from_dict({name: value for name, value in saved.items() if name not in own})
+        written = {name: value for name, value in saved.items() if name not in own}
+        train = from_dict(written)
         batch = BatchConfig(**vars(train), **{**own, "resume": config.resume})
     except TypeError as error:
         raise UserError(f"{config.resume}/config.json was changed: {error}") from None
+    if without := lacking(written, train):
+        print(f"{config.resume}/config.json lacks {', '.join(without)}, which take today's defaults", file=sys.stderr)
     free = ("seeds", "workers", *FREE)
     keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
     given_again(batch, config, keys)

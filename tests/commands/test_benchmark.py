@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
 from alpamayo_toy.commands import benchmark
+from alpamayo_toy.errors import UserError
 
 
 def roll(actions: Tensor, v0: Tensor) -> Tensor:
@@ -63,3 +64,8 @@ def test_memory_is_measured_in_processes_of_their_own() -> None:
     found = re.match(r"(\d+) MiB, dense (\d+) MiB", benchmark._memory(torch.device("cpu"), 2048))
     assert found
     assert 0 < 5 * int(found[1]) < int(found[2])
+
+
+def test_rounds_that_are_none_are_one_line() -> None:
+    with pytest.raises(UserError, match=r"--rounds must be from 1 to 1000000 \(got 0\)"):
+        benchmark.run(rounds=0)

@@ -60,6 +60,7 @@ MORE = [
     ("teacher=file teacher.path=x.json teacher.val_fraction=2", "teacher.val_fraction must be between 0 and 1"),
     ("teacher.integrator=trapezoid", "teacher.integrator must be euler"),
     ("student=null", "student=null: name one of its choices instead, or leave it out"),
+    ("student=[1]", "student=[1]: a list is none of its choices"),
     ("optimizer.lr=1" + 400 * "0", "a number of that many digits is none"),
     ("scenario.speed_mps=1" + 400 * "0", "scenario.speed_mps must be a number or a range [low, high]"),
     ("optimizer.clip_norm=inf", "optimizer.clip_norm must be > 0 and at most 1e+38 (got inf)"),

@@ -17,8 +17,9 @@ from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
 from alpamayo_toy.evaluation.comparison import compare
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.evaluation.results import read_clips
+from alpamayo_toy.labels.fingerprint import PATH, digests
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.loading import joined
+from alpamayo_toy.labels.loading import joined, load_labels
 from alpamayo_toy.teachers.config import FileConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.training.loop import fit
@@ -55,10 +56,70 @@ def driven(drives: list[str], seed: int) -> Labels:
     )
 
 
+SHORT = ("teacher=file", "trainer=smoke", "trainer.steps=4", "trainer.pictures=0", "teacher.integrator=euler")
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Labels]:
+    """A run of few steps, and the 80 clips of its label file, labels.npz beside it."""
+    folder = tmp_path_factory.mktemp("learnt")
+    teacher = SyntheticTeacher(scenario_config("ALL"), FEW)
+    labels = replace(teacher.labels(80, 3, 5), context=None, context_names=())
+    labels = replace(labels, clip_id=np.array([f"clip-{i}" for i in range(80)]))
+    write(labels, folder / "labels.npz")
+    fit(train_config(*SHORT, f"teacher.path={folder / 'labels.npz'}"), folder / "run")
+    return folder, labels
+
+
+def renamed(labels: Labels) -> Labels:
+    return replace(labels, clip_id=np.array([f"{name}-v2" for name in labels.clip_id]))
+
+
+CHANGED = {
+    "renamed": (renamed, "80 clips then, 80 gone, 80 new", True),
+    "numbered from 1": (
+        lambda labels: replace(labels, clip_id=np.array([f"clip-{i + 1}" for i in range(80)])),
+        "80 clips then, 1 gone, 79 with other numbers, 1 new",
+        True,
+    ),
+    "one sample of other names": (lambda labels: renamed(labels.with_teacher(labels.teacher[:, :1])), "80 gone", True),
+    "driven anew": (lambda labels: labels.with_teacher(labels.teacher * 0.9), "80 with other numbers", False),
+    "fewer": (lambda labels: labels.select(torch.arange(60)), "80 clips then, 20 gone", False),
+    "as it was": (lambda labels: labels, "", False),
+    "in another order": (lambda labels: labels.select(torch.arange(80).flip(0)), "", False),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_labels_that_changed_since_training_are_named_and_no_clip_of_it_is_scored(
+    kind: str, learnt: tuple[Path, Labels], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder, labels), (change, said, leaks) = learnt, CHANGED[kind]
+    config = EvalConfig(checkpoint=str(folder / "run"), plot=False)
+    before = json.loads((folder / "run" / "metrics.json").read_text())
+    trained = torch.load(folder / "run" / "checkpoints" / "last.pt", weights_only=True)["labels"]["trained"]
+    write(change(labels), folder / "labels.npz")
+    capsys.readouterr()
+    found = evaluate_checkpoint(config, folder / "eval")
+    told = capsys.readouterr().err
+    scored = load_labels(folder / "labels.npz")
+    rows = np.flatnonzero(np.isin(scored.clip_id, read_clips(folder / "eval" / "clips.csv")["clip_id"]))
+    assert not torch.isin(digests(scored.select(torch.from_numpy(rows)))[:, PATH], trained[:, PATH]).any()
+    assert ("changed since" in told) == (said != "")
+    assert said in told
+    assert ("are left out" in told) == leaks == (", without " in found["split"])
+    if kind == "as it was":
+        assert_scored_alike(found["scores"], before["scores"])
+    again = train_config(*SHORT, f"trainer.resume={folder / 'run'}", f"teacher.path={folder / 'labels.npz'}")
+    if kind != "as it was":
+        with pytest.raises(UserError, match=f"its labels changed since .*{said or 'its clips stand in another order'}"):
+            fit(again, folder / "run")
+
+
 @pytest.mark.slow
 def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
     for name, drives in {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]}.items():
-        write(driven(drives, ord(name[0])), tmp_path / f"{name}.npz")
+        write(driven(drives, ord(name[-1])), tmp_path / f"{name}.npz")
     options = ["teacher=file", f"teacher.path={tmp_path / 'train.npz'}", f"teacher.val_path={tmp_path / 'val.npz'}"]
     found = fit(
         train_config(*options, "teacher.integrator=euler", "trainer=smoke", "trainer.pictures=0"), tmp_path / "run"
@@ -73,6 +134,10 @@ def test_a_student_of_drives_is_scored_on_other_drives(tmp_path: Path) -> None:
     config = EvalConfig(checkpoint=str(tmp_path / "run"), teacher=FileConfig(str(tmp_path / "test.npz")), plot=False)
     other = evaluate_checkpoint(config, tmp_path / "test")
     assert (other["clips"], other["split"]) == (80, "another file")
+    write(driven(["x", "y"], ord("n")), tmp_path / "copied.npz")  # what was trained on under other names
+    copied = replace(config, teacher=FileConfig(str(tmp_path / "copied.npz")))
+    with pytest.raises(UserError, match="the student was trained on all of its clips"):
+        evaluate_checkpoint(copied, tmp_path / "no")
     write(joined([driven(["b"], 1), driven(["c", "f"], 2)], tmp_path), tmp_path / "mixed.npz")
     config = replace(config, teacher=FileConfig(str(tmp_path / "mixed.npz")))
     mixed = evaluate_checkpoint(config, tmp_path / "mixed")

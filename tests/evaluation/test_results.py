@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clip_tables import N, write_run
 
+from alpamayo_toy.evaluation.evaluate import _ratio
 from alpamayo_toy.evaluation.results import read_clips, said_of, table
 
 
@@ -48,6 +49,10 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert "v0 of 50 clips, which have no history, is that of the teacher's own trajectory" in text
     assert "the student keeps its own action statistics" in text
     assert "energy score [m] 1.000\n" in text
+    alike = {"student": few, "teacher": {**few, "mean": 0.0}}  # a teacher whose samples are one
+    assert _ratio(alike) is None
+    text = table({**metrics, "distribution": {**metrics["distribution"], "energy": alike}})
+    assert "energy score [m] 1.000, the teacher's own 0.000\n" in text
 
 
 @pytest.mark.slow

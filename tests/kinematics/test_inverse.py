@@ -1,12 +1,12 @@
 """Alpamayo's inverse: against a dense oracle, its released numbers, its own forward, and what breaks others."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from effort import within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import LABELS_60, SHARED, needs_60_clips
@@ -287,10 +287,8 @@ def test_wrapped_headings_and_many_tracks_change_nothing() -> None:
 def test_one_nan_in_a_thousand_tracks_is_named_at_once() -> None:
     waypoints, yaw, v0, _ = tracks(1000)
     waypoints[637, 5, 1] = torch.nan
-    started = time.monotonic()
-    with pytest.raises(ValueError, match=r"waypoints holds a NaN or infinite value at index \(637, 5, 1\)"):
+    with within(40), pytest.raises(ValueError, match=r"waypoints holds a NaN or infinite .* at index \(637, 5, 1\)"):
         trajectory_to_actions(waypoints, yaw, v0)
-    assert time.monotonic() - started < 1
     unchecked = trajectory_to_actions(waypoints, yaw, v0, check=False)
     assert bool(unchecked[637].isnan().any())
     assert bool(unchecked[:637].isfinite().all())
@@ -347,3 +345,30 @@ def test_constants_of_an_onlooker_stay_with_it(mode: Callable[[], Any], dt: floa
     found = trajectory_to_actions(w, yaw, v0, dt)
     found.sum().backward()
     torch.testing.assert_close(found, dense_oracle(w.detach(), yaw, v0, dt), check_dtype=False, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")  # PyTorch's own
+@pytest.mark.parametrize("what", ["actions", "v0"])
+def test_what_is_linearised_is_the_derivative(what: str) -> None:
+    """The constants too are seen by the tracer that folds them, which loses what is done in place."""
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.rand(1, 4, 2, generator=generator, dtype=torch.float64)
+    points, yaw = steps.cumsum(1), 0.1 * steps[..., 0]
+
+    def asked(points: Tensor, yaw: Tensor) -> Tensor:
+        if what == "v0":
+            return estimate_v0(points - points[:, -1:], yaw)
+        return trajectory_to_actions(points, yaw, torch.full((1,), 5.0, dtype=torch.float64), check=False)
+
+    pushes = (torch.ones_like(points), torch.ones_like(yaw))
+    wanted = torch.func.jvp(asked, (points, yaw), pushes)[1]
+    _, linear = torch.func.linearize(asked, points, yaw)
+    torch.testing.assert_close(linear(*pushes), wanted)
+
+
+def test_an_answer_may_be_changed_in_place() -> None:
+    points = torch.rand(3, 16, 2, dtype=torch.float64).cumsum(1).requires_grad_()
+    speed = estimate_v0(points, torch.zeros(3, 16, dtype=torch.float64))
+    (wanted,) = torch.autograd.grad(2 * speed.sum(), points, retain_graph=True)
+    speed *= 2
+    torch.testing.assert_close(torch.autograd.grad(speed.sum(), points)[0], wanted)

@@ -1,13 +1,18 @@
 """Comfort against numbers written out by hand, and a second implementation of the filters and of both forms."""
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import savgol_filter
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.metrics.comfort import LIMITS, from_actions, from_positions, passes, savgol_matrix
@@ -291,15 +296,27 @@ def test_filters_are_cut_to_short_drives() -> None:
         from_positions(trajectory[:3], DT)
 
 
-def test_filters_are_built_once_and_can_be_differentiated_through() -> None:
-    savgol_matrix.cache_clear()
-    trajectory = gentle()[1]
-    with torch.inference_mode():
+WATCHED: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "inference mode": torch.inference_mode,
+    "fake tensors": FakeTensorMode,
+    "a default device without numbers": lambda: torch.device("meta"),
+}
+
+
+@pytest.mark.parametrize("mode", WATCHED)
+def test_filters_that_somebody_looked_on_at_leave_nothing_behind(mode: str) -> None:
+    """First built in another mode, they are the numbers that they are, made once, and gradients flow through."""
+    steps = 40 + list(WATCHED).index(mode)  # of no other test
+    trajectory = torch.linspace(0, 3, steps, dtype=torch.float64)[:, None] ** torch.arange(1.0, 4, dtype=torch.float64)
+    with WATCHED[mode](), suppress(AssertionError):  # fake tensors take no others
+        savgol_matrix(steps, 5, 2, 1, DT)
         from_positions(trajectory, DT)
-    built = savgol_matrix.cache_info().misses
     trajectory.requires_grad_()
     found = from_positions(trajectory, DT)
-    assert savgol_matrix.cache_info().misses == built
     (gradient,) = torch.autograd.grad(found["max_abs_lateral_acceleration"], trajectory)
     assert gradient.isfinite().all()
     assert gradient.abs().max() > 0
+    made = savgol_matrix(steps, 5, 2, 1, DT)
+    assert made is savgol_matrix(steps, 5, 2, 1, DT)
+    expected = savgol_filter(np.eye(steps), 5, 2, 1, DT, axis=0, mode="interp")
+    torch.testing.assert_close(made, torch.from_numpy(expected), rtol=0, atol=0)

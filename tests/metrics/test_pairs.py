@@ -60,3 +60,12 @@ def test_steps_that_are_chosen_are_those_of_a_slice() -> None:
         torch.testing.assert_close(own, its_own)
         right = torch.autograd.grad((plainly * pull).sum() + (its_own * among).sum(), (one, other))
         torch.testing.assert_close(torch.autograd.grad((found * pull).sum() + (own * among).sum(), (one, other)), right)
+
+
+def test_derivatives_forwards_and_many_at_once_are_those_backwards() -> None:
+    one, other = drawn(2, 3, 4, 2), drawn(2, 5, 4, 2, seed=1)
+    for asked in (lambda a: mean_distances(a, other), distances_among):
+        wanted = torch.autograd.functional.jacobian(asked, one)
+        torch.testing.assert_close(torch.autograd.functional.jacobian(asked, one, vectorize=True), wanted)
+        torch.testing.assert_close(torch.func.jacfwd(asked)(one), wanted)
+        torch.testing.assert_close(torch.func.jacrev(asked)(one), wanted)

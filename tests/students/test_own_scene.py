@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from composed import scenario_config
@@ -63,6 +64,23 @@ def test_what_one_says_of_all_scenes_and_what_is_left_out(asked: tuple[Student, 
     torch.testing.assert_close(student.predict("LEFT", 5.0, longer)[0], student.predict("LEFT", 5.0, past)[0])
 
 
+def with_a(value: float, rows: int, columns: int) -> torch.Tensor:
+    """Zeros but for one number."""
+    found = torch.zeros(rows, columns)
+    found[3, 1] = value
+    return found
+
+
+@pytest.mark.parametrize("v0", [np.arange(4.0)[::-1], np.arange(4).astype(">f4")[::-1], [3, 2, 1, 0]], ids=str)
+def test_arrays_of_any_order_of_bytes_or_rows_are_numbers(v0: Any, asked: tuple[Student, Labels]) -> None:
+    """A history that is NaN as a whole is unknown, and a scenario's number may be numpy's or a tensor's."""
+    student = asked[0]
+    wanted = student.predict([1] * 4, torch.tensor([3.0, 2.0, 1.0, 0.0]))[0]
+    for scenario in (np.int64(1), torch.tensor(1), np.ones(4, dtype=np.int8), torch.ones(4, dtype=torch.long)):
+        found = student.predict(scenario, v0, history=torch.full((16, 3), torch.nan))[0]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("scenario", "given", "message"),
     [
@@ -74,6 +92,30 @@ def test_what_one_says_of_all_scenes_and_what_is_left_out(asked: tuple[Student, 
         ("LEFT", {"v0": [[1.0, 2.0]]}, r"v0 must be a number or have shape \(B,\) \(got \(1, 2\)\)"),
         ("LEFT", {"v0": float("nan")}, r"v0 must be finite, in m/s \(got nan\)"),
         (["LEFT", "LEFT"], {"v0": [1.0, float("inf")]}, r"v0 must be finite, in m/s \(got inf\)"),
+        ("LEFT", {"v0": 1e39}, r"v0 must be finite, in m/s \(got 1e\+39\)"),
+        ("LEFT", {"v0": np.ma.masked_array([1.0, 2.0], [0, 1])}, r"v0 must be finite, in m/s \(got nan\)"),
+        ("LEFT", {"v0": np.array([1j])}, r"v0 must be numbers \(got complex128\)"),
+        ("LEFT", {"v0": np.array([5], dtype="m8[s]")}, r"v0 must be numbers \(got timedelta64\[s\]\)"),
+        ("LEFT", {"v0": {"v": 5}}, r"v0 must be numbers \(got dict of 1\)"),
+        ("LEFT", {"v0": torch.ones(2, device="meta")}, r"v0 must be numbers \(got torch.float32, .* on meta\)"),
+        (
+            "LEFT",
+            {"v0": torch.ones(2).to_sparse()},
+            r"v0 must be numbers \(got torch.float32, torch.sparse_coo, on cpu",
+        ),
+        ("LEFT", {"v0": []}, "there must be a scene at least"),
+        ([], {"v0": 5}, "there must be a scene at least"),
+        *(
+            (name, {"v0": 5}, "scenario must be a name or its number")
+            for name in (1.5, True, b"LEFT", {"LEFT"}, [["LEFT"]])
+        ),
+        ("LEFT", {"v0": 5, "final_speed_mps": float("inf")}, r"final_speed_mps must be finite \(got inf\)"),
+        ("LEFT", {"v0": 5, "history": with_a(torch.nan, 16, 4)}, "history must be finite, or NaN as a whole"),
+        ("LEFT", {"history": with_a(torch.nan, 16, 3)}, "history must be finite, or NaN as a whole"),
+        ("LEFT", {"history": torch.full((16, 3), torch.nan)}, r"v0 must be finite, in m/s \(got nan\)"),
+        ("LEFT", {"v0": 5, "history": with_a(torch.inf, 16, 4)}, r"history must be finite \(got inf\)"),
+        ("LEFT", {"v0": 5, "route": with_a(torch.nan, 20, 2)}, "route must be finite, or NaN in both x and y"),
+        ("LEFT", {"v0": 5, "route": with_a(-torch.inf, 20, 2)}, r"route must be finite \(got -inf\)"),
         ("LEFT", {"v0": 5, "colour": 1.0}, "this student knows no colour; its context: "),
         (["LEFT", "LEFT"], {"v0": [1, 2, 3]}, r"all must be of the same number of scenes \(v0 has 3, scenario has 2\)"),
         ("LEFT", {"v0": 5, "history": torch.zeros(3, 4)}, r"history must have shape \(B, H, 3 or 4\) with H >= 16"),

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from alpamayo_toy import __version__, load_student
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Scene
+from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.student import Student
 
@@ -42,7 +43,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         stepped(student, averaged, optimizer)
     state = {"student": student.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict()}
     path = tmp_path_factory.mktemp("whole") / "last.pt"
-    checkpoint.save(path, config, 2, student, {**state, "best": 1.0})
+    labels = Fingerprint(torch.arange(12).reshape(3, 4), torch.zeros(0, 4, dtype=torch.int64))
+    checkpoint.save(path, config, 2, student, {**state, "best": 1.0, "ends": [2]}, labels)
     saved: dict[str, Any] = torch.load(path, weights_only=True)
     return saved
 
@@ -113,6 +115,17 @@ def test_what_does_not_fit_is_named(content: dict[str, Any], tmp_path: Path) -> 
     assert "its optimizer has eps 0.5, the config makes it 1e-08" in said(
         "training", "optimizer", "param_groups", 0, "eps", to=0.5
     )
+    rising = "its learning rates must end at rising steps, 2 or later (got "
+    for ends, got in (([], "list of 0"), ([1], "list of 1"), ([3, 3], "list of 2"), ([True, 5], "list of 2"), (2, "2")):
+        assert said("training", "ends", to=ends) == f"{rising}{got})"
+    for ends in ([2], [1, 4], [5, 10**9]):
+        assert said("training", "ends", to=ends) == ""
+    rows = torch.zeros(3, 4)
+    assert said("labels", "held", to=rows).startswith("the fingerprint of its labels: another type for held: torch.fl")
+    assert said("labels", "held", to=rows[:, :3].long()).count(
+        "size mismatch for held: (3, 3) in the file, (3, 4) want"
+    )
+    assert said("labels", to=[]) == "the fingerprint of its labels must have trained and held (got list of 0)"
     assert said("training", "best", to=float("nan")) == "its best validation must be a number >= 0 (got nan)"
 
 

@@ -101,7 +101,7 @@ def test_on_the_command_line_a_signal_ends_all_processes_in_one_line(
         os.killpg(script.pid, kind)  # a terminal sends it to all
     else:
         os.kill(script.pid, kind)
-    result = ended(script, tmp_path, timeout=60)
+    result = ended(script, tmp_path, timeout=600)
     assert result.returncode == 128 + kind
     assert result.stderr == f"stopped; continue: {command_line('batch', resume=run)}\n"
     assert all(line.endswith(" left") for line in result.stdout.splitlines())  # of a machine that takes 10 s and more

@@ -1,5 +1,7 @@
 """What is said of long work: a line every 10 s without a terminal, and nothing of what is short."""
 
+import io
+import sys
 import time
 
 import pytest
@@ -40,13 +42,15 @@ def test_short_or_hidden_work_is_not_mentioned(clock: list[float], capsys: pytes
     assert capsys.readouterr() == ("", "")
 
 
-def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    monkeypatch.setattr(sys, "stdout", said := io.StringIO())
     with announced("making labels"):
-        time.sleep(0.2)
+        while not said.getvalue().endswith("\n"):
+            time.sleep(0.01)
     with announced("hidden", hidden=True):
         time.sleep(0.05)
-    assert capsys.readouterr().out == "making labels ...\n"
+    assert said.getvalue() == "making labels ...\n"
 
 
 @pytest.mark.parametrize(

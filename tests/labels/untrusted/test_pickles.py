@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import within
 from forged import TEXTS, Calls, mutated, npy, npz, object_array, pt_of
 
 from alpamayo_toy.errors import UserError
@@ -119,12 +120,10 @@ def test_no_call_is_executed(tmp_path: Path, name: str, protocol: int) -> None:
     ],
 )
 def test_a_broken_pickle_is_refused_in_one_line(data: bytes, message: str) -> None:
-    started = time.process_time()
-    with pytest.raises(UserError, match=message) as caught:
+    with within(200), pytest.raises(UserError, match=message) as caught:
         read_list(data, "file")
     assert str(caught.value).startswith("file ")
     assert "\n" not in str(caught.value)
-    assert time.process_time() - started < 5
 
 
 def test_a_pickle_of_very_many_instructions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

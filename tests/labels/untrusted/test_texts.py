@@ -1,8 +1,7 @@
 """Texts of other people become one flat text and one printable line."""
 
-import time
-
 import pytest
+from effort import within
 from forged import laughing
 
 from alpamayo_toy.labels.untrusted.texts import flat_text, one_line
@@ -51,10 +50,8 @@ def test_flat_text(value: object, text: str, nested: bool) -> None:
     ids=range(10),
 )
 def test_flat_text_ends(value: object) -> None:
-    started = time.process_time()
-    with pytest.raises(ValueError, match=r"nested|digits"):
+    with within(40), pytest.raises(ValueError, match=r"nested|digits"):
         flat_text(value)
-    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
