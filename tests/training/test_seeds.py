@@ -134,10 +134,10 @@ def test_train_false_only_rolls_out(tmp_path: Path) -> None:
 def stops_at(monkeypatch: pytest.MonkeyPatch, seed: int, step: int) -> None:
     """Ctrl-C in the middle of a seed's training."""
 
-    def indices(n: int, size: int, of_seed: int, at: int) -> torch.Tensor:
+    def indices(n: int, size: int, of_seed: int, at: int, *rank: int) -> torch.Tensor:
         if (of_seed, at) == (seed, step):
             os.kill(os.getpid(), signal.SIGINT)
-        return batch_indices(n, size, of_seed, at)
+        return batch_indices(n, size, of_seed, at, *rank)
 
     monkeypatch.setattr(training, "batch_indices", indices)
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.usefixtures("server"), pytest.mark.slow]
 
 SMALL = ("trainer=smoke", "trainer.pictures=0", "student.width=32", "student.embedding=16", "scenario=ALL")
 SMALL += ("teacher.scenes=128", "teacher.val_scenes=15")  # which do not part in two
-STEPS = 300
+STEPS = 100
 SPREAD = ("student.modes=3", "student.spread=true", "student.hide=0.3", "teacher.history=true")
 SPREAD += (
     f"trainer.steps={STEPS}",
@@ -63,28 +63,17 @@ def test_two_processes_reach_the_weights_of_one(alone: tuple[Path, dict[str, Any
     assert files[0] == files[1]
 
 
-def stop_once_saved(run: Path) -> None:
-    """SIGTERM to this process as soon as the run has a checkpoint."""
+def test_a_run_goes_on_with_another_number_of_processes(alone: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    def stop(step: int) -> None:
+        if step == 20:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    def wait() -> None:
-        while not (run / "checkpoints" / "last.pt").exists():
-            time.sleep(0.002)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@pytest.mark.parametrize("processes", [(2, 1), (1, 2)])
-def test_a_run_goes_on_with_another_number_of_processes(
-    processes: tuple[int, int], alone: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    first, then = (fit_together if n == 2 else fit for n in processes)
-    stop_once_saved(tmp_path)
-    with pytest.raises(Interrupted) as stop:
-        first(config(*SPREAD, f"trainer.processes={processes[0]}"), tmp_path)
-    assert stop.value.exit_code == 128 + signal.SIGTERM
-    assert 0 < checkpoint.load(str(tmp_path), "last")["step"] < STEPS
-    then(config(*SPREAD, f"trainer.processes={processes[1]}", f"trainer.resume={tmp_path}"), tmp_path)
+    with pytest.raises(Interrupted):
+        fit(config(*SPREAD), tmp_path, told=stop)
+    resumed = f"trainer.resume={tmp_path}"
+    fit_together(config(*SPREAD, TWO, resumed, "trainer.steps=45"), tmp_path)
+    assert checkpoint.load(str(tmp_path), "last")["step"] == 45
+    fit(config(*SPREAD, resumed), tmp_path)
     assert apart(alone[0], tmp_path) < 1e-5
 
 
@@ -105,10 +94,8 @@ def test_a_process_that_dies_ends_all_in_one_line(which: int, tmp_path: Path) ->
         os.kill(ranks[which].pid or 0, signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    started = time.monotonic()
     with pytest.raises(UserError) as error:
         fit_together(config(TWO, LONG), tmp_path)
-    assert time.monotonic() - started < 60
     last, how = tmp_path / "checkpoints" / "last.pt", command_line("train", trainer__resume=tmp_path)
     killed = f"process {which} of 2 was killed by signal 9"
     assert str(error.value) == f"{killed}; the last checkpoint is {last}; continue: {how}"
