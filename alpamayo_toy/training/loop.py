@@ -74,7 +74,9 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         teacher = build_teacher(config)
         labels = teacher.training(config.seed)
         reference = build_reference(teacher, config.seed, labels)
-        fingerprint = None if isinstance(teacher, SyntheticTeacher) else teacher.fingerprint
+        fingerprint = None
+        if ranks.leads and not isinstance(teacher, SyntheticTeacher):  # a large set is read for it
+            fingerprint = teacher.fingerprint
     scene = labels.scene(teacher.oracle).to(torch.float32)
 
     student = build_student(config.student, labels, scene, config.teacher.integrator, config.seed, own).to(device)
