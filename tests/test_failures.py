@@ -39,6 +39,8 @@ def test_memory_runs_out_under_several_names() -> None:
         (Hub(404), [0, 0]),
         (Hub(429), [60, 120, 240, 300, 300]),
         (Hub(503), [60, 120]),
+        (Hub(500), [60, 120]),
+        (Hub(600), [0, 0]),
         (Hub(429, Retry_After="17"), [17, 17]),
         (Hub(429, Retry_After="Wed, 21 Oct"), [60, 120]),
         (Hub(429, RateLimit='"api";r=0;t=55'), [55, 55]),

@@ -144,6 +144,8 @@ def regularised_states(
     they came. Without v0 the speeds at t0 .. t0 + T dt are found with no end held, as in estimate_v0.
     """
     batch, horizon = yaw.shape[:-1], yaw.shape[-1]
+    if yaw.numel() == 0:  # PyTorch 2.6 pads no empty batch
+        return waypoints.new_empty(batch, dtype=torch.float64), waypoints.new_empty(*yaw.shape, 4, dtype=torch.float64)
     flat = waypoints.reshape(-1, horizon, 2)
     theta = _heading(_time_first(yaw.reshape(-1, horizon)), dt, DEFAULT_WEIGHTS.heading)
     if v0 is None:

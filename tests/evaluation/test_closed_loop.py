@@ -55,6 +55,17 @@ def test_the_tracker_drives_what_the_teacher_drives() -> None:
     assert found.jump.max() < 1.0  # what comes into sight changes a plan's end alone
 
 
+def test_who_waits_waits_less_by_every_step_that_is_driven() -> None:
+    here, seen = cars(1), []
+
+    def asked(scene: Scene, now: Situation) -> Tensor:
+        seen.append(now.wait.item())
+        return torch.zeros(1, 8, 2, dtype=torch.float64)
+
+    drive(asked, replace(here, wait=torch.full_like(here.wait, 1.2)), DriveOptions(seconds=2.0, every=5), "euler", DT)
+    assert seen == pytest.approx([1.2, 0.7, 0.2, 0.0])
+
+
 def test_asked_once_it_is_the_plan_to_the_bit() -> None:
     here = SyntheticTeacher(RoadConfig()).cars(6, torch.Generator().manual_seed(1), 12.0)
     mind = student()

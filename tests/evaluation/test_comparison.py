@@ -169,6 +169,25 @@ def test_what_rounding_does_is_no_difference(tmp_path: Path) -> None:
     assert not re.search("B - A: .*differ on these clips", text)
 
 
+def test_a_thousandth_is_a_difference_where_the_clips_decide_it(tmp_path: Path) -> None:
+    compare([write_run(tmp_path / "a", 0.0), write_run(tmp_path / "b", 0.002)], tmp_path / "out")
+    _, other = json.loads((tmp_path / "out" / "comparison.json").read_text())["metrics"]["teacher.student.ade"]
+    assert abs(other["difference"]["mean"]) < 0.01 * other["mean"]
+    assert other["difference"]["decided"] is True
+
+
+def test_a_clip_that_a_seed_has_no_number_for_does_not_count(tmp_path: Path) -> None:
+    runs = batch(tmp_path / "a", 0.0, range(3)), batch(tmp_path / "b", 0.0, range(3))
+    path = Path(runs[0], "seed-1", "clips.csv")
+    table = read_clips(path)
+    numbers = table["teacher.student.ade"]
+    write_clips(path, {**table, "teacher.student.ade": [float("nan"), *numbers[1:]]})
+    _, content = found(*runs, out=tmp_path / "out")
+    means = [np.mean(read_clips(Path(runs[0], f"seed-{k}", "clips.csv"))["teacher.student.ade"]) for k in (0, 2)]
+    wanted = np.mean([means[0], np.mean(numbers[1:]), means[1]])
+    assert content["metrics"]["teacher.student.ade"][0]["mean"] == pytest.approx(wanted)
+
+
 def test_folds_of_batches_and_one_seed_of_each(tmp_path: Path) -> None:
     """Each fold a batch: a seed's clips are those of its folds. A pattern of seeds is a batch as well."""
     whole = batch(tmp_path / "whole", 0.0, range(3))

@@ -13,6 +13,7 @@ from alpamayo_toy import Labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.baselines import (
     PENALTY,
+    Linear,
     Residuals,
     Ridge,
     baselines,
@@ -72,6 +73,12 @@ def test_ridge_stands_constant_inputs_and_a_single_clip() -> None:
     v0 = torch.full((5,), 3.0, dtype=torch.float64)
     parked = made(torch.zeros(5, 16, 4, dtype=torch.float64), torch.ones(5, 1, 8, 4, dtype=torch.float64), v0)
     assert torch.allclose(Ridge.fit(parked).predict(parked), torch.ones(5, 8, 4, dtype=torch.float64))
+
+
+def test_what_varies_less_than_a_tenth_of_a_millimetre_a_second_keeps_its_own_scale() -> None:
+    inputs = torch.tensor([[0.0, 0.9e-4], [1.0, -0.9e-4], [2.0, 0.0]], dtype=torch.float64)
+    assert Linear.fit(inputs, inputs[:, :1]).std.tolist() == pytest.approx([math.sqrt(2 / 3), 1.0])
+    assert Linear.fit(2 * inputs, inputs[:, :1]).std[1].item() == pytest.approx(1.8e-4 * math.sqrt(2 / 3))
 
 
 def without(labels: Labels, rows: list[int]) -> Labels:

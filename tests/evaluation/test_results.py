@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from clip_tables import N, write_run
 
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.evaluate import _ratio
-from alpamayo_toy.evaluation.results import read_clips, said_of, table
+from alpamayo_toy.evaluation.results import read_clips, said_of, table, write_clips
 
 
 def test_clips_come_back(tmp_path: Path) -> None:
@@ -17,6 +18,13 @@ def test_clips_come_back(tmp_path: Path) -> None:
     assert found["clip_id"][3] == 'clip "3", é'
     assert found["teacher.student.ade"] == (np.random.default_rng(0).uniform(1, 2, N)).tolist()
     assert np.isnan(found["teacher.ridge.ade"]).all()
+
+
+def test_a_clip_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path = Path(write_run(tmp_path / "a", 0.0)) / "clips.csv"
+    write_clips(path, {name: [*column, column[3]] for name, column in read_clips(path).items()})
+    with pytest.raises(UserError, match=r"clips\.csv is no table of clips: a clip is twice"):
+        read_clips(path)
 
 
 def test_the_table_says_when_there_is_too_little_to_say() -> None:

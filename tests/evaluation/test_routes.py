@@ -32,6 +32,17 @@ def test_routes_of_a_synthetic_road_are_of_no_file() -> None:
     assert routes_said({"teacher": "labels.json", "route_source": "file"}) == "from the file"
 
 
+def test_a_route_that_begins_ahead_is_reached_straight_from_the_car() -> None:
+    """It begins 4 m ahead and 3 m to the left, 5 m away: after 2.5 m one is half the way, not on its way back to it."""
+    route = torch.stack([STEPS + 4, torch.full_like(STEPS, 3.0)], -1)[None]
+    way = torch.tensor([[2.5]], dtype=torch.float64)
+    assert followed(route, way, way)[0, 0, :2].tolist() == pytest.approx([2.0, 1.5])
+    route[..., 0] -= 4 - 0.9  # no metre ahead: it counts as beside the car
+    x, y = followed(route, way, way)[0, 0, :2].tolist()
+    share = 2.5 / 6  # of the way back, e (1 + s / 6) e^(-s / 6)
+    assert (x, y) == pytest.approx((2.5, 3 - 3 * (1 + share) * math.exp(-share)))
+
+
 def arc(radius: Tensor) -> Tensor:
     """Routes (N, 20, 2) round circles to the left of radii (N,)."""
     angle = STEPS / radius[:, None]

@@ -199,6 +199,8 @@ def test_speeds_are_signed_and_read_off_the_poses_where_none_are_sent() -> None:
     assert scene_of(Pursuer(), known(session(backwards, stamps, [-2.0] * 20))).v0.item() == pytest.approx(-2.0)
     assert scene_of(Pursuer(), known(session(backwards, stamps))).v0.item() == pytest.approx(-2.0)
     assert scene_of(Pursuer(), known(session(backwards[:1], stamps[:1]))).v0.item() == 0.0
+    faster = np.stack([np.array([0.0, 0.1, 0.3, 0.6]), np.zeros(4), np.zeros(4)], -1)
+    assert known(session(faster, stamps[:4])).speeds == pytest.approx([1.0, 1.0, 2.0, 3.0])  # of the step to each
 
 
 def test_a_route_is_cut_anew_from_beside_the_car() -> None:
@@ -211,6 +213,11 @@ def test_a_route_is_cut_anew_from_beside_the_car() -> None:
     short = scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], line[:10]))).route
     assert short is not None
     assert short[0].isnan().any(-1).tolist() == [False] * 4 + [True] * 16
+    torn = line.copy()
+    torn[10] = np.nan  # what comes behind it is not known to follow
+    torch.testing.assert_close(
+        scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], torn))).route, short, equal_nan=True
+    )
     ahead = scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], line[3:]))).route
     assert ahead is not None
     torch.testing.assert_close(ahead[0], wanted.float())  # 3 m ahead of the car

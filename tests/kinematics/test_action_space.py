@@ -19,12 +19,21 @@ def test_statistics_read_curvature_only_where_the_car_moves() -> None:
     assert moving.mean[0] == pytest.approx(float(actions[..., 0].mean()), abs=1e-6)
     still = ActionSpace.fit(labels_of(actions * 0, v0 * 0))
     assert still.std.tolist() == pytest.approx([0.1, 1e-3])
+    pulls_away = torch.zeros(1, 8, 2, dtype=torch.float64)
+    pulls_away[0, 0] = torch.tensor([5.0, 0.3])  # from 0.5 to 1 m/s: its curvature does not count
+    assert ActionSpace.fit(labels_of(pulls_away, torch.tensor([0.5]).double())).std[1] == pytest.approx(1e-3)
 
 
 def labels_of(actions: Tensor, v0: Tensor) -> Labels:
     n = len(v0)
     names, zeros = np.array([f"clip-{i}" for i in range(n)]), torch.zeros(n, dtype=torch.int64)
     return Labels(names, zeros, v0, ROLLOUT(actions, v0).unsqueeze(1), zeros, names, names, "file")
+
+
+def test_tokens_beyond_either_end_are_the_last_ones() -> None:
+    far = torch.tensor([[-11.0, 11.0], [0.0, -10.0]])  # standard deviations
+    assert ActionSpace().encode(far).tolist() == [0, 2999, 1500, 0]
+    assert ActionSpace().count_clipped(far).item() == 2
 
 
 @given(raw=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=2))

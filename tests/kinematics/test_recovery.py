@@ -16,6 +16,13 @@ from alpamayo_toy.kinematics.recovery import alternation, driven_states, label_a
 from alpamayo_toy.labels.loading import load_labels
 
 
+def test_the_course_of_a_rough_track_is_held_below_a_centimetre_a_step() -> None:
+    steps = torch.arange(1, 65, dtype=torch.float64)
+    for step, course in ((0.009, 0.0), (0.011, math.pi / 4)):
+        heading = smoothed_heading(torch.stack([step * steps, step * steps], -1) / math.sqrt(2))
+        torch.testing.assert_close(heading, torch.full_like(steps, course))
+
+
 def test_exact_rollouts_are_recovered() -> None:
     actions, v0 = smooth_actions(50)
     trajectory = ROLLOUT(actions, v0)

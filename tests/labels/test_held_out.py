@@ -1,11 +1,15 @@
 """The held-out clips stay the same when others are added."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from places import DATA
 
 from alpamayo_toy import load_labels
-from alpamayo_toy.labels.held_out import split, split_hash
+from alpamayo_toy.labels import held_out
+from alpamayo_toy.labels.held_out import is_held, split, split_by_time, split_hash
 
 
 def test_the_split_stays_when_clips_are_added() -> None:
@@ -26,3 +30,20 @@ def test_folds_hold_every_clip_out_once() -> None:
         assert len(train) + len(side) == len(labels)
         assert not set(train.clip_id) & set(side.clip_id)
     assert list(sides[0][1].clip_id) == list(split(labels, 0.2)[1].clip_id)
+
+
+def test_a_hash_on_a_border_is_in_the_fold_that_begins_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out, "split_hash", float)
+    places = np.array(["0.0", "0.25", "0.4375", "0.5"])
+    assert is_held(places, 0.25, 0).tolist() == [True, False, False, False]
+    assert is_held(places, 0.25, 1).tolist() == [False, True, True, False]
+
+
+def test_a_window_on_the_border_of_time_is_not_held_out() -> None:
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(21))
+    seconds = torch.arange(21)
+    drive = replace(labels, clip_id=np.full(21, "a"), t0_us=seconds * 1_000_000)
+    train, held = split_by_time(drive, 0.25)  # the border is at 15 s; those before it reach 6.4 + 1.5 s on
+    assert drive.horizon * drive.dt == 6.4
+    assert held.t0_us.tolist() == [second * 1_000_000 for second in range(16, 21)]
+    assert train.t0_us.tolist() == [second * 1_000_000 for second in range(8)]

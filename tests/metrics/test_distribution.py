@@ -171,6 +171,9 @@ def test_calibration_of_modes() -> None:
     assert calibration_error(torch.tensor([[0.95, 0.05]] * 4), shares).item() == pytest.approx(0.2, abs=1e-6)
     right = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     assert calibration_error(p, right).item() == pytest.approx(0.0)
+    certain = torch.tensor([[1.0, 0.0]])
+    assert calibration_error(certain, certain).item() == 0.0
+    assert calibration_error(certain, certain.flip(-1)).item() == pytest.approx(1.0)
 
 
 def test_regions_hold_the_share_that_they_claim() -> None:

@@ -80,7 +80,8 @@ def test_the_t_quantile_by_finite_sums(freedom: int) -> None:
 
 def test_the_t_quantile_in_closed_form() -> None:
     assert t_quantile(1) == pytest.approx(math.tan(0.95 * math.pi / 2), abs=1e-9)
-    assert t_quantile(2) == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)), abs=1e-12)
+    exact = 1e-12 if np.lib.NumpyVersion(scipy.__version__) >= "1.17.0" else 1e-10  # before, scipy stops at 5e-11
+    assert t_quantile(2) == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)), abs=exact)
     assert t_quantile(3) == pytest.approx(3.182446305284263, abs=1e-9)  # printed in every table of t as 3.182
 
 

@@ -35,6 +35,10 @@ def test_sanity_checks_can_fail() -> None:
     jump = straight.clone()
     jump[0, 2, 0] = 3.0
     assert sanity_checks(actions, jump, v0, dt, "euler")["no_teleport"] is False
+    for beyond, passed in ((0.9e-3, True), (1.1e-3, False)):  # m, of a step of 0.5 m
+        rounded = straight.clone()
+        rounded[0, 2, 0] = 1.5 + beyond
+        assert sanity_checks(actions, rounded, v0, dt, "euler")["no_teleport"] is passed
     back = straight.clone()
     back[0, 2, 3] = -0.1
     assert sanity_checks(actions, back, v0, dt, "euler")["speed_non_negative"] is False

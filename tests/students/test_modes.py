@@ -93,6 +93,13 @@ def test_a_spread_is_fitted_to_how_labels_vary() -> None:
     assert float((of[0] - of[1]).norm() / of[0].norm()) < 0.1
 
 
+def test_no_mode_is_wider_than_e_times_the_labels() -> None:
+    modes = Modes(StudentConfig(spread=True), 8)
+    numbers = torch.tensor([-100.0, 0.0, 2.5, 3.5]).unsqueeze(-1)
+    widths = modes(torch.cat([torch.zeros(4, 16), numbers.expand(4, 16)], -1)).widths
+    torch.testing.assert_close(widths[:, 0, 0], torch.tensor([-102.0, -2.0, 0.5, 1.0]))
+
+
 @pytest.mark.parametrize("spread", [False, True])
 def test_samples_are_drawn_as_often_as_their_modes_are_likely(spread: bool) -> None:
     student, labels = learned(StudentConfig(modes=3, spread=spread))

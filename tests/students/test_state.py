@@ -9,6 +9,7 @@ import pytest
 import torch
 from altered_checkpoints import some
 from composed import train_config
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from alpamayo_toy import __version__, load_student
@@ -16,7 +17,9 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.state import check_training, check_weights
 from alpamayo_toy.students.student import Student
+from alpamayo_toy.training.config import TrainConfig
 
 SCENE = Scene(torch.tensor([1]), torch.tensor([6.0]))
 
@@ -33,11 +36,15 @@ def stepped(student: Student, averaged: AveragedModel, optimizer: torch.optim.Op
     averaged.update_parameters(student)
 
 
+def small() -> tuple[TrainConfig, Student]:
+    config = train_config("student.width=4", "student.embedding=4", "student.layers=1")
+    return config, Student(config.student, 8, context_names=("turn_angle_deg",))
+
+
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What last.pt holds after two steps."""
-    config = train_config("student.width=4", "student.embedding=4", "student.layers=1")
-    student = Student(config.student, 8, context_names=("turn_angle_deg",))
+    config, student = small()
     averaged, optimizer = parts(student)
     for _ in range(2):
         stepped(student, averaged, optimizer)
@@ -127,6 +134,30 @@ def test_what_does_not_fit_is_named(content: dict[str, Any], tmp_path: Path) -> 
     )
     assert said("labels", to=[]) == "the fingerprint of its labels must have trained and held (got list of 0)"
     assert said("training", "best", to=float("nan")) == "its best validation must be a number >= 0 (got nan)"
+
+
+def test_moments_are_of_the_same_step_and_of_the_parameters_in_their_order(content: dict[str, Any]) -> None:
+    student = small()[1]
+    training = copy.deepcopy(content["training"])
+    check_training(training, student, 2, "x.pt")
+    training["optimizer"]["state"][1]["step"] += 1
+    with pytest.raises(UserError, match=r"x\.pt: its optimizer, parameter 1 is of step 3, all else of step 2"):
+        check_training(training, student, 2, "x.pt")
+    training["optimizer"]["state"][1]["step"] -= 1
+    training["optimizer"]["param_groups"][0]["params"].reverse()
+    with pytest.raises(UserError, match="its optimizer is of other parameters than the student's"):
+        check_training(training, student, 2, "x.pt")
+
+
+def test_what_a_class_of_ones_own_learns_is_finite_and_what_it_keeps_may_be_anything() -> None:
+    student = nn.Module()
+    student.own = nn.Linear(2, 1)
+    student.own.register_buffer("unknown", torch.tensor(torch.nan))
+    weights = student.state_dict()
+    check_weights(weights, student, "x.pt")
+    weights["own.bias"] = weights["own.bias"] / 0
+    with pytest.raises(UserError, match=r"x\.pt: NaN or infinite values for own\.bias"):
+        check_weights(weights, student, "x.pt")
 
 
 def test_a_newer_version_is_said_to_be_newer(content: dict[str, Any], tmp_path: Path) -> None:

@@ -56,13 +56,26 @@ def test_several_samples_in_any_container(key: str, tmp_path: Path) -> None:
 
 def test_the_speed_is_that_of_the_history_where_none_is_stated(tmp_path: Path) -> None:
     past = PAST * 0
-    past[..., 0] = V0[:, None] * np.linspace(-1.5, 0, 16)
+    t = np.linspace(-1.5, 0, 16)
+    past[..., 0] = V0[:, None] * t + t * t / 2  # faster by 1 m/s^2
     js(answers(output_trajectory=PAIRS[:, 0], ego_history_xyz=past, ego_history_rot=PAST_TURNED))(tmp_path)
     labels = load_labels(tmp_path)
     assert set(labels.v0_source) == {"history"}
     assert float((labels.v0 - torch.from_numpy(V0)).abs().max()) < 2e-3
     wanted = UnicycleRollout(0.1, "trapezoid")(torch.from_numpy(PAIRS[:, :1]), labels.v0[:, None])
     assert float((labels.teacher - wanted).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_the_largest_action_is_one_and_what_lies_beyond_is_none(channel: int, tmp_path: Path) -> None:
+    pairs = np.zeros((N, 64, 2))
+    pairs[1, 3, channel] = -(10.0, 0.5)[channel]  # m/s^2, 1/m
+    js(answers(output_trajectory=pairs, v0=V0))(tmp_path)
+    assert len(load_labels(tmp_path)) == N
+    pairs[1, 3, channel] *= 1.01
+    js(answers(output_trajectory=pairs, v0=V0))(tmp_path)
+    with pytest.raises(UserError, match=r"holds pairs beyond 10 m/s\^2 or 0\.5 1/m"):
+        load_labels(tmp_path)
 
 
 def test_positions_beside_actions_are_what_is_read(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def read(content: dict[str, Any]) -> RawClips:
 
 def test_drives_become_recorded_clips() -> None:
     content = recorded()
-    rest = {"source": np.array(["a", "a", "b"]), "t0_s": np.array([1.5, 2.500001, 1e9]), "dt": np.float32(0.1)}
+    rest = {"source": np.array(["a", "a", "b"]), "t0_s": np.array([8.2, 2.500001, 1e9]), "dt": np.float32(0.1)}
     raw = read({**content, **rest, "v0_mps": np.ones(3)})
     assert raw.teacher.shape == (3, 1, 64, 3)
     assert np.array_equal(raw.teacher[:, 0], content["ego_future_xyz"])
@@ -36,7 +36,7 @@ def test_drives_become_recorded_clips() -> None:
     assert raw.rotation is not None
     assert raw.rotation.shape == (3, 1, 64, 3, 3)
     assert raw.clip_id.tolist() == raw.source.tolist() == ["a", "a", "b"]
-    assert raw.t0_us.tolist() == [1_500_000, 2_500_001, 10**15]
+    assert raw.t0_us.tolist() == [8_200_000, 2_500_001, 10**15]  # 8.2 * 1e6 is less in float64
     assert raw.dt == 0.1
     assert raw.recorded
     assert raw.ground_truth is None

@@ -150,6 +150,15 @@ def test_windows_with_a_gap_are_left_out(drive: Path) -> None:
         windows(drive, content)
 
 
+def test_a_gap_of_half_a_second_is_none(drive: Path) -> None:
+    t = np.arange(0, 20, 0.1)
+    content = recording(t[(t < 9.05) | (t > 9.45)])
+    assert int(np.diff(content["timestamp"]).max()) == 500_000
+    assert len(windows(drive, content)) == 13
+    content["timestamp"][content["timestamp"] > content["timestamp"][0] + 9_200_000] += 1
+    assert len(windows(drive, content)) < 13
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [

@@ -123,6 +123,11 @@ def test_texts_nested_or_not(path: Path) -> None:
     assert raw.nested_text is not None
     assert raw.text.tolist() == ["one", "a b c", ""]
     assert raw.nested_text.tolist() == [True, True, False]
+    (raw,) = read(saved(path, {**rows(), "coc": ["one", "['two', 'three']", "a", "b", "c", "c"]}))  # each its own
+    assert raw.text is not None
+    assert raw.text.tolist() == [["one", "two three"], ["a", "b"], ["c", "c"]]
+    assert raw.nested_text is not None
+    assert raw.nested_text.tolist() == [True, False, False]
 
 
 def test_sources_and_steps_are_read(path: Path) -> None:

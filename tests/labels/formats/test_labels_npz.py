@@ -50,11 +50,13 @@ def test_headings_may_be_wrapped(tmp_path: Path) -> None:
     found = []
     for yaw in (lambda y: y, lambda y: torch.atan2(y.sin(), y.cos()), lambda y: y % (2 * math.pi)):
         content = turning(yaw)
-        past = content["teacher"][:, 0, :8].copy()
+        past = content["teacher"][:, 0]  # 6 s, in which they turn right round: 0 at t0, wrapped before
         np.savez(tmp_path / "x.npz", **content, ground_truth=content["teacher"][:, 0], history=np.flip(past, 1))
         found.append(load_labels(tmp_path / "x.npz"))
     assert float(found[0].teacher[..., 2].abs().max()) > 2 * math.pi
-    assert np.array_equal(found[0].teacher.numpy(), turning(lambda y: y)["teacher"])  # to the bit
+    plain = turning(lambda y: y)["teacher"]
+    assert np.array_equal(found[0].teacher, plain)  # to the bit
+    assert np.array_equal(found[0].history, np.flip(plain[:, 0], 1))  # type: ignore[arg-type]
     for other in found[1:]:
         for name in ("teacher", "ground_truth", "history", "scenario"):
             torch.testing.assert_close(getattr(other, name), getattr(found[0], name), rtol=0, atol=1e-5)
@@ -64,6 +66,40 @@ def test_headings_may_be_wrapped(tmp_path: Path) -> None:
 def test_headings_in_degrees_or_clockwise_are_named(yaw: Callable[..., torch.Tensor], tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **turning(yaw))
     with pytest.raises(UserError, match=r"x\.npz: the headings of teacher do not follow the course, .* off; they must"):
+        load_labels(tmp_path / "x.npz")
+
+
+def ahead(yaw: np.ndarray, step: float = 0.6) -> dict[str, np.ndarray]:
+    """One car along x, so many metres a step, that says headings (T,) of its own."""
+    x = step * np.arange(1.0, len(yaw) + 1)
+    states = np.stack([x, 0 * x, yaw, 0 * x + 10 * step], -1)
+    return {"teacher": states[None, None], "v0": np.array([10 * step]), "clip_id": np.array(["a"])}
+
+
+def off(places: int) -> np.ndarray:
+    """100 steps, of which places + 1 have a mean heading beyond 0.5 rad: 1.2 rad, 0.6 at either end."""
+    yaw = np.zeros(101)
+    yaw[40 : 40 + places] = 1.2
+    return yaw
+
+
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        (ahead(np.full(64, 0.45)), True),
+        (ahead(np.full(64, 0.55)), False),
+        (ahead(off(3)), True),  # 4 of 100 steps
+        (ahead(off(5)), False),  # 6 of 100
+        (ahead(np.zeros(64), -0.6), True),  # backwards
+        (ahead(np.full(64, 1.5), 0.29), True),  # too slow for a course
+    ],
+)
+def test_how_far_headings_may_be_off_the_course(content: dict[str, np.ndarray], taken: bool, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **content)
+    if taken:
+        assert np.array_equal(load_labels(tmp_path / "x.npz").teacher, content["teacher"])
+        return
+    with pytest.raises(UserError, match="do not follow the course"):
         load_labels(tmp_path / "x.npz")
 
 
