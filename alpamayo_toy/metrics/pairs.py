@@ -65,7 +65,8 @@ def _again(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Both gradients in plain operations: somebody differentiates them once more, or asks for many at once."""
     again = torch.is_grad_enabled()
-    with torch.enable_grad():
+    with torch.enable_grad():  # views, as both may be one tensor, each with a gradient of its own
+        one, two = one.view_as(one), two if two is None else two.view_as(two)
         found = _plain(_cut(one, steps), _cut(one if two is None else two, steps), weights)
     wanted = [tensor for tensor, is_needed in zip((one, two), needed, strict=True) if is_needed and tensor is not None]
     grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=again))

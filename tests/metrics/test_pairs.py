@@ -69,3 +69,5 @@ def test_derivatives_forwards_and_many_at_once_are_those_backwards() -> None:
         torch.testing.assert_close(torch.autograd.functional.jacobian(asked, one, vectorize=True), wanted)
         torch.testing.assert_close(torch.func.jacfwd(asked)(one), wanted)
         torch.testing.assert_close(torch.func.jacrev(asked)(one), wanted)
+        again = torch.autograd.functional.jacobian(asked, one, create_graph=True)
+        torch.testing.assert_close(again, wanted)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from alpamayo_toy.views.tensorboard import Logger
+from alpamayo_toy.views.tensorboard import CURVES, Logger
 
 
 def test_what_was_said_up_to_the_checkpoint_stays_and_what_came_behind_it_is_said_anew(tmp_path: Path) -> None:
@@ -14,5 +14,5 @@ def test_what_was_said_up_to_the_checkpoint_stays_and_what_came_behind_it_is_sai
             log.scalars({"val/ade": float(10 * first + step)}, step)
         log.close()
     read = EventAccumulator(str(tmp_path)).Reload()
-    points = [(event.step, event.value) for event in read.Scalars("ADE/validation [m]")]
+    points = [(event.step, event.value) for event in read.Scalars(CURVES["val/ade"][0])]
     assert points == [(1, 1.0), (2, 2.0), (3, 23.0), (4, 24.0)]

@@ -62,18 +62,24 @@ def _clips(path: Path, told: str, check: Check) -> Iterator[RawClips]:
         parts = parts_from_processes(sources, told, workers)
     else:
         parts = parts_of(Over(sources, len(sources), "file", "reading", hidden=len(sources) == 1), told)
-    for part in parts:
-        if isinstance(part, NoLabels):
-            check.left_aside(str(part.path), str(part))
-        elif isinstance(part, UserError):
-            check.unreadable(str(part))
-        else:
-            raw = part if isinstance(part, RawClips) else as_raw(part)
-            check.add(raw)
-            yield raw
-    for source in sources:
-        for file in open_set(source.path).damaged() if is_set(source.path) else ():
-            check.damaged(str(file))
+    wrong: UserError | None = None
+    try:
+        for part in parts:
+            if isinstance(part, NoLabels):
+                check.left_aside(str(part.path), str(part))
+            elif isinstance(part, UserError):
+                check.unreadable(str(part))
+            else:
+                raw = part if isinstance(part, RawClips) else as_raw(part)
+                check.add(raw)
+                yield raw
+    except UserError as error:
+        wrong = error
+    damaged = [file for source in sources if is_set(source.path) for file in open_set(source.path).damaged()]
+    if wrong is not None and not damaged:  # else the bytes are what is wrong
+        raise wrong
+    for file in damaged:
+        check.damaged(str(file))
 
 
 def sampled(path: Path, told: str, most: int, seed: int = 0) -> tuple[Labels, int]:
