@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +45,13 @@ class Ranks:
     def share(self, rows: "Tensor") -> "Tensor":
         """Its rows of a tensor (n, ...): the ranks' shares, one after the other, are all of them, each once."""
         return rows.tensor_split(self.size)[self.rank]
+
+    def batches(self, count: int, size: int) -> "Iterable[Tensor]":
+        """The numbers of its share of so many rows, in batches of that size; none where there are fewer than ranks."""
+        import torch
+
+        rows = self.share(torch.arange(count))
+        return rows.split(size) if len(rows) else ()
 
     def gathered(self, value: Value) -> list[Value]:
         """What all of them hold, by rank; each has to ask."""

@@ -16,6 +16,13 @@ def test_shares_are_all_rows_each_once_and_alike_in_size(n: int, size: int) -> N
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+@given(n=st.integers(0, 40), size=st.integers(1, 9), batch=st.integers(1, 7))
+def test_batches_are_a_rank_s_share_and_none_is_empty(n: int, size: int, batch: int) -> None:
+    found = [list(Ranks(rank, size).batches(n, batch)) for rank in range(size)]
+    assert [row for rows in found for part in rows for row in part.tolist()] == list(range(n))
+    assert all(0 < len(part) <= batch for rows in found for part in rows)
+
+
 def test_torchrun_says_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)  # as others set them too

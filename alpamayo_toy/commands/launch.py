@@ -114,10 +114,8 @@ def _composed(name: str, job: Callable[[Any], None]) -> None:
         if not foreign(error):
             raise
         _exit(one_line(error))
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        if error.strerror is None:
+        if error.strerror is None or isinstance(error, BrokenPipeError):
             raise
         _exit(f"{error.filename or 'a file'}: {error.strerror}")
     finally:

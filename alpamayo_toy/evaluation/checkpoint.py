@@ -22,8 +22,9 @@ from alpamayo_toy.evaluation.results import table, write_clips
 from alpamayo_toy.files import replacing, write_json
 from alpamayo_toy.kinematics.device import choose_device
 from alpamayo_toy.kinematics.trajectory import Prediction
+from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.labels.loading import load_labels
-from alpamayo_toy.students.checkpoint import fingerprint_of, load_student
+from alpamayo_toy.students.checkpoint import load, student_of
 from alpamayo_toy.students.own import own_class
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
@@ -45,7 +46,9 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     clips count whose drive or clip the student was not trained on. Raises UserError where labels and student do not
     fit, and where its own labels are gone, without which nobody can tell.
     """
-    student, trained = load_student(config.checkpoint, own_class(config.student))
+    content = load(config.checkpoint)
+    student, trained = student_of(content, config.checkpoint, own_class(config.student))
+    known: Fingerprint | None = content.get("labels")  # of synthetic ones, and in older checkpoints, there is none
     student.to(choose_device(config.device))
     torch.set_num_threads(trained.trainer.threads)
     seed = trained.seed if config.seed is None else config.seed
@@ -55,12 +58,12 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     source = replace(trained, scenario=scenario, teacher=labels_from, seed=seed)
     with announced("making the labels and their floor"):
         if isinstance(config.teacher, FileConfig):
-            reference = _other_file(config, config.teacher, trained)
+            reference = _other_file(config, config.teacher, trained, known)
         else:
             teacher = build_teacher(source)
             training = teacher.training(seed) if student.several else None
             if isinstance(teacher, FileTeacher | StoredTeacher):
-                teacher = _never_learnt(config.checkpoint, source, teacher)
+                teacher = _never_learnt(config.checkpoint, source, teacher, known)
             reference = build_reference(teacher, seed, training, config.crowd)
     labels = reference.labels
     mine, theirs = (student.horizon, student.rollout.dt), (labels.horizon, labels.dt)
@@ -95,10 +98,11 @@ def _synthetic(student: Student, taught: Any, scenario: Any, given: Any) -> Synt
     return replace(own, reveal=reveal)
 
 
-def _never_learnt(path: str, trained: TrainConfig, teacher: FileTeacher | StoredTeacher) -> FileTeacher | StoredTeacher:
+def _never_learnt(
+    path: str, trained: TrainConfig, teacher: FileTeacher | StoredTeacher, known: Fingerprint | None
+) -> FileTeacher | StoredTeacher:
     """The run's own labels without held-out clips that it has learnt from, where the file is not what it was."""
-    known, now = fingerprint_of(path), teacher.fingerprint
-    where = getattr(trained.teacher, "path", "")
+    now, where = teacher.fingerprint, getattr(trained.teacher, "path", "")
     if known is None or now is None:
         said = f"whether {where} changed since then is not known: the checkpoint holds no fingerprint of its labels"
         print(f"{path}: {said}", file=sys.stderr)
@@ -117,7 +121,7 @@ def _never_learnt(path: str, trained: TrainConfig, teacher: FileTeacher | Stored
     return replace(teacher, validation=kept, split=f"{teacher.split}, of labels that changed since training{without}")
 
 
-def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> Reference:
+def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig, known: Fingerprint | None) -> Reference:
     """What a file holds beside the clips or drives that the student has learnt from."""
     labels = with_route_errors(load_labels(given.path, given.told), given.route_error_m, given.path)
     training, split = None, "another file"
@@ -129,7 +133,6 @@ def _other_file(config: EvalConfig, given: FileConfig, trained: TrainConfig) -> 
             raise UserError(f"{reason}: {error}") from None
         assert isinstance(teacher, FileTeacher | StoredTeacher)
         training = teacher.training(trained.seed)
-        known = fingerprint_of(config.checkpoint)
         new = ~(np.isin(labels.clip_id, teacher.clip_ids()) if known is None else known.learnt(labels))
         if not new.any():
             raise UserError(f"{given.path}: the student was trained on all of its clips")

@@ -44,6 +44,7 @@ FORMAT = 1  # of drive.json
 ROADS = 5  # of the numbers that seeds are mixed with: roads that no training or validation draws
 EVENTS = ".drive"  # how event files of a drive end
 SHORT_ROADS, SHORT_SECONDS = 64, 10.0  # of the drives during training
+WATCHED = ("left_corridor", "lateral_rms", "progress")  # of them
 LATER = 6.0  # s, when it is looked whether a car that began beside its lane is back on it
 SHARES = ("left_corridor", "on_heading", "pulls_away", "under_way", "stops", "stops_as_tracker", "comfort")
 
@@ -115,11 +116,12 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
 
 def short_drive(student: Student, cars: Cars, ranks: Ranks = ALONE) -> dict[str, float]:
     """What is watched during training: 10 s on these roads, asked every second step to be cheap; cars: a rank's."""
-    dt, integrator = student.rollout.dt, student.rollout.integrator
-    driven = drive(student_driver(student), cars, DriveOptions(seconds=SHORT_SECONDS, every=2), integrator, dt)
-    found = along_a_path(cars.along, driven.along, driven.beside, driven.heading_error)
-    everyones = ranks.gathered({name: found[name].cpu() for name in ("left_corridor", "lateral_rms", "progress")})
-    return {name: float(torch.cat([part[name] for part in everyones]).mean()) for name in everyones[0]}
+    dt, integrator, found = student.rollout.dt, student.rollout.integrator, dict[str, Tensor]()
+    if len(cars.v0):  # there may be more ranks than roads
+        driven = drive(student_driver(student), cars, DriveOptions(seconds=SHORT_SECONDS, every=2), integrator, dt)
+        found = along_a_path(cars.along, driven.along, driven.beside, driven.heading_error)
+    everyones = ranks.gathered({name: values.cpu() for name, values in found.items() if name in WATCHED})
+    return {name: float(torch.cat([part[name] for part in everyones if part]).mean()) for name in WATCHED}
 
 
 def hidden_from(driver: Driver, inputs: list[str]) -> Driver:

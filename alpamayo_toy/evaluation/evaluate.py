@@ -51,7 +51,7 @@ def predicted(student: Student, scene: Scene) -> Prediction:
 def scores(student: Student, reference: Reference, ranks: Ranks = ALONE) -> dict[str, float]:
     """The few numbers that are watched during training, the clips shared out among the ranks."""
     sums = Sums()
-    for rows in ranks.share(torch.arange(len(reference.scene))).split(BATCH):
+    for rows in ranks.batches(len(reference.scene), BATCH):
         trajectory = predicted(student, reference.scene.select(rows)).likeliest().trajectories[:, 0]
         errors = mean_errors(trajectory, reference.labels.select(rows))
         sums.add("ade", errors.mean(-1))
@@ -62,6 +62,8 @@ def scores(student: Student, reference: Reference, ranks: Ranks = ALONE) -> dict
         for rows in torch.arange(len(reference.scene)).split(CHUNK):
             noise = noise_for(student, len(rows), WATCHED, generator)  # of all, whoever looks at them
             rows, noise = ranks.share(rows), noise if noise is None else ranks.share(noise)
+            if not len(rows):
+                continue
             teacher = reference.labels.teacher[rows].float()
             modes, drawn = weighted_draws(student, reference.scene.select(rows), noise)
             sums.add("energy", energy_of(modes, drawn, teacher))

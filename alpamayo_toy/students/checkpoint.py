@@ -267,12 +267,6 @@ def require_same_labels(content: dict[str, Any], labels: Fingerprint | None, pat
         raise UserError(f"{path}: its labels changed since it learnt from them: {changes}; {anew}")
 
 
-def fingerprint_of(path: str | Path) -> Fingerprint | None:
-    """Of the label file that a run learnt from; None of a synthetic teacher, and of runs from before there was one."""
-    found: Fingerprint | None = load(path).get("labels")
-    return found
-
-
 def ends_of(content: dict[str, Any]) -> list[int]:
     """The steps at which a run's learning rate has come to 0 or is to, of what load() read."""
     return list(content["training"].get("ends", [from_dict(content["config"]).trainer.steps]))
