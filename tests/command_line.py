@@ -19,7 +19,8 @@ from places import ROOT, Command
 
 PRELOADED = ["torch._dynamo", "torch.profiler", "shorter", "warm"]
 Said = Callable[[str], tuple[int, str]]
-SMOKE = ("trainer=smoke", "trainer.pictures=0", "trainer.val_every=40", "teacher.scenes=64", "teacher.val_scenes=8")
+SMOKE = ("trainer=smoke", "trainer.steps=8", "trainer.val_every=8", "trainer.pictures=0")
+SMOKE += ("teacher.scenes=64", "teacher.val_scenes=8")
 
 
 def server() -> ForkServerContext:

@@ -144,7 +144,7 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
     if any(word.partition("=")[0] in ("trainer.resume", "resume", "--help", "--cfg") for word in arguments):
         return arguments
     if "-m" in arguments:  # two of a list are a sweep
-        arguments = [word.replace("glob(*)", "glob(ST*)") for word in arguments]
+        arguments = [word.replace("glob(*)", "glob(?????)") for word in arguments]  # RIGHT and START
         arguments = [word if "[" in word else ",".join(word.split(",")[:2]) for word in arguments]
     if script in ("train", "batch"):
         from_file = any(word.startswith("teacher.path=") for word in arguments)

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from broken_files import FORMS, as_json, as_npz, as_parquet, broken, deep, flat, own, whole_set
+from alterations import deep
+from broken_files import FORMS, as_json, as_npz, as_parquet, broken, flat, own, whole_set
 from effort import loop
 from written import K, N
 

@@ -12,7 +12,8 @@ import pytest
 from places import DATA, ROOT
 
 PLACES = ("alpamayo_toy", "configs", "scripts")
-RUN = ("trainer=smoke", "teacher.scenes=64", "teacher.val_scenes=8", "trainer.pictures=0")
+RUN = ("trainer=smoke", "trainer.steps=4", "trainer.val_every=4", "trainer.pictures=0")
+RUN += ("teacher.scenes=64", "teacher.val_scenes=8", "teacher.reveal=scene")  # which are not driven
 
 OPTIONS = '''
 @dataclass
