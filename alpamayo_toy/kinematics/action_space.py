@@ -69,9 +69,11 @@ class ActionSpace(nn.Module):
         """
         mean, std, bound = (_rows(constant, raw) for constant in (self.mean, self.std, self.bound))
         flat = _flat(raw)
-        if scale is not None:
-            flat = flat * scale.repeat(1, raw.shape[-2]).view(raw.shape[0], *[1] * (flat.dim() - 2), -1)
-        return (bound * torch.tanh((flat * std + mean) / bound)).view(raw.shape)
+        if scale is None:
+            wide = flat * std
+        else:  # in place from here on: what is as large as a set of trajectories leaves the cache
+            wide = (flat * scale.repeat(1, raw.shape[-2]).view(raw.shape[0], *[1] * (flat.dim() - 2), -1)).mul_(std)
+        return (bound * wide.add_(mean).div_(bound).tanh_()).view(raw.shape)
 
     def unsquash(self, actions: Tensor) -> Tensor:
         """The inverse of squash, for actions (..., 2) strictly inside the bounds; infinite on them."""

@@ -113,8 +113,8 @@ class Student(nn.Module):
         modes = self._rolled(mixture.mean, mixture.log_probabilities, scene)
         if noise is None:
             return modes, modes
-        several = mixture.repeated(noise.shape[1] // self.count)
-        return modes, self._rolled(self.modes.moved(several, noise), several.log_probabilities, scene)
+        alike = mixture.shared(noise.shape[1] // self.count)
+        return modes, self._rolled(self.modes.moved(mixture, noise), alike, scene)
 
     def act(self, scene: Scene) -> Tensor:
         """The actions of the likeliest mode alone, in float32 or float64 even under autocast: (B, 1, T, 2)."""

@@ -137,7 +137,7 @@ def test_draws_are_float32_under_autocast() -> None:
     student, labels = learned(SPREAD)
     noise = student.noise(len(labels), 2, torch.Generator().manual_seed(0))
     _, plain = student.each_mode(labels.scene(), noise)
-    mixture = student._mixture(labels.scene()).repeated(2)
+    mixture = student._mixture(labels.scene())
     with torch.autocast("cpu", torch.bfloat16):
         raw = student.modes.moved(mixture, noise)
         assert raw.dtype == torch.float32

@@ -20,11 +20,14 @@ static const double HALF_PI_3 = 2.02226624879595063154e-21;
 static const double ROUNDS = 6755399441055744.0;             /* 1.5 * 2^52: what is added to it is rounded */
 
 #define REAL float
+#define REACH 536870912.0 /* 2^29: what a double's fraction is longer by */
 #define NAME(name) JOIN(name, _float)
 #include "rollout.c"
 #undef REAL
+#undef REACH
 #undef NAME
 #define REAL double
+#define REACH 1.0
 #define NAME(name) JOIN(name, _double)
 #include "rollout.c"
 
@@ -46,11 +49,12 @@ static inline void NAME(sin_cos)(double angle, REAL *sine, REAL *cosine)
         q = (REAL)(-1.0 / 3628800) + s * ((REAL)(1.0 / 479001600) + s * q);
         cos_r = 1 + s * ((REAL)-0.5 + s * ((REAL)(1.0 / 24) + s * ((REAL)(-1.0 / 720) + s * ((REAL)(1.0 / 40320) + s * q))));
     }
-    double quarter = turns - 4 * ((turns * 0.25 + ROUNDS) - ROUNDS); /* -2, -1, 0, 1 or 2 */
-    int odd = quarter == 1 || quarter == -1;
+    REAL whole = (REAL)turns, rounded = (whole * (REAL)0.25 + (REAL)(ROUNDS / REACH)) - (REAL)(ROUNDS / REACH);
+    REAL quarter = whole - 4 * rounded; /* -2, -1, 0, 1 or 2 */
+    int odd = quarter * quarter == 1, back = quarter * quarter == 4;
     REAL a = odd ? cos_r : sin_r, b = odd ? sin_r : cos_r;
-    *sine = quarter == 2 || quarter == -2 || quarter == -1 ? -a : a;
-    *cosine = quarter == 2 || quarter == -2 || quarter == 1 ? -b : b;
+    *sine = back || quarter == -1 ? -a : a;
+    *cosine = back || quarter == 1 ? -b : b;
 }
 
 /* Numbers of `many` rows, so far apart, as columns with a lane for each row; and back. Each row is read in one go. */

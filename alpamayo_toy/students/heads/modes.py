@@ -31,10 +31,9 @@ class Mixture:
         widths = None if self.widths is None else self.widths[rows, which]
         return Mixture(self.mean[rows, which], self.log_probabilities[rows, which], widths)
 
-    def repeated(self, draws: int) -> "Mixture":
-        """Each mode so many times, one after the other, which share its probability."""
-        likely = _each(self.log_probabilities - math.log(draws), draws)
-        return Mixture(_each(self.mean, draws), likely, None if self.widths is None else _each(self.widths, draws))
+    def shared(self, draws: int) -> Tensor:
+        """Log probabilities (B, K draws) of so many draws of each mode, one after the other, which share its own."""
+        return (self.log_probabilities - math.log(draws)).repeat_interleave(draws, -1)
 
 
 class Modes(nn.Module):
@@ -79,14 +78,16 @@ class Modes(nn.Module):
         return torch.randn(scenes, draws, 2 * COSINES, generator=generator) if self.spread else None
 
     def moved(self, mixture: Mixture, noise: Tensor | None) -> Tensor:
-        """Raw actions (B, M, T, 2), one drawn of each of the M modes of a mixture; their means where none is wide."""
+        """Raw actions (B, K m, T, 2), m drawn of each of the K modes of a mixture by noise (B, K m, 16), one mode after
+        the other; their means where none is wide.
+        """
         if mixture.widths is None or noise is None:
             return mixture.mean
-        noise = noise.to(mixture.widths)
+        noise = noise.to(mixture.widths).unflatten(1, (mixture.mean.shape[1], -1))
         with torch.autocast(noise.device.type, enabled=False):
-            moved = (noise * mixture.widths.exp()) @ (self.whitening.mT @ self.smooth)
-        drawn: Tensor = mixture.mean + moved.unflatten(-1, (-1, 2))
-        return drawn
+            moved = (noise * mixture.widths.unsqueeze(2).exp()) @ (self.whitening.mT @ self.smooth)
+        drawn: Tensor = mixture.mean.unsqueeze(2) + moved.unflatten(-1, (-1, 2))
+        return drawn.flatten(1, 2)
 
     def fit(self, raw: Tensor) -> None:
         """Take the covariance of coefficients from the raw actions (N, T, 2) of the training labels."""
@@ -96,10 +97,6 @@ class Modes(nn.Module):
             covariance = off.mT @ off / len(off)
             floor = 1e-4 * torch.eye(len(covariance), dtype=raw.dtype, device=raw.device)
             self.whitening.copy_(torch.linalg.cholesky(covariance + floor))
-
-
-def _each(part: Tensor, draws: int) -> Tensor:
-    return part.unsqueeze(2).expand(*part.shape[:2], draws, *part.shape[2:]).flatten(1, 2)
 
 
 def waves(count: int, horizon: int) -> Tensor:
