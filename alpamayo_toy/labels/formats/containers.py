@@ -1,6 +1,7 @@
 """Containers: files of any kind as plain documents, lists, objects and arrays, before anybody asks what they mean."""
 
 import gc
+import io
 import json
 import math
 import shutil
@@ -9,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +26,7 @@ KEY_SUFFIX = "_npz_key"  # of a name that says under which name an npz beside ho
 BESIDE = 1 << 20  # bytes of a JSON file that describes arrays beside it
 MAX_MEMBERS = 100_000  # of a zip
 ROWS_AT_ONCE = 1024
+WORDS = ("clip_id", "source", "text")  # fields that are no numbers
 LISTED = 8  # times the size of a column that its numbers take as Python's
 
 
@@ -76,11 +78,38 @@ def named(content: Any, stem: str) -> Any:
     return {**extra, "pred_xyz": content[0], "pred_rot": content[1]}
 
 
-def rows(path: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a Parquet file as objects of these columns."""
+def rows(path: Path, kinds: dict[str, str], names: Names) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a Parquet file with columns of these types as objects, without bytes whose name means nothing."""
+    columns = [name for name, kind in kinds.items() if "binary" not in kind or names.of(name)]
+    packed = [
+        name
+        for name in columns
+        if (meaning := names.of(name))
+        and ("binary" in kinds[name] or ("string" in kinds[name] and meaning.field not in WORDS))
+    ]
     with opened(path) as file:
         for table in batches(path, file, ROWS_AT_ONCE, columns, weight=LISTED):
-            yield table.to_pylist()
+            found = table.to_pylist()
+            for row in found:
+                row.update({name: _spelled(path, name, row[name], names) for name in packed})
+            yield found
+
+
+def _spelled(path: Path, name: str, value: Any, names: Names) -> Any:
+    """What numpy.save or JSON made of a field's numbers, and bytes that are a word. Raises UserError for others."""
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            return _loads(value.encode())
+        return value
+    if not isinstance(value, bytes):
+        return value
+    if value.startswith(np.lib.format.MAGIC_PREFIX):
+        return _array(io.BytesIO(value), len(value), f"{path}: {name}")
+    meaning = names.of(name)
+    with suppress(UnicodeDecodeError):
+        if meaning is not None and meaning.field in WORDS:
+            return value.decode()
+    raise UserError(f"{path}: {name} holds bare bytes, whose shape nobody says; write lists, or bytes of numpy.save")
 
 
 @contextmanager
@@ -197,19 +226,25 @@ def _texts(content: Any) -> Any:
 
 def _npy(path: Path) -> np.ndarray:
     """One bare array of numbers. Raises UserError."""
+    with path.open("rb") as file:
+        return _array(file, path.stat().st_size, str(path))
+
+
+def _array(file: BinaryIO, whole: int, where: str) -> np.ndarray:
+    """What numpy.save wrote, in so many bytes."""
     try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = parse(file)
-            size, at = math.prod(shape) * dtype.itemsize, file.tell()
-        if dtype.kind not in "biuf" or path.stat().st_size - at != size or size > half_of_memory():
-            raise UserError(f"{path} is no whole array of numbers, or too large; write it again with numpy.save")
-        array: np.ndarray = np.load(path, allow_pickle=False)
+        version = np.lib.format.read_magic(file)
+        parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = parse(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "biuf" or whole - file.tell() != size or size > half_of_memory():
+            raise UserError(f"{where} is no whole array of numbers, or too large; write it again with numpy.save")
+        file.seek(0)
+        array: np.ndarray = np.load(file, allow_pickle=False)
     except UserError:
         raise
     except (ValueError, TypeError, SyntaxError, EOFError, OSError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is no valid npy file, perhaps cut off: {shown(str(error))}") from None
+        raise UserError(f"{where} is no valid npy file, perhaps cut off: {shown(str(error))}") from None
     return array
 
 

@@ -334,7 +334,7 @@ def _parquet(source: Source, told: str, names: Names) -> Iterator[Part]:
         expect(path, told, "flat_parquet")
         yield from flat_parquet.clips(path, source.shards, names)
         return
-    batches = rows(path, [name for name, kind in kinds.items() if "binary" not in kind])
+    batches = rows(path, kinds, names)
     first = next(batches, [])
     if not has_teacher(first, names) and not has_drive(first, names):
         raise _nothing(path, first[0] if first else {}, names)
