@@ -38,18 +38,18 @@ def in_processes(
     jobs: Sequence[tuple[Any, ...]],
     workers: int,
     told: Callable[[int, Any], None] | None = None,
+    needs: Sequence[str] = (),
 ) -> Iterator[Result | Exception]:
     """do(*job) of each job in turn, as map() gives it, up to `workers` at once; the exception where one was raised.
 
-    With told, do gets a function told(value) as well, which calls told(number of the job, value) here. A process does
-    one job after another; one that dies costs its job, which is Killed, and another takes its place. SIGINT and SIGTERM
-    reach the processes as SIGTERM and are Interrupted once all have ended; a second one kills them. No process
-    outlives this one by more than SAVING seconds. do is a function of an importable module; it, jobs and results are
-    pickled.
+    With told, do gets a function told(value) as well, which calls told(number of the job, value) here. needs: modules
+    that do will import, beside its own. A process does one job after another; one that dies costs its job, which is
+    Killed, and another takes its place. SIGINT and SIGTERM reach the processes as SIGTERM and are Interrupted once all
+    have ended; a second one kills them. No process outlives this one by more than SAVING seconds. do is a function of
+    an importable module; it, jobs and results are pickled.
     """
     # not ProcessPoolExecutor: where one of its processes dies, it ends the others too and cannot say whose job it was
-    context = get_context(start_method())
-    context.set_forkserver_preload(["__main__", __name__, do.__module__])  # imported once, before anything forks
+    context = prepared(do.__module__, *needs)
     left = deque(enumerate(jobs))
     found: dict[int, Result | Exception] = {}
     busy: dict[Connection, tuple[BaseProcess, int]] = {}
@@ -182,6 +182,13 @@ def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
 def start_method() -> str:
     """How processes begin: forked from one that has imported what they need, where that can be done."""
     return "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+
+
+def prepared(*modules: str) -> BaseContext:
+    """Where processes begin: these modules are imported once, before anything forks."""
+    context = get_context(start_method())
+    context.set_forkserver_preload(["__main__", __name__, *modules])
+    return context
 
 
 def end_with_parent() -> None:

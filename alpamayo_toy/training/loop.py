@@ -45,6 +45,7 @@ from alpamayo_toy.views.progress import Bar, announced, duration_said
 from alpamayo_toy.views.tensorboard import Logger
 from alpamayo_toy.views.web_page import flat
 
+NEEDS = ("torch._dynamo", "scipy.signal")  # what training imports on its way: AdamW does, and the metrics of comfort
 TIMED = 20  # steps, from which one tells how long all will take
 RESULTS = {"ade": "ade", "excess_over_floor": "excess"}  # of a validation, and what it is called of the best one
 WITHOUT_EFFECT = ("name", *(key for key in RESUMABLE if key != "trainer.steps"))  # on what runs are compared by

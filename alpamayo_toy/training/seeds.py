@@ -34,7 +34,7 @@ from alpamayo_toy.training.config import (
     lacking,
     to_dict,
 )
-from alpamayo_toy.training.loop import fit
+from alpamayo_toy.training.loop import NEEDS, fit
 from alpamayo_toy.views.progress import Bar
 from alpamayo_toy.views.tensorboard import Logger
 
@@ -179,7 +179,7 @@ def _results(jobs: list[tuple[Any, Path]], workers: int) -> Iterator[dict[str, A
             bar.update(step - done[number])
             done[number] = step
 
-        for result in in_processes(_run, jobs, workers, told):
+        for result in in_processes(_run, jobs, workers, told, NEEDS):
             if isinstance(result, Exception) and not isinstance(result, (*FAILURES, Interrupted)):
                 raise result
             yield result

@@ -12,9 +12,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_line
-from alpamayo_toy.processes import end_with_parent, start_method
+from alpamayo_toy.processes import end_with_parent, prepared, start_method
 from alpamayo_toy.training.config import TrainConfig
-from alpamayo_toy.training.loop import fit
+from alpamayo_toy.training.loop import NEEDS, fit
 
 SAID = f"{UserError.__name__}: "  # how PyTorch hands on what a process raised
 
@@ -35,6 +35,7 @@ def fit_together(config: TrainConfig, output_dir: Path) -> dict[str, Any]:
         max_restarts=0,
         monitor_interval=0.1,
     )
+    prepared(__name__, *NEEDS)
     try:
         with _quietly():
             found: dict[int, dict[str, Any]] = elastic_launch(launch, _rank)(config, output_dir)

@@ -99,7 +99,7 @@ def copy(tmp_path: Path) -> Path:
 
 FORKED = """
 import json, os, runpy, sys
-import alpamayo_toy.evaluation.checkpoint, alpamayo_toy.training.loop  # once, not for each command
+import alpamayo_toy.evaluation.checkpoint, alpamayo_toy.training.loop, scipy.signal, torch._dynamo  # once
 def run(number, script, arguments):
     for stream, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
