@@ -148,7 +148,7 @@ def shrunk(script: str, arguments: list[str]) -> list[str]:
         arguments = [word if "[" in word else ",".join(word.split(",")[:2]) for word in arguments]
     if script in ("train", "batch"):
         from_file = any(word.startswith("teacher.path=") for word in arguments)
-        seeds = ("seeds=1" if "-m" in arguments else "seeds=2",) if script == "batch" else ()
+        seeds = ("seeds=1",) if script == "batch" else ()
         workers = ("workers=1",) if any(word.startswith("workers=") for word in arguments) else ()
         return [*arguments, *SMALL, *(() if from_file else FEW_SCENES), *seeds, *workers]
     if script == "eval":

@@ -74,7 +74,7 @@ def _checked(actions: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
     batch = actions.shape[:-2]
     if v0.shape != batch:
         try:
-            batch = torch.broadcast_shapes(batch, v0.shape)
+            batch = torch.broadcast_tensors(actions[..., 0, 0], v0)[0].shape  # broadcast_shapes() imports a compiler
         except RuntimeError:
             raise ValueError(
                 f"v0 {tuple(v0.shape)} does not broadcast with the batch dimensions of actions {tuple(actions.shape)}"

@@ -22,7 +22,8 @@ def mean_distances(
     Of the steps that are chosen, whose weights have mean 1. In blocks, and once more for the gradient: all pairs at
     once would hold M Y T distances a clip. The gradient at distance 0 is 0.
     """
-    batch = torch.broadcast_shapes(samples.shape[:-3], others.shape[:-3])
+    # broadcast_shapes() imports a compiler
+    batch = torch.broadcast_tensors(samples[..., :1, :1, :1], others[..., :1, :1, :1])[0].shape[:-3]
     one, two = (t.expand(*batch, *t.shape[-3:]).reshape(-1, *t.shape[-3:]) for t in (samples, others))
     return _measured(one, two, weights, steps).view(*batch, samples.shape[-3], others.shape[-3])
 

@@ -25,7 +25,7 @@ from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
 from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.labels.untrusted.archive import read_pt
 from alpamayo_toy.students import hub, released
-from alpamayo_toy.students.config import LARGEST, OwnStudentConfig
+from alpamayo_toy.students.config import LARGEST, OwnStudentConfig, StudentConfig
 from alpamayo_toy.students.state import check_tensor, check_training, check_weights
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.config import DT_S, LONGEST, MISSING
@@ -107,8 +107,7 @@ def load(path: str | Path, name: str = "best") -> dict[str, Any]:
             f" t0 since format {FORMAT}: train it again"
         )
     if not isinstance(config.student, OwnStudentConfig):
-        with torch.device("meta"):  # names, shapes and types, without memory
-            student = Student(config.student, **_made_with(content))
+        student = _unfilled(config.student, content)
         size = sum(tensor.numel() for tensor in student.state_dict().values())
         if size > LARGEST:
             raise UserError(f"{file}: its student has {size} weights, more than the {LARGEST} that are taken")
@@ -192,6 +191,20 @@ def _shape(shape: Any, what: str) -> dict[str, Any]:
     )
     require(named and len(set(context)) == len(context), f"{what}: context_names", "different texts", context)
     return {**shape, "context_names": list(context)}
+
+
+def _unfilled(config: StudentConfig, content: dict[str, Any]) -> Student:
+    """The student that config and shape describe, for the names, shapes and types of its weights.
+
+    Without memory where the file does not hold as many: the meta device, which takes a second to be imported.
+    """
+    shape, weights = content["shape"], content["weights"]
+    inputs = 2 * shape["history_steps"] + len(shape["context_names"]) + 2 * shape["route_points"]
+    least = config.size(shape["horizon"]) + inputs * config.embedding
+    held = weights.values() if isinstance(weights, dict) else ()
+    holds = sum(value.numel() for value in held if isinstance(value, torch.Tensor))
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if least <= holds else "meta"):
+        return Student(config, **_made_with(content))
 
 
 def _fingerprint(found: Any, what: str) -> Fingerprint:

@@ -14,7 +14,7 @@ FEW = ("drive.scenes=24", "drive.seconds=3")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 40 steps on ROAD."""
+    """A run of a few steps on ROAD."""
     run = tmp_path_factory.mktemp("trained") / "run"
     run_script("train", ("scenario=ROAD", *SMOKE, f"hydra.run.dir={run}"), run.parent).check_returncode()
     return run

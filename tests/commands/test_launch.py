@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import SMOKE, Said, run_script, wrong
-from places import ROOT, Command
+from places import DATA, ROOT, Command
 
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
@@ -143,16 +143,18 @@ def test_plot_false_and_help_import_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scipy_waits_until_it_is_used() -> None:
+def test_scipy_and_pytorchs_compiler_wait_until_they_are_used() -> None:
+    """The compiler, a second of importing, also where a student is loaded and predicts."""
     code = "import pkgutil, sys, alpamayo_toy\n"
     code += (
         "for module in pkgutil.walk_packages(alpamayo_toy.__path__, 'alpamayo_toy.'):\n    __import__(module.name)\n"
     )
+    code += f"alpamayo_toy.load_student({str(DATA / 'format_1' / 'synthetic')!r})[0].predict('LEFT', 8.0)\n"
     code += "print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(result.stdout.split())
     assert {"alpamayo_toy.kinematics.banded", "alpamayo_toy.metrics.comfort"} <= modules
-    assert "scipy" not in modules
+    assert not {"scipy", "torch._dynamo", "sympy"} & modules
 
 
 @pytest.mark.slow
