@@ -75,7 +75,7 @@ class Flat(nn.Module):
 
 def exported(flat: Flat) -> torch.export.ExportedProgram:
     """The torch.export program of any number of scenes, made with two of them."""
-    batch = torch.export.Dim("batch", min=1)
+    batch = torch.export.Dim("batch", min=1, max=2**40)  # PyTorch 2.6 refuses to have no limit
     example = tuple(flat.example(2).values())
     with torch.no_grad():
         return torch.export.export(flat, example, dynamic_shapes=((*({0: batch} for _ in example),),), strict=False)
