@@ -42,6 +42,12 @@ def command_line(verb: str, **options: object) -> str:
     return f"cd {shlex.quote(str(checkout))} && {line}" if checkout else line
 
 
+def program(name: str) -> str:
+    """One that was installed beside this Python, as it is typed here: by its path where it is not on PATH, quoted."""
+    beside = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(beside) or not beside.is_file() else shlex.quote(str(beside))
+
+
 def command_name(verb: str) -> str:
     """As people say it: train.py, or alpamayo-toy train where that was typed."""
     return f"{CONSOLE} {verb}" if _typed_console() else f"{verb}.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from alpamayo_toy.hints import command_line, command_name
+from alpamayo_toy.hints import command_line, command_name, program
 
 START = "from alpamayo_toy.commands.console import main; main()"
 
@@ -85,6 +85,19 @@ def test_a_printed_command_is_read_by_shell_and_hydra_as_it_was_meant(folder: st
     found = OverridesParser.create().parse_override(words[-1])
     assert found.key_or_group == "trainer.resume"
     assert OmegaConf.create({"value": str(found.value())})["value"] == folder
+
+
+def test_a_program_is_named_by_its_path_where_it_is_not_on_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beside = tmp_path / "my env" / "tensorboard"
+    beside.parent.mkdir()
+    beside.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(beside.with_name("python")))
+    assert program("tensorboard") == shlex.quote(str(beside))
+    monkeypatch.setenv("PATH", str(beside.parent))
+    assert program("tensorboard") == "tensorboard"
+    assert program("elsewhere") == "elsewhere"
 
 
 def test_hints_name_a_command_as_it_was_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
