@@ -92,7 +92,7 @@ def test_its_card_says_what_metrics_json_says(folder: Path) -> None:
     card = (folder / "student" / "README.md").read_text()
     assert table(json.loads((folder / "run" / "metrics.json").read_text())) in card
     assert "synthetic teacher, scenario LEFT" in card
-    assert "Step 40 of 40, the last; seed 0" in card
+    assert "Step 8 of 8, the last; seed 0" in card
     assert "On 8 held-out clips the student is" in card
     assert "Not driven." in card
     assert "| `scenario` | (B,) | int64, the manoeuvre: 1 LEFT |" in card
