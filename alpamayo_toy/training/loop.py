@@ -348,7 +348,7 @@ def _finished(
             options[key] = value
     results = {"ADE [m]": metrics["student"]["ade"]}
     if metrics["energy_over_teacher"] is not None:
-        results["result.energy over teacher's"] = metrics["energy_over_teacher"]
+        results["Energy over teacher's"] = metrics["energy_over_teacher"]
     if metrics["ade_over_floor"] is not None:
         results["ADE over floor"] = metrics["ade_over_floor"]
     log.hparams(options, results)

@@ -11,6 +11,8 @@ import torch
 from command_line import SMOKE, Said, run_script, wrong
 from places import ROOT, Command
 
+from alpamayo_toy.hints import program
+
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
     ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
@@ -161,6 +163,8 @@ def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     found = [json.loads(p.read_text())["scenario"] for p in sorted(tmp_path.rglob("metrics.json"))]
     assert found == ["LEFT", "RIGHT"]
+    (sweep,) = (tmp_path / "outputs" / "train" / "sweep").iterdir()
+    assert result.stdout.count(f"look: {program('tensorboard')} --logdir {sweep}\n") == 2
 
 
 SWALLOWS_IT = """
