@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 from alpamayo_toy.commands.ending import UNREAD, ending
 from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
-from alpamayo_toy.config import LATEST, SCHEMAS, foreign, one_line, register
+from alpamayo_toy.config import SCHEMAS, foreign, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
-from alpamayo_toy.hints import no_flag, program
+from alpamayo_toy.hints import LATEST, no_flag, program
 from alpamayo_toy.ranks import Ranks, launched
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 

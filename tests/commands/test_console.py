@@ -47,11 +47,15 @@ def test_a_verb_that_there_is_not_is_one_line_with_those_that_there_are(
     from alpamayo_toy.commands.console import main
 
     verbs = "|".join(sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
-    for given, said in ((["trian"], "there is no command trian"), ([], "no command given")):
+    for given, said in ((["fly"], "there is no command fly"), ([], "no command given")):
         monkeypatch.setattr(sys, "argv", ["alpamayo-toy", *given])
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code == f"error: {said}; use alpamayo-toy {verbs} ..."
+    for given, meant in (("trian", "train"), ("train.py", "train"), ("label", "labels")):
+        monkeypatch.setattr(sys, "argv", ["alpamayo-toy", given])
+        with pytest.raises(SystemExit, match=f"there is no command {given}; did you mean alpamayo-toy {meant}[?]$"):
+            main()
     monkeypatch.setattr(sys, "argv", ["alpamayo-toy", "--help"])
     main()
     assert verbs in capsys.readouterr().out

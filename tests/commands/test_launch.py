@@ -52,7 +52,7 @@ MORE = [
         "there is no option scenario.bends where scenario is not chosen, or is another one; add scenario=ROAD",
     ),
     ("seeds=3", "there is no option seeds in train.py; batch.py has it"),
-    ("plot=false", "there is no option plot in train.py; eval.py and rollout.py and drive.py have it"),
+    ("plot=false", "there is no option plot in train.py; eval.py, rollout.py and drive.py have it"),
     ("lr=1e-3", "there is no option lr; did you mean optimizer.lr?"),
     ("steps=100", "there is no option steps; did you mean trainer.steps?"),
     ("widht=64", "there is no option widht; did you mean student.width?"),
