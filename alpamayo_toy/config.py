@@ -102,11 +102,19 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 def _folder_of(folder: Path, asked: str) -> str:
     """The folder for what is asked, so that it is found again and another question does not overwrite it."""
+    passed = []
     for one in _numbered(folder):
         noted = one / ASKED
         if not noted.exists() and not (one / "metrics.json").exists():
             one.mkdir(parents=True, exist_ok=True)
             noted.write_text(asked, encoding="utf-8")
+            for older in passed:
+                print(
+                    f"{older} is of an earlier version and does not say of which options: these results go to {one}",
+                    file=sys.stderr,
+                )
+        elif not noted.exists():
+            passed.append(one)
         if noted.exists() and noted.read_text(encoding="utf-8") == asked:
             return str(one)
     raise AssertionError
