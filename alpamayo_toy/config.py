@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import config as evaluation
 from alpamayo_toy.evaluation.config import RolloutConfig
-from alpamayo_toy.hints import CONFIGS, command_name, of_another_type, several_values, unknown_option, without_value
+from alpamayo_toy.hints import (
+    CONFIGS,
+    LATEST,
+    command_name,
+    no_choice,
+    of_another_type,
+    several_values,
+    unknown_option,
+    unreadable,
+    without_value,
+)
 from alpamayo_toy.integrations import config as integrations
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig as StudentConfig
@@ -34,9 +44,6 @@ SCHEMAS: dict[str, Any] = {
 """Every dataclass that YAML fills: of a command, or of a choice as group/name."""
 
 Config = TypeVar("Config")
-LATEST = "latest"
-"""A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
-UNREADABLE = "a list or a text with spaces stands in quotes: 'name=[1,2]', 'name=\"a, b\"'"
 SEVERAL = r",|^(glob|choice|range|interval|shuffle|sort|tag)\("  # values of a sweep
 LONGEST = 200  # characters of a folder's name
 ASKED = ".hydra-asked"
@@ -95,11 +102,19 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 def _folder_of(folder: Path, asked: str) -> str:
     """The folder for what is asked, so that it is found again and another question does not overwrite it."""
+    passed = []
     for one in _numbered(folder):
         noted = one / ASKED
         if not noted.exists() and not (one / "metrics.json").exists():
             one.mkdir(parents=True, exist_ok=True)
             noted.write_text(asked, encoding="utf-8")
+            for older in passed:
+                print(
+                    f"{older} is of an earlier version and does not say of which options: these results go to {one}",
+                    file=sys.stderr,
+                )
+        elif not noted.exists():
+            passed.append(one)
         if noted.exists() and noted.read_text(encoding="utf-8") == asked:
             return str(one)
     raise AssertionError
@@ -247,6 +262,20 @@ def _word(pattern: str) -> str:
     return next((word[:60] for word in sys.argv[1:] if re.search(pattern, word)), "an option")
 
 
+def _unreadable() -> int:
+    """Which word on the command line is the first that Hydra's grammar does not take; 0 where it takes all."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for i, word in enumerate(sys.argv[1:], 1):
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException:
+            if not word.startswith("-"):
+                return i
+    return 0
+
+
 def one_line(error: Exception) -> str:
     """What a Hydra or OmegaConf exception says, in one line, with what was probably meant."""
     text, command = " ".join(str(error).partition("Config search path")[0].split()), Path(sys.argv[0]).stem
@@ -262,18 +291,14 @@ def one_line(error: Exception) -> str:
         given = text.removeprefix("Error merging override ")
         return f"{given}: {of_another_type(given, str(error.__cause__).splitlines()[0])}"
     if found := re.match(r"Error parsing override '(.+)' missing EQUAL", text):
-        return without_value(sys.argv[sys.argv.index(found[1]) :], command, SCHEMAS)
+        at = sys.argv.index(found[1])
+        return without_value(sys.argv[at:], command, SCHEMAS, sys.argv[at - 1])
     if found := re.match(r"(?:In '\w+': )?(Could not find '(\w+)/(.+)' Available options in '\w+': (.+))", text):
-        close = get_close_matches(found[3].upper(), {name.upper(): name for name in found[4].split()}, n=1)
-        meant = [name for name in found[4].split() if name.upper() in close]
-        return found[1].strip() + (f"; did you mean {found[2]}={meant[0]}?" if meant else "")
+        meant = no_choice(found[2], found[3], found[4].split())
+        return found[1].strip() + (f"; {meant}" if meant else "")
     if found := re.match("UserError raised while resolving interpolation: (.+) full_key: ", text):
         return found[1]
     if found := re.match("Ambiguous value for argument '([^=]+)=(.+?)' 1", text):
-        return several_values(found[1], found[2])
-    what, told, _ = text.partition(" See https://hydra.cc")
-    if not told:
-        return text
-    part = what.partition("Error parsing override '")[2].partition("'")[0] or what.rpartition(" '")[2].rstrip("'")
-    word = next((word for word in sys.argv[1:] if part in word), "an option")
-    return f"{word} cannot be read; {UNREADABLE}"
+        return several_values(found[1], found[2], command, SCHEMAS)
+    at = _unreadable() if " See https://hydra.cc" in text else 0
+    return unreadable(sys.argv[at:], command, SCHEMAS, sys.argv[at - 1]) if at else text

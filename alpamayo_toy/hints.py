@@ -6,14 +6,19 @@ import shutil
 import sys
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 _INSIDE = Path(__file__).parent / "configs"  # of an installed wheel; in a checkout they lie beside the package
 CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
 SHOWN = 3  # choices that are named
+LATEST = "latest"
+"""A run's name on the command line, and the file in outputs/<job> with a line for each run there, the last one last."""
 CONSOLE = "alpamayo-toy"  # the script that an installation puts beside python
 CLOSE = 0.7  # of difflib's likeness, from which on a word is taken for another one misspelt
+MANY = 2  # letters, from which on a word inside of another one says something
+LOOKED_AT = 1000  # files in a folder, among which one of nearly the same name is looked for
 OTHER_WORDS = {
     "batch": ("trainer.batch_size",),
     "checkpoint": ("trainer.resume", "trainer.init_from"),
@@ -40,6 +45,12 @@ def command_line(verb: str, **options: object) -> str:
     }
     line = shlex.join([*called, *(f"{name}={_hydra(str(value))}" for name, value in named.items())])
     return f"cd {shlex.quote(str(checkout))} && {line}" if checkout else line
+
+
+def program(name: str) -> str:
+    """One that was installed beside this Python, as it is typed here: by its path where it is not on PATH, quoted."""
+    beside = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(beside) or not beside.is_file() else shlex.quote(str(beside))
 
 
 def command_name(verb: str) -> str:
@@ -88,7 +99,7 @@ def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
     meant = _named(key, mine)
     owners = [command_name(name) for name in commands if key in options[name]]
     if owners:
-        said += f" in {command_name(command)}; {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+        said += f" in {command_name(command)}; {_all_of(owners)} {'has' if len(owners) == 1 else 'have'} it"
         return f"{said}; here it is {_listed(meant)}" if meant else said
     if meant := meant or _nearly(key, mine):
         return f"{said}; did you mean {_listed(meant)}?"
@@ -109,12 +120,18 @@ def no_flag(words: list[str], command: str, schemas: dict[str, Any]) -> str:
     return f"{said}: {meant[0]}={given}" if meant else f"{said}, and {command_name(command)} --help shows all"
 
 
-def without_value(words: list[str], command: str, schemas: dict[str, Any]) -> str:
-    """One line on words of which the first should have been name=value: LEFT, a folder, trainer.steps 5."""
+def without_value(words: list[str], command: str, schemas: dict[str, Any], before: str) -> str:
+    """One line on words of which the first should have been name=value: LEFT, a folder, trainer.steps 5.
+
+    before: the word that stands before them, of which the first may be the value: trainer.steps= 5.
+    """
     word, *rest = words
+    rest = [word for word in (word.removeprefix("=") for word in rest) if word]  # trainer.steps = 5
     mine = _options(schemas[command], schemas)
     groups = [option for option in mine if (CONFIGS / option / f"{word}.yaml").is_file()]
-    if word in mine:
+    if before.endswith("="):
+        meant = f"{before}{word}"
+    elif word in mine:
         meant = f"{word}={rest[0] if rest and '=' not in rest[0] else '...'}"
     elif groups:
         meant = f"{groups[0]}={word}"
@@ -125,15 +142,65 @@ def without_value(words: list[str], command: str, schemas: dict[str, Any]) -> st
     return f"{word}: options are given as name=value; {'' if 'shows' in meant else 'write '}{meant}"
 
 
-def several_values(key: str, values: str) -> str:
-    """One line on values with commas where a command runs once: a list, a sweep, or a decimal comma."""
+def several_values(key: str, values: str, command: str, schemas: dict[str, Any]) -> str:
+    """One line on values with commas where a command runs once: a list, a sweep, thousands, or a decimal comma."""
     meant = []
-    if re.fullmatch(r"\d+,\d+", values):
+    if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", values):
+        meant.append(f"{key}={values.replace(',', '')} as a number")
+    elif re.fullmatch(r"\d+,\d+", values):
         meant.append(f"{key}={values.replace(',', '.')} as a number")
-    elif not (CONFIGS / key).is_dir():
+    elif not (CONFIGS / key).is_dir() and not _is_plain(key, command, schemas):
         meant.append(f"'{key}=[{values}]' as a list")
     meant.append(f"-m {key}={values} to run each")
     return f"{key}={values} is several values; write {' or '.join(meant)}"
+
+
+def unreadable(words: list[str], command: str, schemas: dict[str, Any], before: str) -> str:
+    """One line on words of which Hydra's grammar does not take the first: ~, a folder, several options in quotes.
+
+    before: the word that stands before them.
+    """
+    word = words[0]
+    key, equals, value = word.partition("=")
+    if not equals:
+        return without_value(words, command, schemas, before)
+    if re.fullmatch(r"[\w.]+=\S+( [\w.]+=\S+)+", word):
+        return f"'{word}' is several options in one pair of quotes; write each by itself: {word}"
+    if value.startswith(("[", "(", "{")):
+        return f"{word} cannot be read; a list or a text with spaces stands in quotes: 'name=[1,2]', 'name=\"a, b\"'"
+    value = value.lstrip("=")
+    whole = str(Path(value).expanduser()) if value.startswith("~") else value
+    return f"{word} cannot be read; write {shlex.quote(f'{key}={_hydra(whole)}')}"
+
+
+def no_choice(group: str, given: str, choices: list[str]) -> str:
+    """What was probably meant by a choice that a group does not have, in a question; empty where nothing is near."""
+    if group == "teacher" and Path(given).suffix:
+        return f"did you mean teacher=file teacher.path={given}?"
+    word, names = given.upper(), {name.upper(): name for name in choices}
+    whole = [name for name in names if name == word] or [name for name in names if name in word]
+    around = [name for name in names if len(word) > MANY and word in name]
+    near = whole or around or get_close_matches(word, names, n=1)
+    return f"did you mean {_listed([f'{group}={names[name]}' for name in near])}?" if near else ""
+
+
+def lying_near(path: Path, *others: str) -> str:
+    """What was probably meant by a path where nothing lies, as the end of a sentence: what has nearly its name."""
+    behind = str(path).partition("=")[2]
+    if behind and Path(behind).exists():
+        return f"; did you mean {behind}?"
+    lying = islice(path.parent.iterdir(), LOOKED_AT) if path.parent.is_dir() else ()
+    names = [*others, *(entry.name for entry in lying if entry.name.isprintable())]
+    close = get_close_matches(path.name, names, n=1, cutoff=CLOSE)
+    if close:
+        return f"; did you mean {close[0] if close[0] in others else path.with_name(close[0])}?"
+    return ""
+
+
+def last_run_in(folder: Path) -> str:
+    """The newest run in a folder that is none itself, as the end of a sentence: of a scenario, of a batch's seeds."""
+    found = [run.parents[1] for depth in ("*", "*/*") for run in folder.glob(f"{depth}/checkpoints/best.pt")]
+    return f"; the last run in {folder} is {max(found, key=lambda run: run.stat().st_mtime)}" if found else ""
 
 
 def of_another_type(given: str, why: str) -> str:
@@ -178,6 +245,15 @@ def schemas_of(field: Any, schemas: dict[str, Any]) -> list[Any]:
     return [kind for name, kind in schemas.items() if name.startswith(f"{field.name}/")]
 
 
+def _is_plain(key: str, command: str, schemas: dict[str, Any]) -> bool:
+    """Whether an option is one number, text or truth in all of its group's choices, never a list."""
+    own = {field.name: field for field in fields(schemas[command])} if command in schemas else {}
+    group, _, name = key.partition(".")
+    inner = schemas_of(own[group], schemas) if name and group in own else []
+    found = [own[key]] if key in own else [field for kind in inner for field in fields(kind) if field.name == name]
+    return bool(found) and all(field.type in (bool, int, float, str) for field in found)
+
+
 def _choices(key: str, schemas: dict[str, Any]) -> list[str]:
     """The choices of a group that have an option, as on the command line: ["teacher=file"]."""
     group, _, option = key.partition(".")
@@ -191,6 +267,10 @@ def _choices(key: str, schemas: dict[str, Any]) -> list[str]:
         for file in sorted((CONFIGS / group).glob("*.yaml"))
         if any(re.search(rf"/schema/{group}@_here_: {leaf}\b", file.read_text()) for leaf in leaves)
     ] or [f"{group}=..."]
+
+
+def _all_of(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _listed(names: list[str]) -> str:

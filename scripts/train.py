@@ -1,9 +1,8 @@
 """Train a student: python scripts/train.py scenario=LEFT, or teacher=file teacher.path=labels.json."""
 
-import shlex
 from typing import Any
 
-from alpamayo_toy.commands.launch import command, noted, output_folder, resumed
+from alpamayo_toy.commands.launch import command, curves, noted, output_folder, resumed
 from alpamayo_toy.config import validate
 from alpamayo_toy.ranks import launched
 from alpamayo_toy.training.config import TrainConfig
@@ -26,7 +25,7 @@ def main(config: Any) -> None:
     if not ranks.leads:
         return
     print(f"{table(metrics)}\n\n{sentence(metrics)}")
-    print(f"run: {folder}\nlook: tensorboard --logdir {shlex.quote(str(folder.parents[1]))}")
+    print(f"run: {folder}\nlook: {curves(folder)}")
 
 
 if __name__ == "__main__":

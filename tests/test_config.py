@@ -121,6 +121,20 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch: py
     assert all(Path(folder).is_dir() for folder in made)
 
 
+def test_an_evaluation_beside_one_of_an_earlier_version_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = tmp_path / "eval" / "held_out"
+    older.mkdir(parents=True)
+    (older / "metrics.json").write_text("{}")
+    for said in (
+        f"{older} is of an earlier version and does not say of which options: these results go to {older}-2\n",
+        "",
+    ):
+        assert config._eval_folder(str(tmp_path), None, None, None, None) == f"{older}-2"
+        assert capsys.readouterr() == ("", said)
+
+
 def test_an_evaluation_finds_its_folder_again_and_no_other_one_gets_it(tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     last = tmp_path / "run" / "checkpoints" / "last.pt"

@@ -2,9 +2,10 @@
 
 import runpy
 import sys
+from difflib import get_close_matches
 
 from alpamayo_toy.commands.ending import ending
-from alpamayo_toy.hints import CONFIGS
+from alpamayo_toy.hints import CONFIGS, CONSOLE
 
 
 @ending()
@@ -17,7 +18,9 @@ def main() -> None:
         print(f"{usage}\noptions of one: alpamayo-toy train --help")
         return
     if verb not in scripts:
-        sys.exit(f"error: {f'there is no command {verb}' if verb else 'no command given'}; use {usage}")
+        close = get_close_matches(verb.removesuffix(".py"), scripts, n=1)
+        said = f"there is no command {verb}" if verb else "no command given"
+        sys.exit(f"error: {said}; {f'did you mean {CONSOLE} {close[0]}?' if close else f'use {usage}'}")
     sys.argv[:] = [str(scripts[verb]), *sys.argv[2:]]
     runpy.run_path(str(scripts[verb]), run_name="__main__")
 

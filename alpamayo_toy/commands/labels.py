@@ -191,6 +191,8 @@ def _is_one_file(out: Path) -> bool:
 def _require_folder(out: Path) -> None:
     if _is_one_file(out):
         raise UserError(f"{out} must be a folder; convert makes one file of a set")
+    if out.is_file():
+        raise UserError(f"{out} is a file that is there; name a folder for a set, or FILE.npz or FILE.parquet")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -220,6 +222,7 @@ def _convert(options: argparse.Namespace) -> int:
             lost += ["the file's own scenarios"] if facts["scenario_source"] == "file" else []
             print(f"left out: {' and '.join(lost)}, which are not read from Parquet" if lost else "nothing left out")
         return 0
+    _require_folder(options.out)
     out = _part(options.out, share)
     how = options.told, options.strict, share, options.workers, options.out, options.routes
     made = convert(options.paths, out, *how)
@@ -271,6 +274,7 @@ def _split(options: argparse.Namespace) -> int:
     if sum(shares) >= 1:
         raise UserError(f"--val {shares[0]} and --test {shares[1]} leave nothing to train on")
     rule = ByPattern(patterns[0], patterns[1]) if any(patterns) else ByHash(*shares)
+    _require_folder(options.out)
     counts = split_set(options.path, options.out, options.told, rule)
     for side, count in counts.items():
         print(f"{side:<6}{count:>10} clips" + (f"  {options.out / side}" if count else ""))

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -15,9 +16,9 @@ from typing import Any, NoReturn
 from alpamayo_toy.commands.ending import UNREAD, ending
 from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
-from alpamayo_toy.config import LATEST, SCHEMAS, foreign, one_line, register
+from alpamayo_toy.config import SCHEMAS, foreign, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
-from alpamayo_toy.hints import no_flag
+from alpamayo_toy.hints import LATEST, no_flag, program
 from alpamayo_toy.ranks import Ranks, launched
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
 
@@ -168,6 +169,12 @@ def noted(folder: Path) -> Path:
         with (jobs / LATEST).open("a", encoding="utf-8") as file:  # no link: TensorBoard would show the run twice
             file.write(f"{folder.absolute().relative_to(jobs)}\n")
     return folder
+
+
+def curves(folder: Path) -> str:
+    """The command that shows the curves of a run beside those of its sweep, else of all runs of its job."""
+    beside = folder.parents[1] if Swept.folder is None else Swept.folder.absolute()
+    return f"{program('tensorboard')} --logdir {shlex.quote(str(beside))}"
 
 
 def resumed(config: TrainConfig) -> TrainConfig:

@@ -3,7 +3,6 @@
 import base64
 import sys
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.evaluation.describe import origin
 from alpamayo_toy.evaluation.evaluate import evaluate
-from alpamayo_toy.evaluation.page import About, page
+from alpamayo_toy.evaluation.page import page
 from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
 from alpamayo_toy.evaluation.predictions import write_predictions
 from alpamayo_toy.evaluation.reference import Reference, build_reference, file_reference
@@ -34,6 +33,7 @@ from alpamayo_toy.teachers.teacher import build_teacher
 from alpamayo_toy.training.config import TrainConfig, to_dict
 from alpamayo_toy.views.progress import announced
 from alpamayo_toy.views.tensorboard import Logger
+from alpamayo_toy.views.web_page import About, now_said
 
 EVENTS = ".eval"  # how event files of an evaluation end
 
@@ -83,7 +83,7 @@ def evaluate_checkpoint(config: EvalConfig, output_dir: Path) -> dict[str, Any]:
     if config.predictions is not None:
         write_predictions(Path(config.predictions), labels, found.prediction)
     (output_dir / "report.html").unlink(missing_ok=True)  # of an earlier evaluation
-    about = About(config.checkpoint, f"{datetime.now():%Y-%m-%d %H:%M}", to_dict(trained))
+    about = About(config.checkpoint, now_said(), to_dict(trained))
     pictures = _report(output_dir, metrics, about, student, reference, found.prediction) if config.plot else {}
     _log(output_dir, metrics, pictures)
     return metrics

@@ -38,7 +38,9 @@ from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.teacher import synthetic_teacher
 from alpamayo_toy.teachers.tracker import DRIVER
+from alpamayo_toy.training.config import to_dict
 from alpamayo_toy.views.tensorboard import Logger
+from alpamayo_toy.views.web_page import About, keyed, now_said, render
 
 FORMAT = 1  # of drive.json
 ROADS = 5  # of the numbers that seeds are mixed with: roads that no training or validation draws
@@ -109,7 +111,8 @@ def drive_checkpoint(config: DriveConfig, output_dir: Path) -> dict[str, Any]:
     columns = {f"{who}.{name}": values.tolist() for who, row in rows.items() for name, values in row.items()}
     write_clips(output_dir / "drives.csv", {"road": units.tolist(), **columns})
     names = (*Scenario.__members__, *teacher.own_scenarios)
-    pictures = _pictures(output_dir, content, found, cars, names, dt) if config.plot else {}
+    about = About(config.checkpoint, now_said(), to_dict(trained))
+    pictures = _pictures(output_dir, content, about, found, cars, names, dt) if config.plot else {}
     _log(output_dir, content, pictures)
     return content
 
@@ -160,7 +163,7 @@ HEADS = {
     "lateral_rms": "rms [m]",
     "lateral_p95": "p95 [m]",
     "lateral_6s": "6 s [m]",
-    "heading_end": "heading",
+    "heading_end": "yaw [rad]",
     "progress": "way [m]",
     "pulls_away": "from rest",
     "under_way": "2 m/s",
@@ -179,7 +182,7 @@ def table(content: dict[str, Any]) -> str:
         name: head for name, head in HEADS.items() if any(row[name]["mean"] is not None for row in summary.values())
     }
     lines = [
-        f"{content['scenario']}: {scenes} roads of {options['seconds']:g} s, asked every {options['every']} steps,"
+        f"{content['scenario']}: {scenes} roads of {options['seconds']:g} s, asked {_every(options['every'])},"
         f" delay {options['delay']}, noise {options['noise']:g}, {options['integrator']}"
         + (f", hidden: {', '.join(content['hidden'])}" if content["hidden"] else ""),
         "95 % intervals over roads" if scenes >= MIN_UNITS else f"fewer than {MIN_UNITS} roads: no intervals",
@@ -206,6 +209,10 @@ def table(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *known])
 
 
+def _every(steps: int) -> str:
+    return "at every step" if steps == 1 else f"every {steps} steps"
+
+
 def _shown(name: str, value: float | None) -> str:
     if value is None:
         return "-"
@@ -218,11 +225,16 @@ def _interval(name: str, entry: dict[str, Any]) -> str:
 
 
 def _pictures(
-    output_dir: Path, content: dict[str, Any], found: dict[str, Drives], cars: Cars, names: tuple[str, ...], dt: float
+    output_dir: Path,
+    content: dict[str, Any],
+    about: About,
+    found: dict[str, Drives],
+    cars: Cars,
+    names: tuple[str, ...],
+    dt: float,
 ) -> dict[str, Path]:
     """Roads from above with the drives on them, a film of one, and the page that shows both beside the numbers."""
     from alpamayo_toy.views import drives
-    from alpamayo_toy.views.web_page import keyed, render
 
     folder = output_dir / "figures"
     pictures = {"roads": folder / "roads.png", "film": folder / "drive.gif"}
@@ -239,7 +251,7 @@ def _pictures(
     drives.from_above(pictures["roads"], titles, roads, states, tracker, plans, stops, CORRIDOR, every * dt)
     drives.film(pictures["film"], roads[0], states[0], plans[0], CORRIDOR, dt, every)
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
-    page = render("drive.html", found=keyed(content), pictures=encoded, shares=SHARES)
+    page = render("drive.html", found=keyed(content), about=about, pictures=encoded, shares=SHARES)
     with replacing(output_dir / "drive.html") as file:
         file.write(page.encode(errors="replace"))
     return pictures

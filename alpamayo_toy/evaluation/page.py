@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from alpamayo_toy.evaluation.describe import routes_said
 from alpamayo_toy.metrics.comfort import LIMITS
 from alpamayo_toy.metrics.intervals import MIN_UNITS
-from alpamayo_toy.views.web_page import flat, keyed, render
+from alpamayo_toy.views.web_page import About, keyed, render
 
 Rows = dict[str, Any]
 """What metrics.json has of each predictor."""
@@ -26,15 +25,6 @@ LIMITED = {
 """LIMITS in words."""
 
 
-@dataclass(frozen=True)
-class About:
-    """What a page is of: the run as it was named, when it was scored, and the options that it was trained with."""
-
-    run: str
-    date: str
-    options: dict[str, Any]
-
-
 def page(metrics: dict[str, Any], pictures: dict[str, str], about: About | None = None) -> str:
     """The page as one HTML text; pictures are base64 PNGs by name: horizon, worst, profiles (each optional).
 
@@ -46,7 +36,6 @@ def page(metrics: dict[str, Any], pictures: dict[str, str], about: About | None 
         metrics=keyed(metrics | ordered),
         pictures=pictures,
         about=about,
-        options={} if about is None else flat(about.options),
         min_units=MIN_UNITS,
         best={target: _best(rows) for target, rows in metrics["scores"].items()},
         routes=routes_said(metrics),

@@ -104,8 +104,15 @@ def table(metrics: dict[str, Any]) -> str:
 
 
 def sentence(metrics: dict[str, Any]) -> str:
-    """How good the student is, in one sentence."""
-    said = f"the student is {metrics['student']['ade']:.3f} m off on average (ADE)"
+    """How good the student is, in one sentence; one that answers with several trajectories as a distribution first."""
+    found, said = metrics["distribution"], "the student"
+    if found["modes"] * found["samples"] > 1:
+        said += f" is {found['energy']['student']['mean']:.3f} m off as a distribution (energy score)"
+        if metrics["energy_over_teacher"] is not None:
+            own = found["energy"]["teacher"]["mean"]
+            said += f", {metrics['energy_over_teacher']:.2f} times the teacher's own {own:.3f} m"
+        said += "; its likeliest trajectory"
+    said += f" is {metrics['student']['ade']:.3f} m off on average (ADE)"
     ratio, floor = metrics["ade_over_floor"], metrics["floor"]["ade"]
     if ratio is not None:
         said += f", {ratio:.2f} times the floor of {floor:.3f} m, the best that one answer can do as estimated"

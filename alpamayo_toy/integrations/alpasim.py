@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpamayo_toy.config import LATEST, latest_run
+from alpamayo_toy.config import latest_run
 from alpamayo_toy.errors import UserError, require
-from alpamayo_toy.hints import unknown_option
+from alpamayo_toy.hints import LATEST, unknown_option
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Prediction, Scene
 from alpamayo_toy.students.checkpoint import load_student

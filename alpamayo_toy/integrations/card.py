@@ -108,8 +108,8 @@ teacher answers one scene in many ways. The other rows need no network: `constan
 DRIVE_WORDS = """
 Asked again and again, its own actions deciding what it sees next, beside the rules that taught it (tracker), their
 steering at the speed of the start (along_the_route) and straight on. left lane: of the roads, on which it was ever 2 m
-beside its path; rms, p95, 6 s: metres beside it; heading: radians off at the end; from rest, 2 m/s: of the cars that
-stood, which roll within 3 s, and are above 2 m/s after 5 s; comfort: which keep within nuPlan's limits.
+beside its path; rms, p95, 6 s: metres beside it; yaw: off the road's heading at the end; from rest, 2 m/s: of the cars
+that stood, which roll within 3 s, and are above 2 m/s after 5 s; comfort: which keep within nuPlan's limits.
 """
 
 

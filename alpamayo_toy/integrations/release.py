@@ -25,10 +25,11 @@ from alpamayo_toy.kinematics.device import device_name
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import Prediction, Scene
 from alpamayo_toy.students import checkpoint, hub, released
+from alpamayo_toy.students.config import OwnStudentConfig
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import build_teacher
-from alpamayo_toy.training.config import TrainConfig
+from alpamayo_toy.training.config import TrainConfig, from_dict
 
 AGENT = Path(__file__).with_name("navsim_agent.py")
 SCENES = 1000  # of the validation set, at most, on which every form is compared
@@ -60,7 +61,7 @@ def export(config: ExportConfig, aside: Path) -> str:
             if config.output:
                 said = f"{table(release(config.checkpoint, aside))}\nreleased: {output}"
             else:
-                write_agent(checkpoint.load_student(config.checkpoint)[0], aside)
+                write_agent(_of_the_project(config.checkpoint)[1], aside)
                 said = f"agent: {output / AGENT.name}, _target_: {AGENT.stem}.StudentAgent"
             aside.rename(output)
         except BaseException:
@@ -90,8 +91,7 @@ def _pushed(folder: Path, name: str) -> str:
 
 def release(path: str, folder: Path) -> dict[str, Any]:
     """Fill a folder with the student of a run or checkpoint; what parity.json and latency.json say of it."""
-    content = checkpoint.load(path)
-    student, trained = checkpoint.student_of(content, path)
+    content, student, trained = _of_the_project(path)
     torch.set_num_threads(1)
     flat = Flat(student)
     scene = held_out_scene(student, trained)
@@ -111,6 +111,14 @@ def release(path: str, folder: Path) -> dict[str, Any]:
     (folder / released.CARD).write_text(text, encoding="utf-8")
     released.seal(folder, trained, step, student)
     return {"parity": parity, "latency": latency}
+
+
+def _of_the_project(path: str) -> tuple[dict[str, Any], Student, TrainConfig]:
+    """What a checkpoint holds, its student and config. Raises UserError for a class of the user's own."""
+    content = checkpoint.load(path)
+    if isinstance(from_dict(content["config"]).student, OwnStudentConfig):
+        raise UserError(f"{path} holds a student of a class of your own: only the project's are exported")
+    return content, *checkpoint.student_of(content, path)
 
 
 def write_agent(student: Student, folder: Path) -> None:

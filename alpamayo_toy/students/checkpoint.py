@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from alpamayo_toy import __version__
 from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.files import replacing
+from alpamayo_toy.hints import LATEST, last_run_in, lying_near
 from alpamayo_toy.kinematics.rollout import INTEGRATORS
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
 from alpamayo_toy.labels.fingerprint import Fingerprint
@@ -37,6 +38,7 @@ READABLE = (1, 2)
 MOST_BYTES = 6 * 4 * LARGEST
 """Of a checkpoint's file: weights, student, average and two moments in float32, and room for their names."""
 UNFIT = "the weights do not fit the student that its config describes"
+ZIP = b"PK"  # how a zip archive begins
 MOST_NAMES = 1024  # of a student's context
 
 
@@ -79,8 +81,9 @@ def load(path: str | Path, name: str = "best") -> dict[str, Any]:
     else:
         file = path / "checkpoints" / f"{name}.pt" if path.is_dir() else path
         if not file.is_file():
-            lacks = f"{path} is no run's folder: it has no checkpoints/{name}.pt"
-            raise UserError(lacks if path.is_dir() else f"there is no {path}")
+            if path.is_dir():
+                raise UserError(f"{path} is no run's folder: it has no checkpoints/{name}.pt{last_run_in(path)}")
+            raise UserError(f"there is no {path}{lying_near(path, LATEST) or last_run_in(path.parent)}")
         content = _read(file)
     version = content.get("version")
     writer = version if isinstance(version, str) and re.fullmatch(r"[\w.+-]{1,40}", version, re.ASCII) else None
@@ -138,6 +141,9 @@ def _read(file: Path) -> dict[str, Any]:
     """What torch.save wrote, read by the reader of strangers' files."""
     if file.stat().st_size > MOST_BYTES:
         raise UserError(f"{file} is no checkpoint: it has more than {MOST_BYTES} bytes")
+    with file.open("rb") as opened:
+        if opened.read(len(ZIP)) not in (ZIP, b""):
+            raise UserError(f"{file} is no checkpoint, which is what training wrote: checkpoints/best.pt of a run")
     if not zipfile.is_zipfile(file):
         raise UserError(f"{file} cannot be read, perhaps it was cut off: it is no whole zip archive")
     try:

@@ -1,5 +1,6 @@
 """SceneEncoder: what is known at t0 as one vector, the scenario embedding."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class SceneEncoder(nn.Module):
             self.get_buffer(f"{name}_mean").copy_(mean.nan_to_num(0.0))
             self.get_buffer(f"{name}_std").copy_(torch.where(std > 1e-4, std, 1.0))
 
-    def foreign(self, scene: Scene) -> dict[str, str]:
+    def foreign(self, scene: Scene, context_names: Sequence[str]) -> dict[str, str]:
         """What of these scenes training never showed, by name, and what to say of it."""
         found = {}
         for number in _known(scene.scenario).unique().tolist() if "scenario" in self.inputs else ():
@@ -65,10 +66,10 @@ class SceneEncoder(nn.Module):
         for name, value in self._numbers(scene).items():
             if value is not None and name in self.inputs:
                 z = (value - self.get_buffer(f"{name}_mean")) / self.get_buffer(f"{name}_std")
-                if bool((z.abs() > FARTHEST).any()):
-                    found[name] = (
-                        f"{name}: more than {FARTHEST} standard deviations from the training scenes; cut off there"
-                    )
+                far = (z.abs() > FARTHEST).any(0)
+                names = [context_names[i] for i in far.nonzero().flatten()] if name == "context" else [name]
+                said = f"more than {FARTHEST} standard deviations from the training scenes; cut off there"
+                found |= {one: f"{one}: {said}" for one in names if bool(far.any())}
         return found
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:

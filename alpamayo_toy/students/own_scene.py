@@ -112,7 +112,7 @@ def _number(name: Any) -> int:
         return UNKNOWN_SCENARIO
     if isinstance(name, str):
         if name not in Scenario.__members__:
-            close = get_close_matches(name, Scenario.__members__, n=1)
+            close = get_close_matches(name.upper(), Scenario.__members__, n=1)
             hint = f"did you mean {close[0]}?" if close else f"only {', '.join(Scenario.__members__)}, None if unknown"
             raise ValueError(f"students know no scenario {name}; {hint}")
         return int(Scenario[name])

@@ -186,7 +186,7 @@ class Student(nn.Module):
         inputs = Inputs(self.history_steps, self.route_points, self.context_names, self.rollout.dt)
         scene, alone = scene_of(inputs, scenario, v0, history, route, **context)
         scene = scene.to(self.action_space.mean)
-        for name, what in ({} if self.own is not None else self.encoder.foreign(scene)).items():
+        for name, what in ({} if self.own is not None else self.encoder.foreign(scene, self.context_names)).items():
             warn_once(self._said, name, what)
         found = self(scene).likeliest()
         actions, trajectories = found.actions[:, 0], found.trajectories[:, 0]

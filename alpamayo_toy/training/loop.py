@@ -36,6 +36,7 @@ from alpamayo_toy.students.losses import build_loss, weighted
 from alpamayo_toy.students.own import own_object
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.cars import Cars
+from alpamayo_toy.teachers.config import FileConfig
 from alpamayo_toy.teachers.files import StoredTeacher
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.teacher import Teacher, build_teacher
@@ -95,6 +96,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
         ends += [trainer.steps] if trainer.steps > ends[-1] else []
     clips, clips_at = _clips(teacher, labels, scene, student, device)
+    twice = isinstance(config.teacher, FileConfig) and config.teacher.mirror and labels.context is None
+    said_clips = f"{clips} clips, mirror images among them" if twice else f"{clips} clips"
     roads = _roads(config, teacher, student, device, ranks)
 
     def save_last() -> None:
@@ -142,7 +145,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
             bar.update()
             if step == first + TIMED and not quiet:
                 left = (time.monotonic() - clock) / TIMED * (trainer.steps - step)
-                print(_opening(clips, student, device, output_dir, left), flush=True)
+                print(_opening(said_clips, student, device, output_dir, left), flush=True)
             watch.add(step, {**{f"loss/{name}": term for name, term in terms.items()}, "train/gradient_norm": norm})
 
             last = step == trainer.steps
@@ -179,7 +182,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                     log.lines("ADE/validation", beside, step)
                     log.scalars({f"val/{name}": value for name, value in found.items()}, step)
                     log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
-                    log.scalars({f"final/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
+                    log.scalars({f"result/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
                     _histograms(log, ema, taken, reference, step)
                     save_last()
                 clock, logged = time.monotonic(), step
@@ -346,7 +349,7 @@ def _finished(
             options[key] = value
     results = {"ADE [m]": metrics["student"]["ade"]}
     if metrics["energy_over_teacher"] is not None:
-        results["result.energy over teacher's"] = metrics["energy_over_teacher"]
+        results["Energy over teacher's"] = metrics["energy_over_teacher"]
     if metrics["ade_over_floor"] is not None:
         results["ADE over floor"] = metrics["ade_over_floor"]
     log.hparams(options, results)
@@ -370,10 +373,10 @@ def _histograms(log: Logger, student: Student, taken: Tensor, reference: Referen
         log.histogram(f"taken actions/kappa, {who} [1 per m]", found[..., 1], step)
 
 
-def _opening(clips: int, student: Student, device: torch.device, folder: Path, left: float) -> str:
+def _opening(clips: str, student: Student, device: torch.device, folder: Path, left: float) -> str:
     """What is about to happen, in one line."""
     size = sum(parameter.numel() for parameter in student.parameters())
-    return f"{clips} clips, {size} parameters, {device.type}, about {duration_said(left)}: {folder}"
+    return f"{clips}, {size} parameters, {device.type}, about {duration_said(left)}: {folder}"
 
 
 def _picture_steps(steps: int, pictures: int) -> set[int]:

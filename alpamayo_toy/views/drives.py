@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alpamayo_toy.files import replacing
-from alpamayo_toy.views.figures import MEDIAN, STUDENT, TEACHER, write_panels
+from alpamayo_toy.views.figures import MEDIAN, OF_TEACHER, STUDENT, TEACHER, write_panels
 
 ROAD, LANE = "#e4e7ec", "#c2c8d2"
 FRAME_S = 0.2  # of the world, and of the film
@@ -43,7 +43,8 @@ def from_above(
         every = max(1, round(PLAN_EVERY_S / asked_s))
         for j, plan in enumerate(plans[i, ::every]):
             axis.plot(*plan.T, color=STUDENT, linewidth=0.9, alpha=0.45, label="its plans" if j == 0 else None)
-        axis.plot(*tracker[i, :, :2].T, color=TEACHER, linewidth=2.6, label="the tracker that taught it")
+        taught: dict[str, Any] = {"color": TEACHER, "linewidth": 2.6, "linestyle": OF_TEACHER}
+        axis.plot(*tracker[i, :, :2].T, label="the tracker that taught it", **taught)
         axis.plot(*student[i, :, :2].T, color=STUDENT, linewidth=1.6, label="student")
         axis.plot(0, 0, "k^", markersize=6)
         axis.plot(*stops[i], "ks", markersize=5)
@@ -71,7 +72,8 @@ def film(path: Path, road: Tensor, states: Tensor, plans: Tensor, corridor: floa
         axis.plot(*plans[step // every].T, color=STUDENT, linewidth=2.4)
         axis.plot([x, x + 4 * np.cos(yaw)], [y, y + 4 * np.sin(yaw)], color="black", linewidth=5, solid_capstyle="butt")
         axis.text(0.03, 0.94, f"{(step + 1) * dt:4.1f} s   {v:4.1f} m/s", transform=axis.transAxes, family="monospace")
-        axis.set(xlim=(x - VIEW, x + VIEW), ylim=(y - VIEW, y + VIEW), aspect="equal", xticks=[], yticks=[])
+        axis.set(xlim=(x - VIEW, x + VIEW), ylim=(y - VIEW, y + VIEW), aspect="equal")
+        axis.set_axis_off()
         canvas.draw()
         frames.append(
             Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=32)

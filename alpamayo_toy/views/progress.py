@@ -87,7 +87,7 @@ def announced(what: str, hidden: bool = False) -> Iterator[None]:
 
 
 def duration_said(seconds: float) -> str:
-    """As people say it: 40 s, 3 min, 2.5 h."""
+    """As people say it: 1 s at least, 40 s, 3 min, 2.5 h."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -30,6 +31,20 @@ def share(value: float | None) -> str:
 def fixed(value: float | None, turned: bool = False) -> str:
     """Three decimals, so that columns align; turned: of the negative value."""
     return "-" if value is None else f"{round(-value if turned else value, 3) + 0.0:.3f}"  # + 0.0: no -0.000
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page is of: the run as it was named, when the page was made, and the options of its training."""
+
+    run: str
+    date: str
+    options: dict[str, Any]
+
+
+def now_said() -> str:
+    """To the minute, as a page says when it was made."""
+    return f"{datetime.now():%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,7 @@ def render(template: str, **context: Any) -> str:
         finalize=lambda found: written(None) if found is None else found,
     )
     pages.filters |= {form.__name__: _filter(form) for form in (fixed, share, percent)}
+    pages.filters["flat"] = flat
     pages.filters["spoken"] = lambda name: name.replace("_", " ")
     return _with_places(pages.get_template(template).render(context))
 

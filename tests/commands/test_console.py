@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from alpamayo_toy.hints import command_line, command_name
+from alpamayo_toy.hints import command_line, command_name, program
 
 START = "from alpamayo_toy.commands.console import main; main()"
 
@@ -47,11 +47,15 @@ def test_a_verb_that_there_is_not_is_one_line_with_those_that_there_are(
     from alpamayo_toy.commands.console import main
 
     verbs = "|".join(sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
-    for given, said in ((["trian"], "there is no command trian"), ([], "no command given")):
+    for given, said in ((["fly"], "there is no command fly"), ([], "no command given")):
         monkeypatch.setattr(sys, "argv", ["alpamayo-toy", *given])
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code == f"error: {said}; use alpamayo-toy {verbs} ..."
+    for given, meant in (("trian", "train"), ("train.py", "train"), ("label", "labels")):
+        monkeypatch.setattr(sys, "argv", ["alpamayo-toy", given])
+        with pytest.raises(SystemExit, match=f"there is no command {given}; did you mean alpamayo-toy {meant}[?]$"):
+            main()
     monkeypatch.setattr(sys, "argv", ["alpamayo-toy", "--help"])
     main()
     assert verbs in capsys.readouterr().out
@@ -85,6 +89,19 @@ def test_a_printed_command_is_read_by_shell_and_hydra_as_it_was_meant(folder: st
     found = OverridesParser.create().parse_override(words[-1])
     assert found.key_or_group == "trainer.resume"
     assert OmegaConf.create({"value": str(found.value())})["value"] == folder
+
+
+def test_a_program_is_named_by_its_path_where_it_is_not_on_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beside = tmp_path / "my env" / "tensorboard"
+    beside.parent.mkdir()
+    beside.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(beside.with_name("python")))
+    assert program("tensorboard") == shlex.quote(str(beside))
+    monkeypatch.setenv("PATH", str(beside.parent))
+    assert program("tensorboard") == "tensorboard"
+    assert program("elsewhere") == "elsewhere"
 
 
 def test_hints_name_a_command_as_it_was_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

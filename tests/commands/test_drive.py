@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_drive_ends_with_its_numbers_and_pictures(trained: Path, command: Comman
     page = (folder / "drive.html").read_text()
     exact = found["summary"]["student"]["lateral_rms"]["mean"]
     assert f'data-key="summary.student.lateral_rms.mean" data-value="{exact!r}"' in page
+    assert re.search(rf"<p>{re.escape(str(trained))}, driven \d{{4}}-\d\d-\d\d \d\d:\d\d</p>", page)
+    assert '<a href="#part-1">How it drives</a>' in page
     assert list(folder.glob("events*.drive"))
 
 

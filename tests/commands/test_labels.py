@@ -228,11 +228,15 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         (["generate", "out", "--samples", "100000000"], "--samples must be at most 4096"),
         (["generate", "out.npz"], "out.npz must be a folder; convert makes one file of a set"),
         (["report", "nowhere"], "there is no label file nowhere"),
+        (["report", "heer"], "there is no label file heer; did you mean here?"),
+        (["check", "teacher.path=here"], "there is no label file teacher.path=here; did you mean here?"),
+        (["convert", "here", "labels.json"], "labels.json is a file that is there; name a folder for a set"),
         (["chek", "here"], "invalid choice: 'chek'"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, command: Command, arguments: list[str], message: str) -> None:
     (tmp_path / "here").mkdir()
+    (tmp_path / "labels.json").touch()
     result = command("labels", *arguments)
     assert result.returncode == 2
     assert message in result.stderr

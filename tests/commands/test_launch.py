@@ -11,6 +11,8 @@ import torch
 from command_line import SMOKE, Said, run_script, wrong
 from places import DATA, ROOT, Command
 
+from alpamayo_toy.hints import program
+
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
     ("++optimizer.lrr=1", "there is no option optimizer.lrr; did you mean optimizer.lr?"),
@@ -50,7 +52,7 @@ MORE = [
         "there is no option scenario.bends where scenario is not chosen, or is another one; add scenario=ROAD",
     ),
     ("seeds=3", "there is no option seeds in train.py; batch.py has it"),
-    ("plot=false", "there is no option plot in train.py; eval.py and rollout.py and drive.py have it"),
+    ("plot=false", "there is no option plot in train.py; eval.py, rollout.py and drive.py have it"),
     ("lr=1e-3", "there is no option lr; did you mean optimizer.lr?"),
     ("steps=100", "there is no option steps; did you mean trainer.steps?"),
     ("widht=64", "there is no option widht; did you mean student.width?"),
@@ -163,6 +165,8 @@ def test_multirun_trains_several(command: Command, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     found = [json.loads(p.read_text())["scenario"] for p in sorted(tmp_path.rglob("metrics.json"))]
     assert found == ["LEFT", "RIGHT"]
+    (sweep,) = (tmp_path / "outputs" / "train" / "sweep").iterdir()
+    assert result.stdout.count(f"look: {program('tensorboard')} --logdir {sweep}\n") == 2
 
 
 SWALLOWS_IT = """

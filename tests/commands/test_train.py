@@ -9,6 +9,8 @@ import pytest
 from command_line import SMOKE, wrong
 from places import DATA, LABELS_60, Command, needs_60_clips
 
+from alpamayo_toy.hints import program
+
 pytestmark = pytest.mark.slow  # they train
 
 
@@ -52,7 +54,7 @@ def test_train_ends_with_its_folder_metrics_and_the_tensorboard_command(command:
     (run,) = (tmp_path / "outputs" / "train" / "STOP").iterdir()
     lines = result.stdout.splitlines()
     assert f"run: {run}" in lines
-    assert lines[-1].startswith("look: tensorboard --logdir ")
+    assert lines[-1] == f"look: {program('tensorboard')} --logdir {tmp_path / 'outputs' / 'train'}"
     assert any(line.startswith("ADE / floor") for line in lines)
     assert result.stderr == ""  # no progress bar where nobody looks
     assert json.loads((run / "metrics.json").read_text())["scenario"] == "STOP"

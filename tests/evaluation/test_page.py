@@ -10,8 +10,9 @@ import pytest
 from jinja2 import UndefinedError
 from pages import HOSTILE, Page, numbers
 
-from alpamayo_toy.evaluation.page import About, page
+from alpamayo_toy.evaluation.page import page
 from alpamayo_toy.metrics.comfort import LIMITS
+from alpamayo_toy.views.web_page import About
 
 SINGLE = {
     "student": 1.873,

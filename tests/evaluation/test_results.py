@@ -9,7 +9,7 @@ from clip_tables import N, write_run
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.evaluate import _ratio
-from alpamayo_toy.evaluation.results import read_clips, said_of, table, write_clips
+from alpamayo_toy.evaluation.results import read_clips, said_of, sentence, table, write_clips
 
 
 def test_clips_come_back(tmp_path: Path) -> None:
@@ -61,6 +61,29 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert _ratio(alike) is None
     text = table({**metrics, "distribution": {**metrics["distribution"], "energy": alike}})
     assert "energy score [m] 1.000, the teacher's own 0.000\n" in text
+
+
+def test_several_trajectories_are_judged_as_a_distribution_first() -> None:
+    metrics = {
+        "student": {"ade": 2.0},
+        "ade_over_floor": 4.0,
+        "floor": {"ade": 0.5},
+        "baselines": {"along_the_route": {"ade": 3.0}, "stationary": {"ade": 9.0}},
+        "energy_over_teacher": 1.5,
+        "distribution": {
+            "modes": 1,
+            "samples": 1,
+            "energy": {"student": {"mean": 0.6}, "teacher": {"mean": 0.4}},
+        },
+    }
+    one = (
+        "is 2.000 m off on average (ADE), 4.00 times the floor of 0.500 m, the best that one answer can do as"
+        " estimated; the best baseline, along the route, is 3.000 m off."
+    )
+    assert sentence(metrics) == f"the student {one}"
+    metrics["distribution"]["modes"] = 6
+    whole = "the student is 0.600 m off as a distribution (energy score), 1.50 times the teacher's own 0.400 m"
+    assert sentence(metrics) == f"{whole}; its likeliest trajectory {one}"
 
 
 @pytest.mark.slow

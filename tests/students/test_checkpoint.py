@@ -1,6 +1,7 @@
 """Checkpoints: written and read back, refused in one line where they do not fit, and those of format 1."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,11 +55,27 @@ def test_a_broken_checkpoint_is_named(saved: Path, tmp_path: Path) -> None:
         load_student(tmp_path / "bare.pt")
     with pytest.raises(UserError, match=r"there is no .*nowhere\.pt"):
         load_student(tmp_path / "nowhere.pt")
-    with pytest.raises(UserError, match=r"is no run's folder"):
+    with pytest.raises(UserError, match=r"there is no .*baer\.pt; did you mean .*bare\.pt\?$"):
+        load_student(tmp_path / "baer.pt")
+    with pytest.raises(UserError, match=r"is no run's folder: it has no checkpoints/best\.pt$"):
         load_student(tmp_path)
+    (tmp_path / "labels.json").write_text("[]")
+    with pytest.raises(UserError, match=r"labels\.json is no checkpoint, which is what training wrote"):
+        load_student(tmp_path / "labels.json")
     torch.save({"format": 1, "step": 0}, tmp_path / "half.pt")
     with pytest.raises(UserError, match=r"half\.pt is no checkpoint of format 1 or 2"):
         load_student(tmp_path / "half.pt")
+
+
+def test_a_folder_of_runs_names_its_last_one(tmp_path: Path) -> None:
+    for i, name in enumerate(("LEFT/b", "LEFT/a")):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "best.pt").touch()
+        os.utime(tmp_path / name, (i, i))
+    for given in (tmp_path / "LEFT", tmp_path, tmp_path / "LEFT" / "..."):
+        folder = given.parent if given.name == "..." else given
+        with pytest.raises(UserError, match=rf"; the last run in {folder} is {tmp_path / 'LEFT' / 'a'}$"):
+            load_student(given)
 
 
 def test_a_config_with_options_of_another_version_is_named(saved: Path, tmp_path: Path) -> None:

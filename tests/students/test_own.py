@@ -157,6 +157,10 @@ def test_it_is_trained_kept_scored_driven_and_continued(
         assert refused.returncode == 1
         assert refused.stderr.startswith(said)
         assert not (mine.parent / "executed").exists()
+    for way in ("output=out", "navsim=out"):
+        refused = command("export", "checkpoint=run", way)
+        said = "error: run holds a student of a class of your own: only the project's are exported\n"
+        assert (refused.returncode, refused.stderr) == (1, said)
     alone = command("train", "trainer.resume=run", "trainer.steps=6")
     said = "error: the run has a student of its own; name it again: student=custom student.module=FILE.py:NAME\n"
     assert (alone.returncode, alone.stderr) == (1, said)

@@ -85,6 +85,7 @@ def test_arrays_of_any_order_of_bytes_or_rows_are_numbers(v0: Any, asked: tuple[
     ("scenario", "given", "message"),
     [
         ("LEFFT", {"v0": 5}, "students know no scenario LEFFT; did you mean LEFT?"),
+        ("stop", {"v0": 5}, "students know no scenario stop; did you mean STOP?"),
         ("ROUNDABOUT", {"v0": 5}, r"students know no scenario ROUNDABOUT; only STRAIGHT, .*, None if unknown"),
         (8, {"v0": 5}, r"a scenario's number must be between -1 and 7 \(got 8\)"),
         ("LEFT", {}, "v0 must be given, in m/s, or a history to estimate it from"),
@@ -142,15 +143,16 @@ def test_a_student_without_history_or_route_says_so() -> None:
 def test_what_training_never_showed_is_said_once(asked: tuple[Student, Labels]) -> None:
     labels = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(reveal="scene")).labels(16, 2, 0)
     student = build_student(StudentConfig(), labels, labels.scene(), "euler", 0)
-    with pytest.warns(UserWarning, match="RIGHT|v0") as caught:
-        student.predict("RIGHT", v0=60.0)
+    with pytest.warns(UserWarning, match="RIGHT|v0|turn") as caught:
+        student.predict("RIGHT", v0=60.0, turn_angle_deg=9000.0)
     assert [str(w.message) for w in caught] == [
         "scenario RIGHT: this student was not trained on it",
         "v0: more than 10 standard deviations from the training scenes; cut off there",
+        "turn_angle_deg: more than 10 standard deviations from the training scenes; cut off there",
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        student.predict("RIGHT", v0=60.0)
+        student.predict("RIGHT", v0=60.0, turn_angle_deg=9000.0)
         student.predict("LEFT", v0=6.0)
         student.predict(None, v0=6.0)
     older = {name: value for name, value in student.state_dict().items() if name != "encoder.seen"}

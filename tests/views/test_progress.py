@@ -54,7 +54,7 @@ def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+    ("seconds", "text"), [(0.4, "1 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
 )
 def test_a_duration_as_people_say_it(seconds: float, text: str) -> None:
     assert duration_said(seconds) == text

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.hints import lying_near
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats import egomotion, flat_columns, flat_parquet, labels_npz
 from alpamayo_toy.labels.formats.clips import clips
@@ -125,7 +126,7 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
     """
     meanings = _told(told)[1]
     if not path.exists():
-        raise UserError(f"there is no label file {path}")
+        raise UserError(f"there is no label file {path}{lying_near(path)}")
     if label_set.is_set(path) or not path.is_dir():
         return [Source(path)]
     found: list[Path] = []

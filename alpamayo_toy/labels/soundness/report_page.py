@@ -3,7 +3,7 @@
 from typing import Any
 
 from alpamayo_toy.labels.soundness.check import ROUTES
-from alpamayo_toy.views.web_page import keyed, render
+from alpamayo_toy.views.web_page import keyed, now_said, render
 
 PERCENTILES = (1, 5, 50, 95, 99)
 QUANTITIES = {
@@ -36,6 +36,7 @@ def page(found: dict[str, Any], pictures: dict[str, str]) -> str:
     return render(
         "labels.html",
         found=keyed(found),
+        date=now_said(),
         pictures=pictures,
         columns=columns,
         quantities=QUANTITIES,

@@ -83,6 +83,7 @@ def test_the_page_shows_every_number_of_the_json_exactly(written: tuple[dict[str
 def test_the_page_opens_offline_in_light_and_dark(written: tuple[dict[str, Any], Path]) -> None:
     text = (written[1] / "report.html").read_text()
     page = Page(text)
+    assert re.search(r"labels\.npz, reported \d{4}-\d\d-\d\d \d\d:\d\d\n", page.words)
     prefix = "data:image/png;base64,"
     assert len(page.addresses) == 4
     for address in page.addresses:
