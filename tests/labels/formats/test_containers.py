@@ -57,6 +57,17 @@ def test_an_array_that_is_cut_off_is_named(tmp_path: Path, cut: int) -> None:
         load_labels(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "said", ["{'descr': (((", "{'shape': 'x", "\\", "{'descr': '<f8', 'shape': (-1,)}", "(" * 110, "\0"]
+)
+def test_a_header_of_nothing_that_numpy_wrote_is_named(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "trajectories.npy"
+    np.save(path, XYZ[0])
+    path.write_bytes(path.read_bytes()[:10] + said.encode().ljust(118) + path.read_bytes()[128:])
+    with pytest.raises(UserError, match=r"trajectories\.npy is no valid npy file"):
+        load_labels(tmp_path)
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "trajectories.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match="is no whole array of numbers"):
