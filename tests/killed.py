@@ -22,6 +22,7 @@ import torch
 from batches import SMALL
 from command_line import ended, start_script
 from label_sets import odd_clips, pieces
+from limited import show
 from torch import Tensor
 
 from alpamayo_toy.labels.stored import building, convert
@@ -142,10 +143,7 @@ def main(count: int, seed: int) -> None:
             if sum(one["kills"] for one in found.values()) == count:
                 break
             found[command] += killed(command, given, *whole[command], draw)
-    rows = [(command, *(one[head] for head in heads)) for command, one in found.items()]
-    rows.append(("all", *(sum(one[head] for one in found.values()) for head in heads)))
-    for row in (("command", *heads), ["---"] * (1 + len(heads)), *rows):
-        print(f"| {' | '.join(map(str, row))} |")
+    show("command", found, heads)
 
 
 if __name__ == "__main__":
