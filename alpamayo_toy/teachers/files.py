@@ -15,7 +15,8 @@ from alpamayo_toy.labels.fingerprint import Fingerprint, digests
 from alpamayo_toy.labels.held_out import fits, is_held, parted, split_by_time, split_hash
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.stored.building import clip_digests
-from alpamayo_toy.labels.stored.label_set import BATCH, LabelSet, is_set, open_set
+from alpamayo_toy.labels.stored.index import is_set
+from alpamayo_toy.labels.stored.label_set import BATCH, LabelSet, open_set
 from alpamayo_toy.teachers.augment import chosen_samples, mirrored, picked, with_mirror_images
 from alpamayo_toy.teachers.config import FileConfig
 from alpamayo_toy.teachers.route_errors import displaced, with_route_errors

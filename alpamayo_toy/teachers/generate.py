@@ -18,7 +18,8 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.trajectory import HORIZON, Labels
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish, shared_facts
-from alpamayo_toy.labels.stored.label_set import FORMAT, SHARD_BYTES, LabelSet, Shard, is_set, open_set
+from alpamayo_toy.labels.stored.index import FORMAT, is_set
+from alpamayo_toy.labels.stored.label_set import SHARD_BYTES, LabelSet, Shard, open_set
 from alpamayo_toy.teachers.alpamayo import WEIGHTS, AlpamayoModel, Model, Origin
 from alpamayo_toy.teachers.asking import STOP_AFTER, Asker, Clip, GaveUp
 from alpamayo_toy.teachers.config import SyntheticConfig
@@ -153,7 +154,7 @@ def _written(pieces: Sequence[Piece], out: Path, source: dict[str, Any]) -> Labe
         return None
     wanted = sum(piece.clips for piece in pieces)
     facts = open_set(out).facts if is_set(out) else {"sources": [], "shards": []}
-    if not all({**mine, **source} == mine and mine["clips"] <= wanted for mine in facts["sources"]):
+    if not all({**mine, **source} == mine and mine.get("clips", 0) <= wanted for mine in facts["sources"]):
         raise UserError(f"{out} is a set of other clips; name another folder for {wanted} of {source['name']}")
     common: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []

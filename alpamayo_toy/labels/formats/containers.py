@@ -17,7 +17,7 @@ from torch import Tensor
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.fields import Names
-from alpamayo_toy.labels.untrusted.archive import BROKEN, read_npz, read_pickle, read_pt
+from alpamayo_toy.labels.untrusted.archive import BROKEN, HEADER_FAULTS, read_npz, read_pickle, read_pt
 from alpamayo_toy.labels.untrusted.memory import check_unpacked, half_of_memory
 from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 from alpamayo_toy.labels.untrusted.texts import shown
@@ -243,7 +243,7 @@ def _array(file: BinaryIO, whole: int, where: str) -> np.ndarray:
         array: np.ndarray = np.load(file, allow_pickle=False)
     except UserError:
         raise
-    except (ValueError, TypeError, SyntaxError, EOFError, OSError, OverflowError, RecursionError) as error:
+    except (*HEADER_FAULTS, EOFError, OSError) as error:
         raise UserError(f"{where} is no valid npy file, perhaps cut off: {shown(str(error))}") from None
     return array
 

@@ -28,6 +28,7 @@ REQUIRED = ("clip_id", "teacher")
 KNOWN = {*NUMBERS, *STRINGS, "t0_us", "scenario", "scenario_source", "route_source", "dt", "horizon"}
 MOVED = 0.3  # m in a step, from where on its direction says how a car stands
 ASTRAY, STRAYING = 0.5, 0.05  # rad off the course, which so large a share of all such steps may be
+TURNED = 2.0  # rad, by which none of them turns: an axis of the course without its direction turns by pi
 
 
 def matches(names: Collection[str]) -> bool:
@@ -148,9 +149,11 @@ def _followed(path: Path, name: str, states: Tensor) -> Tensor:
     moving = step.square().sum(-1) > MOVED**2
     off = wrapped((yaw[..., 1:] + yaw[..., :-1]) / 2 - torch.atan2(step[..., 1], step[..., 0])).abs()
     off = torch.minimum(off, math.pi - off)[moving]  # one may drive backwards
-    if len(off) and float((off > ASTRAY).float().mean()) > STRAYING:
+    turned = yaw.diff(dim=-1).abs()[moving]
+    if len(off) and (float((off > ASTRAY).float().mean()) > STRAYING or float(turned.max()) > TURNED):
+        how = f"turn by up to {float(turned.max()):.2g} rad in a step and are {float(off.median()):.2g} rad off"
         raise UserError(
-            f"{path}: the headings of {name} do not follow the course, they are {float(off.median()):.2g} rad off;"
+            f"{path}: the headings of {name} do not follow the course, they {how};"
             " they must be radians, counter-clockwise, 0 at t0"
         )
     return states

@@ -32,7 +32,8 @@ from alpamayo_toy.labels.formats.fields import Names, parsed
 from alpamayo_toy.labels.formats.layouts import FORMATS, LAYOUTS, SUFFIXES
 from alpamayo_toy.labels.formats.raw import GATHERED, RawClips, check_labels, gathered
 from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, has_teacher, records
-from alpamayo_toy.labels.stored import label_set
+from alpamayo_toy.labels.stored.index import INDEX, is_set
+from alpamayo_toy.labels.stored.label_set import open_set
 from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
 from alpamayo_toy.processes import in_processes
@@ -82,12 +83,14 @@ def _in_one_line(error: UserError) -> UserError:
 
 
 def _parts(what: Path | Collection[Source], told: str) -> Iterator[Part]:
-    layout, names = _told(told)
-    sources = files_of(what, told) if isinstance(what, Path) else what
+    yield from _of(files_of(what, told) if isinstance(what, Path) else what, *_told(told))
+
+
+def _of(sources: Collection[Source], layout: str, names: Names) -> Iterator[Part]:
     aside: list[NoLabels] = []
     for source in sources:
         try:
-            if label_set.is_set(source.path):
+            if is_set(source.path):
                 yield from _set(source.path, layout)
             else:
                 for part in _file(source, layout, names):
@@ -127,7 +130,7 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
     meanings = _told(told)[1]
     if not path.exists():
         raise UserError(f"there is no label file {path}{lying_near(path)}")
-    if label_set.is_set(path) or not path.is_dir():
+    if is_set(path) or not path.is_dir():
         return [Source(path)]
     found: list[Path] = []
     walked: set[str] = set()
@@ -135,7 +138,7 @@ def files_of(path: Path, told: str = "auto") -> list[Source]:
         real = os.path.realpath(folder)
         if real in walked:  # a link that leads back
             inside.clear()
-        elif label_set.is_set(Path(folder)):
+        elif is_set(Path(folder)):
             found.append(Path(folder))
             inside.clear()
         else:
@@ -235,14 +238,14 @@ def _whole(sources: list[Source], told: str) -> list[Part]:
 def read_together(source: Source, told: str = "auto") -> list[Path]:
     """The files whose bytes decide what reading one gives: itself and what lies beside it; of a set, its index."""
     if source.path.is_dir():
-        return [source.path / label_set.INDEX]
+        return [source.path / INDEX]
     beside = [history_file(source.path), *beside_npy(source.path, parsed(told)[1])]
     return [*source.files, *(file for file in beside if file is not None)]
 
 
 def _set(path: Path, told: str) -> Iterator[Labels]:
     expect(path, told, "set")
-    for labels in label_set.open_set(path).batches():
+    for labels in open_set(path).batches():
         check_labels(labels, path)
         yield labels
 
@@ -347,15 +350,15 @@ def _parquet(source: Source, told: str, names: Names) -> Iterator[Part]:
 def _zip(path: Path, told: str, names: Names) -> Iterator[Part]:
     with unpacked(path) as folder:
         try:
-            for source in files_of(folder):
-                try:
-                    yield from _file(source, told, names)
-                except NoLabels:
+            for part in _of(files_of(folder), told, names):
+                if isinstance(part, NoLabels):
                     continue
-                except UserError as error:
-                    yield UserError(str(error).replace(str(folder), str(path)))
+                yield UserError(str(part).replace(str(folder), str(path))) if isinstance(part, UserError) else part
         except UserError as error:
-            raise UserError(str(error).replace(str(folder), str(path))) from None
+            said = str(error).replace(str(folder), str(path))
+            if isinstance(error, NoLabels):
+                raise NoLabels(path, f"holds no labels: {said}") from None
+            raise UserError(said) from None
 
 
 def expect(path: Path, told: str, found: str) -> None:

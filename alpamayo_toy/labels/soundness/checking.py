@@ -15,7 +15,8 @@ from alpamayo_toy.labels.formats.raw import RawClips, as_raw
 from alpamayo_toy.labels.formats.reading import files_of, parts_from_processes, parts_of
 from alpamayo_toy.labels.loading import load_labels
 from alpamayo_toy.labels.soundness.check import Check, leakage, table
-from alpamayo_toy.labels.stored.label_set import is_set, open_set
+from alpamayo_toy.labels.stored.index import is_set
+from alpamayo_toy.labels.stored.label_set import open_set
 from alpamayo_toy.labels.untrusted.texts import one_line
 from alpamayo_toy.views.progress import Over
 

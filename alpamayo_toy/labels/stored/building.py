@@ -18,18 +18,8 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.files import locked, naming, partial_of, write_json
 from alpamayo_toy.hints import command_name
 from alpamayo_toy.kinematics.trajectory import Labels
-from alpamayo_toy.labels.stored.label_set import (
-    DTYPES,
-    INDEX,
-    SHARD_BYTES,
-    STRINGS,
-    LabelSet,
-    ShardWriter,
-    facts_of,
-    is_set,
-    open_set,
-    write_index,
-)
+from alpamayo_toy.labels.stored.index import INDEX, is_set, write_index
+from alpamayo_toy.labels.stored.label_set import DTYPES, SHARD_BYTES, STRINGS, LabelSet, ShardWriter, facts_of, open_set
 
 SHAPE = ("samples", "horizon", "dt")
 COMMON = (*SHAPE, "fields", "history_poses", "texts", "context_names", "scenario_source", "route_source", "left_out")

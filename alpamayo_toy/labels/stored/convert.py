@@ -26,7 +26,8 @@ from alpamayo_toy.labels.repeats import digest
 from alpamayo_toy.labels.routes import with_routes
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check
 from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, finish, repeated_rows, shared_facts, summed
-from alpamayo_toy.labels.stored.label_set import FORMAT, LabelSet, file_digest, is_set, open_set
+from alpamayo_toy.labels.stored.index import FORMAT, facts_in, is_set
+from alpamayo_toy.labels.stored.label_set import LabelSet, file_digest
 from alpamayo_toy.processes import Killed, in_processes
 from alpamayo_toy.views.progress import Over
 
@@ -99,7 +100,7 @@ def _require_same_files(out: Path, units: list[Unit]) -> None:
     if not is_set(out):
         return
     mine = {name for unit in units for name in unit.names}
-    others = [source["name"] for source in open_set(out).facts["sources"] if source["name"] not in mine]
+    others = [source["name"] for source in facts_in(out)["sources"] if source["name"] not in mine]
     if others:
         raise UserError(f"{out} is a set of {others[0]} too, which is none of these files; name another folder")
 
@@ -300,6 +301,9 @@ def write_one_file(
             parquet_out.write(made.batches(), out)
     except UserError as error:
         raise UserError(str(error).replace(str(folder), str(out))) from None
-    shutil.rmtree(folder / "shards")  # labels.json last: what a killed run leaves is a set to the next one
+    gone = folder / ".shards"  # all at once, and labels.json last: what a killed run leaves is a set to the next one
+    shutil.rmtree(gone, ignore_errors=True)
+    (folder / "shards").rename(gone)
+    shutil.rmtree(gone)
     shutil.rmtree(folder)
     return made.facts

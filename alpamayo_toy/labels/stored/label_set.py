@@ -4,9 +4,7 @@ A set may be larger than memory: rows are read where they are asked for. Strings
 their ends beside them, so that no clip pays for the longest. README.md of labels, "The label set".
 """
 
-import errno
 import hashlib
-import json
 import os
 import shutil
 import struct
@@ -27,13 +25,10 @@ from alpamayo_toy.files import naming, remove_folder, write_json
 from alpamayo_toy.kinematics.manoeuvres import STANDSTILL
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS, Labels
+from alpamayo_toy.labels.stored.index import facts_in, reading_set
 from alpamayo_toy.labels.untrusted.archive import HEADER_FAULTS
 from alpamayo_toy.labels.untrusted.arrays import names
 
-FORMAT = 1
-INDEX = "labels.json"
-KIND = "alpamayo_toy label set"
-FRAME = "ego frame at t0: x forward, y left, metres; yaw in radians counter-clockwise; v in m/s; first point t0 + dt"
 SHARD_BYTES = 1 << 30  # of trajectories in a shard: every shard costs a batch a few microseconds
 HEADER_BYTES = 128  # of a .npy file of ours
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -48,39 +43,18 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 TORCH_DTYPES = {"<f4": torch.float32, "<f8": torch.float64, "<i8": torch.int64}
 STRINGS = ("clip_id", "source", "v0_source", "text")
-NEEDED = ("clip_id", "t0_us", "v0", "teacher", "scenario", "source", "v0_source")
 FILLED = ("history", "context", "route", "text")
 """Fields that some shards of a set may lack: their clips have NaN or an empty text there."""
 BATCH = 512  # clips that batches() reads at once: what is made of more falls out of the cache
 FILES_A_SHARD, OTHER_FILES = 16, 200  # that are open at once
 
 
-def is_set(path: Path) -> bool:
-    """A folder whose labels.json says that it is one, or that file itself."""
-    index = path / INDEX if path.is_dir() else path
-    if index.name != INDEX or not index.is_file():
-        return False
-    with index.open("rb") as file:
-        return KIND.encode() in file.read(200)
-
-
 def open_set(path: Path) -> "LabelSet":
     """The set in a folder. Raises UserError where the index or a shard's header is not what it should be."""
     folder = path if path.is_dir() else path.parent
-    try:
-        facts = json.loads((folder / INDEX).read_bytes())
-        if facts["format"] != FORMAT:
-            raise UserError(f"{folder / INDEX} has format {facts['format']}; this version reads {FORMAT}")
-        _check_facts(facts)
+    facts = facts_in(folder)
+    with reading_set(folder):
         return LabelSet.mapped(folder, facts)
-    except (OSError, EOFError, MemoryError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EMFILE:
-            raise UserError(f"{folder} has more files than this process may open; raise the limit: ulimit -n") from None
-        raise UserError(f"{folder} is no whole label set: {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{folder / INDEX} is no index of a label set: {error!r:.200}") from None
 
 
 @dataclass(frozen=True)
@@ -279,22 +253,6 @@ def _is(path: Path, digest: str) -> bool:
         return False
 
 
-def _check_facts(facts: Any) -> None:
-    """Raise ValueError, KeyError or TypeError for an index that does not say what every set says."""
-    counts = {name: facts[name] for name in ("samples", "horizon", "history_poses")}
-    wrong = [name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**31]
-    wrong += [name for name in ("fields", "context_names", "left_out", "shards") if not isinstance(facts[name], list)]
-    wrong += [name for name in ("fields", "context_names") if not all(isinstance(text, str) for text in facts[name])]
-    wrong += ["texts"] if type(facts.get("texts", 1)) is not int or facts.get("texts", 1) < 1 else []
-    wrong += ["dt"] if type(facts["dt"]) not in (int, float) else []
-    wrong += ["scenario_source"] if not isinstance(facts["scenario_source"], str) else []
-    wrong += ["route_source"] if not isinstance(facts.get("route_source", ""), str) else []
-    wrong += [name for name in ("sources", "dropped") if not isinstance(facts[name], list | dict)]
-    wrong += [name for name in NEEDED if name not in facts["fields"]]
-    if wrong:
-        raise ValueError(f"{wrong[0]} is missing or not what it should be")
-
-
 def shapes_of(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shape of each field's rows."""
     horizon = facts["horizon"]
@@ -409,26 +367,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_index(folder: Path, common: dict[str, Any], entries: list[dict[str, Any]], rest: dict[str, Any]) -> None:
-    """labels.json, with which the set exists."""
-    v0_sources: dict[str, int] = {}
-    for entry in entries:
-        for name, count in entry["v0_sources"].items():
-            v0_sources[name] = v0_sources.get(name, 0) + count
-    facts = {
-        "kind": KIND,
-        "format": FORMAT,
-        "clips": sum(entry["clips"] for entry in entries),
-        **common,
-        "frame": FRAME,
-        "v0_sources": v0_sources,
-        "actions": _statistics([entry["actions"] for entry in entries]),
-        **rest,
-        "shards": entries,
-    }
-    write_json(folder / INDEX, facts)
-
-
 def action_sums(labels: Labels) -> dict[str, list[float]]:
     """[count, sum, sum of squares] of a, and of kappa where the car moves faster than 0.6 m/s, to be added up."""
     v0 = labels.v0.unsqueeze(-1).expand(labels.teacher.shape[:2])
@@ -437,13 +375,3 @@ def action_sums(labels: Labels) -> dict[str, list[float]]:
     moving = (v[..., 1:] > STANDSTILL) & (v[..., :-1] > STANDSTILL)
     found = {"a": actions[..., 0].flatten(), "kappa": actions[..., 1][moving]}
     return {name: [len(x), float(x.sum()), float(x.square().sum())] for name, x in found.items()}
-
-
-def _statistics(sums: list[dict[str, list[float]]]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation out of action_sums."""
-    found = {}
-    for name in ("a", "kappa"):
-        count, total, squares = (sum(entry[name][i] for entry in sums) for i in range(3))
-        mean = total / max(count, 1)
-        found[name] = {"mean": mean, "std": max(squares / max(count, 1) - mean**2, 0.0) ** 0.5}
-    return found

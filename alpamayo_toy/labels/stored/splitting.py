@@ -21,7 +21,8 @@ from alpamayo_toy.labels.formats.reading import files_besides, parts_of, read_to
 from alpamayo_toy.labels.held_out import fits, split_hash
 from alpamayo_toy.labels.repeats import Seen
 from alpamayo_toy.labels.stored.building import Builder, claimed, finish
-from alpamayo_toy.labels.stored.label_set import FORMAT, INDEX, file_digest, is_set, open_set
+from alpamayo_toy.labels.stored.index import FORMAT, INDEX, is_set
+from alpamayo_toy.labels.stored.label_set import file_digest, open_set
 
 SIDES = ("train", "val", "test")
 

@@ -1,6 +1,7 @@
 """Containers: what is no whole file, and what leads elsewhere, is one line."""
 
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from broken_files import whole_set
+from label_sets import same
 from records_of_clips import XYZ, as_lists
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.soundness.checking import check_paths
 
 ROW = json.dumps({"clip_id": "a", "pred_xyz": XYZ[0]}, default=as_lists)
 
@@ -53,6 +57,17 @@ def test_an_array_that_is_cut_off_is_named(tmp_path: Path, cut: int) -> None:
         load_labels(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "said", ["{'descr': (((", "{'shape': 'x", "\\", "{'descr': '<f8', 'shape': (-1,)}", "(" * 110, "\0"]
+)
+def test_a_header_of_nothing_that_numpy_wrote_is_named(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "trajectories.npy"
+    np.save(path, XYZ[0])
+    path.write_bytes(path.read_bytes()[:10] + said.encode().ljust(118) + path.read_bytes()[128:])
+    with pytest.raises(UserError, match=r"trajectories\.npy is no valid npy file"):
+        load_labels(tmp_path)
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "trajectories.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match="is no whole array of numbers"):
@@ -77,8 +92,23 @@ def test_a_zip_leads_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         archive.writestr("notes.txt", "x")
     with pytest.raises(UserError, match=r"a\.zip holds no label file"):
         load_labels(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.json", "{}")
+        archive.writestr("b.json", "[]")
+    with pytest.raises(UserError, match=r"a\.zip holds no labels: .*a\.zip/a\.json holds no trajectories"):
+        load_labels(path)
+    with pytest.raises(UserError, match=r"a\.zip holds no labels"):
+        check_paths([path], "auto", False, False)
     monkeypatch.setattr("alpamayo_toy.labels.formats.containers.half_of_memory", lambda: 10)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("inside.json", ROW)
     with pytest.raises(UserError, match="unpacks to more than half of the memory"):
         load_labels(path)
+
+
+def test_a_zip_may_hold_a_set(tmp_path: Path) -> None:
+    given = whole_set(tmp_path)
+    shutil.make_archive(str(tmp_path / "set"), "zip", given)
+    shutil.make_archive(str(tmp_path / "around"), "zip", given.parent, given.name)
+    for name in ("set.zip", "around.zip"):
+        same(load_labels(tmp_path / name), load_labels(given))

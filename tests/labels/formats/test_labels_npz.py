@@ -62,8 +62,15 @@ def test_headings_may_be_wrapped(tmp_path: Path) -> None:
             torch.testing.assert_close(getattr(other, name), getattr(found[0], name), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("yaw", [torch.rad2deg, torch.neg])
-def test_headings_in_degrees_or_clockwise_are_named(yaw: Callable[..., torch.Tensor], tmp_path: Path) -> None:
+def axis(yaw: torch.Tensor) -> torch.Tensor:
+    """Of the course, within +-pi/2: what atan(dy / dx) gives."""
+    return yaw.tan().atan()
+
+
+@pytest.mark.parametrize("yaw", [torch.rad2deg, torch.neg, axis])
+def test_headings_in_degrees_clockwise_or_without_a_direction_are_named(
+    yaw: Callable[..., torch.Tensor], tmp_path: Path
+) -> None:
     np.savez(tmp_path / "x.npz", **turning(yaw))
     with pytest.raises(UserError, match=r"x\.npz: the headings of teacher do not follow the course, .* off; they must"):
         load_labels(tmp_path / "x.npz")
@@ -76,10 +83,10 @@ def ahead(yaw: np.ndarray, step: float = 0.6) -> dict[str, np.ndarray]:
     return {"teacher": states[None, None], "v0": np.array([10 * step]), "clip_id": np.array(["a"])}
 
 
-def off(places: int) -> np.ndarray:
-    """100 steps, of which places + 1 have a mean heading beyond 0.5 rad: 1.2 rad, 0.6 at either end."""
+def off(places: int, by: float = 1.2) -> np.ndarray:
+    """100 steps, of which places + 1 have a mean heading beyond 0.5 rad: by, half of it at either end."""
     yaw = np.zeros(101)
-    yaw[40 : 40 + places] = 1.2
+    yaw[40 : 40 + places] = by
     return yaw
 
 
@@ -90,6 +97,8 @@ def off(places: int) -> np.ndarray:
         (ahead(np.full(64, 0.55)), False),
         (ahead(off(3)), True),  # 4 of 100 steps
         (ahead(off(5)), False),  # 6 of 100
+        (ahead(off(1, 1.9)), True),
+        (ahead(off(1, 2.1)), False),  # more than 2 rad in a step
         (ahead(np.zeros(64), -0.6), True),  # backwards
         (ahead(np.full(64, 1.5), 0.29), True),  # too slow for a course
     ],

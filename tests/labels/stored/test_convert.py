@@ -213,6 +213,10 @@ def test_one_file_after_a_run_that_was_killed_at_its_end(tmp_path: Path, labels:
     convert([given], tmp_path / ".out.npz.set")  # the file has its name, and the set is not removed yet
     assert write_one_file([given], out, "auto", False, 1)["clips"] == 24
     assert out.read_bytes() == first
+    convert([given], tmp_path / ".out.npz.set")
+    (tmp_path / ".out.npz.set" / "shards").rename(tmp_path / ".out.npz.set" / ".shards")  # the set is removed in part
+    assert write_one_file([given], out, "auto", False, 1)["clips"] == 24
+    assert out.read_bytes() == first
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npz", "out.npz"]
     with pytest.raises(UserError, match="is there already"):
         write_one_file([given], out, "auto", False, 1)
