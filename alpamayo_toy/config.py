@@ -102,7 +102,7 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 def _folder_of(folder: Path, asked: str) -> str:
     """The folder for what is asked, so that it is found again and another question does not overwrite it."""
-    passed = []
+    passed: list[Path] = []
     for one in _numbered(folder):
         noted = one / ASKED
         if not noted.exists() and not (one / "metrics.json").exists():
