@@ -199,8 +199,9 @@ def lying_near(path: Path, *others: str) -> str:
 
 def last_run_in(folder: Path) -> str:
     """The newest run in a folder that is none itself, as the end of a sentence: of a scenario, of a batch's seeds."""
-    found = [run.parents[1] for depth in ("*", "*/*") for run in folder.glob(f"{depth}/checkpoints/best.pt")]
-    return f"; the last run in {folder} is {max(found, key=lambda run: run.stat().st_mtime)}" if found else ""
+    found = [best for depth in ("*", "*/*") for best in folder.glob(f"{depth}/checkpoints/best.pt")]
+    last = max(found, key=lambda best: best.stat().st_mtime).parents[1] if found else None
+    return f"; the last run in {folder} is {last}" if last else ""
 
 
 def of_another_type(given: str, why: str) -> str:

@@ -125,7 +125,8 @@ def _on_common_clips(runs: list[str], tables: list[Clips]) -> list[Clips]:
     keys = [{key: i for i, key in enumerate(zip(t["clip_id"], t["t0_us"], strict=True))} for t in tables]
     common = [key for key in keys[0] if all(key in other for other in keys[1:])]
     if not common:
-        raise UserError(f"{' and '.join(runs)} have no clip in common")
+        why = "synthetic scenes follow from the seed, a file's clips held out from its split"
+        raise UserError(f"{' and '.join(dict.fromkeys(runs))} have no clip in common: {why}; score them on the same")
     rows = [[places[key] for key in common] for places in keys]
     chosen = [{n: [column[i] for i in index] for n, column in t.items()} for t, index in zip(tables, rows, strict=True)]
     for run, other in zip(runs[1:], chosen[1:], strict=True):

@@ -71,7 +71,7 @@ def test_a_folder_of_runs_names_its_last_one(tmp_path: Path) -> None:
     for i, name in enumerate(("LEFT/b", "LEFT/a")):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
         (tmp_path / name / "checkpoints" / "best.pt").touch()
-        os.utime(tmp_path / name, (i, i))
+        os.utime(tmp_path / name / "checkpoints" / "best.pt", (i, i))
     for given in (tmp_path / "LEFT", tmp_path, tmp_path / "LEFT" / "..."):
         folder = given.parent if given.name == "..." else given
         with pytest.raises(UserError, match=rf"; the last run in {folder} is {tmp_path / 'LEFT' / 'a'}$"):
