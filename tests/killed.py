@@ -24,7 +24,6 @@ from batches import SMALL
 from command_line import ended, start_script
 from label_sets import odd_clips, pieces
 from limited import show
-from torch import Tensor
 
 from alpamayo_toy.labels.stored import building, convert
 from alpamayo_toy.teachers import generate
@@ -40,11 +39,10 @@ COMMANDS: dict[str, Words] = {
     "labels merge": ("labels", "merge", "parts/0", "parts/1", "out"),
     "labels split": ("labels", "split", "whole", "out", "--val", "0.3", "--test", "0.3"),
 }
-AGAIN = {
+AGAIN = {  # how one goes on where such a file is there, in all else by the same command
     "train": ("out/checkpoints/last.pt", ("train", "trainer.resume=out")),
     "batch workers=2": ("out/config.json", ("batch", "resume=out")),
 }
-"""How one goes on where such a file is there; in all else by the same command."""
 ORPHANS, LONGEST = 5, 10  # s until none may be there; that a rerun may take beyond three times an undisturbed run
 
 
@@ -73,16 +71,14 @@ def outlived(folder: Path) -> int:
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    for path in left:
-        os.kill(int(path.parent.name), signal.SIGKILL)
-    return len(left)
+    return len([os.kill(int(path.parent.name), signal.SIGKILL) for path in left])
 
 
 def plain(content: Any) -> Any:
     """Of a checkpoint, but for the options, which say that it was continued."""
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items() if key != "config"}
-    return (content.shape, content.flatten().tolist()) if isinstance(content, Tensor) else content
+    return (content.shape, content.flatten().tolist()) if isinstance(content, torch.Tensor) else content
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -114,9 +110,8 @@ def killed(command: str, given: Path, whole: dict[str, Any], took: float, draw: 
     begun, anew = AGAIN.get(command, ("", words))
     try:
         again = ran(anew if (folder / begun).exists() else words, folder, 3 * took + LONGEST)
-    except TimeoutExpired as error:
+    except TimeoutExpired:
         found["hangs"] += 1
-        print(f"{command}: {error}", file=sys.stderr)
     else:
         found["tracebacks"] += "Traceback" in again.stderr
         made = contents(folder)
