@@ -1,11 +1,12 @@
-"""What kill -9 costs: commands killed at random moments of their lives, and run again at once as one goes on.
+"""What kill -9 costs: commands killed at random moments of their lives, and run again as one goes on.
 
-python tests/killed.py [COUNT] [SEED]: so many kills, over the commands in turn, and a table in Markdown. The rerun runs
-beside whatever the killed command left behind, and must reach the files of a run that nothing disturbed; it is refused
-where it does not, and says why.
+python tests/killed.py [COUNT] [SEED]: so many kills, over the commands in turn, and a table in Markdown. Half of the
+reruns begin at once, beside whatever the killed command left behind. They must reach the files of a run that nothing
+disturbed; a rerun is refused where it says why it does not.
 """
 
 import itertools
+import os
 import random
 import shutil
 import signal
@@ -23,7 +24,6 @@ from batches import SMALL
 from command_line import ended, start_script
 from label_sets import odd_clips, pieces
 from limited import show
-from torch import Tensor
 
 from alpamayo_toy.labels.stored import building, convert
 from alpamayo_toy.teachers import generate
@@ -39,11 +39,10 @@ COMMANDS: dict[str, Words] = {
     "labels merge": ("labels", "merge", "parts/0", "parts/1", "out"),
     "labels split": ("labels", "split", "whole", "out", "--val", "0.3", "--test", "0.3"),
 }
-AGAIN = {
+AGAIN = {  # how one goes on where such a file is there, in all else by the same command
     "train": ("out/checkpoints/last.pt", ("train", "trainer.resume=out")),
     "batch workers=2": ("out/config.json", ("batch", "resume=out")),
 }
-"""How one goes on where such a file is there; in all else by the same command."""
 ORPHANS, LONGEST = 5, 10  # s until none may be there; that a rerun may take beyond three times an undisturbed run
 
 
@@ -65,16 +64,21 @@ def ran(words: Words, folder: Path, timeout: float = 300) -> CompletedProcess[st
     return ended(start_script(words[0], words[1:], folder, small_steps), folder, timeout)
 
 
-def left_behind(folder: Path) -> list[int]:
-    """The processes that work in a folder."""
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cwd") if path.resolve() == folder]
+def outlived(folder: Path) -> int:
+    """How many processes still work in a folder some seconds later."""
+    deadline = time.monotonic() + ORPHANS
+    while left := [path for path in Path("/proc").glob("[0-9]*/cwd") if path.resolve() == folder]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return len([os.kill(int(path.parent.name), signal.SIGKILL) for path in left])
 
 
 def plain(content: Any) -> Any:
     """Of a checkpoint, but for the options, which say that it was continued."""
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items() if key != "config"}
-    return (content.shape, content.flatten().tolist()) if isinstance(content, Tensor) else content
+    return (content.shape, content.flatten().tolist()) if isinstance(content, torch.Tensor) else content
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -99,11 +103,10 @@ def killed(command: str, given: Path, whole: dict[str, Any], took: float, draw: 
     process = start_script(words[0], words[1:], folder, small_steps)
     process.join(draw.uniform(0, took))
     process.kill()
-    at = time.monotonic()
     process.join()
     if process.exitcode != -signal.SIGKILL:
         return Counter()
-    orphans, found = left_behind(folder), Counter({"kills": 1})
+    found = Counter({"kills": 1, "orphans": outlived(folder) if draw.random() < 0.5 else 0})
     begun, anew = AGAIN.get(command, ("", words))
     try:
         again = ran(anew if (folder / begun).exists() else words, folder, 3 * took + LONGEST)
@@ -116,11 +119,7 @@ def killed(command: str, given: Path, whole: dict[str, Any], took: float, draw: 
         found["refused" if again.returncode else "damaged or lost"] += bool(other)
         if found.total() > 1:
             print(f"{command}: exit code {again.returncode}; {other} {again.stderr[-600:]}", file=sys.stderr)
-    while left := set(orphans).intersection(left_behind(folder)):
-        if time.monotonic() > at + ORPHANS:
-            found["orphans"] += len(left)
-            break
-        time.sleep(0.05)
+    found["orphans"] += outlived(folder)
     return found
 
 

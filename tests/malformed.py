@@ -25,10 +25,14 @@ NAMES = {
     "teacher": ("pred_xyz", "predicted_xyz", "trajectories_xyz", "PredFutureXYZ", "pred_traj", "waypoints"),
     "ground_truth": ("gt_xyz", "ego_future_xyz", "gt_future_xyz", "ground_truth"),
     "history": ("hist_xyz", "ego_history_xyz", "history_xyz"),
+    "rotation": ("pred_rot", "predicted_rotation", "trajectory_rot"),
+    "history_rotation": ("hist_rot", "ego_history_rot"),
     "clip_id": ("clip_id", "scene_id", "sample_token", "clipId"),
     "t0": ("t0_us", "timestamp_us"),
     "text": ("cot", "coc", "reasoning"),
 }
+OWN = {"t0": "t0_us"}
+LARGEST = 1 << 20  # bytes
 NAN, INF = float("nan"), float("inf")
 NUMBERS = (NAN, INF, -INF, 1e300, 1e39, -1e19)
 TEXTS = ("", "text", "1.5", "nan", "a\0b", "\x1b[2J", "é" * 70_000, "../../x", "c\n1")
@@ -47,20 +51,28 @@ SAID = {
 """Names, and what they may say that is wrong."""
 
 
-def drives(draw: Draw) -> tuple[list[Clip], np.ndarray]:
-    """Some clips by field, and all their drives (N, K, T, 2)."""
+def drives(draw: Draw, own: bool) -> tuple[list[Clip], np.ndarray]:
+    """Some clips by field, of our own layout or as others have them, and all their drives (N, K, T, 2)."""
     n, k, t = draw.randint(1, 3), draw.randint(1, 5), draw.choice((64, 64, 64, 40))
     generator = torch.Generator().manual_seed(draw.getrandbits(32))
     actions = torch.rand(n, k, 1, 2, generator=generator, dtype=torch.float64) * torch.tensor([1.0, 0.02])
     v0 = 3 + 10 * torch.rand(n, generator=generator, dtype=torch.float64)
     states = UnicycleRollout(0.1, "trapezoid")(actions.expand(n, k, t, 2), v0[:, None])
-    xyz = np.pad(states[..., :2].numpy(), [(0, 0)] * 3 + [(0, 1)])
-    past = np.pad(v0.numpy()[:, None, None] * np.linspace(-1.5, 0, 16)[:, None], [(0, 0), (0, 0), (0, 2)])
-    left = draw.sample(("t0", "ground_truth", "history", "text"), draw.randint(0, 3))
-    clips: list[Clip] = [{"clip_id": f"c{i}", "t0": i * 10**6, "text": "go", "teacher": xyz[i]} for i in range(n)]
+    past = np.pad(v0.numpy()[:, None, None] * np.linspace(-1.5, 0, 16)[:, None], [(0, 0), (0, 0), (0, 3)])
+    past[..., 3] = v0[:, None]
+    turned = np.eye(3) * np.ones((n, k, t, 1, 1))
+    turned[..., 0, 0], turned[..., 1, 0] = states[..., 2].cos(), states[..., 2].sin()
+    turned[..., 0, 1], turned[..., 1, 1] = -turned[..., 1, 0], turned[..., 0, 0]
+    places = states.numpy() if own else np.pad(states[..., :2].numpy(), [(0, 0)] * 3 + [(0, 1)])
+    clips: list[Clip] = [{"clip_id": f"c{i}", "t0": i * 10**6, "text": "go", "teacher": places[i]} for i in range(n)]
+    still = np.eye(3) * np.ones((16, 1, 1))
     for i, clip in enumerate(clips):
-        clip |= {"ground_truth": xyz[i, 0], "history": past[i]}
-    return [{key: value for key, value in clip.items() if key not in left} for clip in clips], xyz[..., :2]
+        clip |= {"ground_truth": places[i, 0], "history": past[i] if own else past[i, :, :3]}
+        clip |= {"v0": float(v0[i])} if own else {"rotation": turned[i], "history_rotation": still}
+    optional = [key for key in clips[0] if key not in ("clip_id", "teacher", "v0")]
+    left = draw.sample(optional, draw.randint(0, len(optional)))
+    left += ["teacher", "rotation"] if not {"ground_truth", "history"} & {*left} and draw.random() < 0.2 else []
+    return [{key: value for key, value in clip.items() if key not in left} for clip in clips], places[..., :2]
 
 
 def ragged(draw: Draw, value: Any) -> Any:
@@ -128,11 +140,12 @@ def told_wrong(draw: Draw, clips: list[Clip]) -> None:
             clip[other] = np.asarray(clip[field]) + draw.choice((0.0, 50.0))
 
 
-def nested(draw: Draw, clips: list[Clip], rows: bool) -> Any:
+def nested(draw: Draw, clips: list[Clip], rows: bool, own: bool) -> Any:
     """The clips under names drawn at random: a list of objects, an object of them, columns, or a row a sample."""
-    names = {field: draw.choice(several) for field, several in NAMES.items()}
+    names = OWN if own else {field: draw.choice(several) for field, several in NAMES.items()}
     told = [{names.get(field, field): value for field, value in clip.items()} for clip in clips]
-    way = "list" if rows else draw.choice(("list", "list", "single", "by id", "inside", "rows", "columns"))
+    ways = ("list", "list", "single", "by id", "inside", "rows", "columns")
+    way = "columns" if own else "list" if rows else draw.choice(ways)
     if way == "single":
         return told[0]
     if way == "by id":
@@ -142,8 +155,12 @@ def nested(draw: Draw, clips: list[Clip], rows: bool) -> Any:
     if way == "columns":
         return {key: [one.get(key) for one in told] for key in told[0]}
     if way == "rows":
-        name, once = names["teacher"], 0 if draw.random() < 0.1 else 1
-        return [{**one, name: xyz, "sample_idx": k * once} for one in told for k, xyz in enumerate(one[name])]
+        several, once = {names["teacher"], names["rotation"]}, draw.random() > 0.1
+        return [
+            {key: value[k] if key in several else value for key, value in one.items()} | {"sample_idx": k * once}
+            for one in told
+            for k in range(len(one[names["teacher"]]))
+        ]
     return told
 
 
@@ -237,7 +254,7 @@ def as_npy(draw: Draw, content: Any, path: Path, wrong: bool) -> None:
         folder.mkdir(parents=True)
         arrays = [key for key, value in clip.items() if isinstance(value, np.ndarray)]
         for key in arrays:
-            name = "trajectories" if np.ndim(clip[key]) == 3 else key
+            name = "trajectories" if key in NAMES["teacher"] else key
             (folder / f"{name}.npy").write_bytes(npy(draw, clip[key], wrong and draw.random() < 0.5))
         said = {key: value for key, value in clip.items() if key not in arrays}
         as_json(draw, said, folder / "meta.json", wrong and draw.random() < 0.2)
@@ -322,14 +339,16 @@ def malformed(container: str, draw: Draw, folder: Path) -> tuple[Path, np.ndarra
     """A malformed file in an empty folder, and the drives (N, K, T, 2) that it is of."""
     path = folder / ("npy" if container == "npy" else f"labels.{container}")
     while True:
-        clips, xy = drives(draw)
+        own = container == "npz" and draw.random() < 0.3
+        clips, xy = drives(draw, own)
         level = draw.choice(("said", "said", "said", "packed", "packed", "bytes"))
         try:
             for _ in range(draw.choice((1, 1, 2)) if level == "said" else 0):
                 told_wrong(draw, clips)
-            content = nested(draw, clips, container in ("npy", "parquet"))
+            content = nested(draw, clips, container in ("npy", "parquet"), own)
             CONTAINERS[container](draw, content, path, level == "packed")
             file = draw.choice(sorted(path.rglob("*.npy"))) if path.is_dir() else path
+            assert file.stat().st_size < LARGEST
         except Exception:  # no container can say everything
             shutil.rmtree(folder)
             folder.mkdir()

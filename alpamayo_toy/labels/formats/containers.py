@@ -18,7 +18,7 @@ from torch import Tensor
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.fields import Names
 from alpamayo_toy.labels.untrusted.archive import BROKEN, HEADER_FAULTS, read_npz, read_pickle, read_pt
-from alpamayo_toy.labels.untrusted.memory import check_unpacked, half_of_memory
+from alpamayo_toy.labels.untrusted.memory import PACKED, check_unpacked, half_of_memory
 from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 from alpamayo_toy.labels.untrusted.texts import shown
 
@@ -251,7 +251,7 @@ def _array(file: BinaryIO, whole: int, where: str) -> np.ndarray:
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
     """A folder with the files of a zip, which is taken away again. Raises UserError."""
-    folder = Path(tempfile.mkdtemp(prefix="labels-"))
+    folder = Path(tempfile.mkdtemp(prefix="labels-")).resolve()
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -262,9 +262,10 @@ def unpacked(path: Path) -> Iterator[Path]:
             check_unpacked(path, sum(info.file_size for info in infos))
             for info in infos:
                 target = (folder / info.filename).resolve()
-                if not target.is_relative_to(folder.resolve()) or info.flag_bits & 0x1:
+                if not target.is_relative_to(folder) or info.flag_bits & 0x1:
                     raise UserError(f"{path} holds {shown(info.filename)}, which is encrypted or leads elsewhere")
                 target.parent.mkdir(parents=True, exist_ok=True)
+                PACKED[target] = min(info.compress_size, path.stat().st_size)
                 with archive.open(info) as packed, target.open("wb") as file:
                     left = info.file_size
                     while piece := packed.read(min(left, 1 << 20)) if left else b"":
@@ -276,4 +277,6 @@ def unpacked(path: Path) -> Iterator[Path]:
             raise
         raise UserError(f"{path} is no valid zip file, perhaps cut off: {shown(str(error))}") from None
     finally:
+        for target in [target for target in PACKED if target.is_relative_to(folder)]:
+            del PACKED[target]
         shutil.rmtree(folder, ignore_errors=True)

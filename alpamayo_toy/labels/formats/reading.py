@@ -34,6 +34,7 @@ from alpamayo_toy.labels.formats.raw import GATHERED, RawClips, check_labels, ga
 from alpamayo_toy.labels.formats.records import SHOWN, candidates, has_drive, has_teacher, records
 from alpamayo_toy.labels.stored.index import INDEX, is_set
 from alpamayo_toy.labels.stored.label_set import open_set
+from alpamayo_toy.labels.untrusted.memory import PACKED
 from alpamayo_toy.labels.untrusted.parquet_file import columns
 from alpamayo_toy.labels.untrusted.texts import one_line, shown
 from alpamayo_toy.processes import in_processes
@@ -348,6 +349,8 @@ def _parquet(source: Source, told: str, names: Names) -> Iterator[Part]:
 
 
 def _zip(path: Path, told: str, names: Names) -> Iterator[Part]:
+    if path in PACKED:
+        raise UserError(f"{path} is a zip in a zip; unpack it yourself")
     with unpacked(path) as folder:
         try:
             for part in _of(files_of(folder), told, names):

@@ -112,3 +112,7 @@ def test_a_zip_may_hold_a_set(tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "around"), "zip", given.parent, given.name)
     for name in ("set.zip", "around.zip"):
         same(load_labels(tmp_path / name), load_labels(given))
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.write(tmp_path / "set.zip", "set.zip")
+    with pytest.raises(UserError, match=r"two\.zip/set\.zip is a zip in a zip; unpack it yourself"):
+        load_labels(tmp_path / "two.zip")

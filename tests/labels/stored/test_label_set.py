@@ -42,6 +42,10 @@ def test_its_statistics_are_those_of_the_action_space(
     assert [found[name]["std"] for name in ("a", "kappa")] == pytest.approx(space.std.tolist(), rel=1e-5)
 
 
+SUMS = {"a": [0, 0.0, 0.0], "kappa": [0, 0.0, 0.0]}
+ELSEWHERE = {"name": "../../x", "clips": 5, "actions": SUMS, "v0_sources": {}, "files": {}}
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -52,7 +56,7 @@ def test_its_statistics_are_those_of_the_action_space(
         (lambda f: _cut(next(f.glob("shards/*-001/teacher.npy"))), "label set"),
         (lambda f: np.save(next(f.glob("shards/*-001/v0.npy")), np.zeros(3)), r"v0\.npy must hold \(5,\) float64"),
         (lambda f: _edit(f / "labels.json", "horizon", 63), r"teacher\.npy must hold \(5, 4, 63, 4\)"),
-        (lambda f: _edit(f / "labels.json", "shards", [{"name": "../../x", "clips": 5}]), "is no shard"),
+        (lambda f: _edit(f / "labels.json", "shards", [ELSEWHERE]), "is no shard"),
     ],
 )
 def test_a_broken_set_is_named(

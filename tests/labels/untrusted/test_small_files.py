@@ -54,6 +54,14 @@ def json_in_a_zip(folder: Path) -> Path:
     return folder / "labels.zip"
 
 
+def packed_twice(folder: Path) -> Path:
+    """An npz of 24 MB, all of it zeros, that might unpack to 20 times as much where it lies by itself."""
+    np.savez(folder / "labels.npz", clip_id=IDS, teacher=PLAIN, more=np.zeros(3_000_000))
+    with zipfile.ZipFile(folder / "labels.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "labels.npz", "labels.npz")
+    return folder / "labels.zip"
+
+
 def tensor(folder: Path) -> Path:
     torch.save({"clip_id": "a", "pred_xyz": torch.zeros(1, 5000, 40, 3, dtype=torch.uint8)}, folder / "labels.pt")
     return folder / "labels.pt"
@@ -87,6 +95,7 @@ BOMBS = {
     "steps of a row": (parquet(pred_xyz=lists(1, 3 * 4097)), SHAPES),
     "a text of a row": (parquet(pred_xyz=lists(1, 192), coc=["x" * 100_001]), TEXTS),
     "packed": (json_in_a_zip, TIMES),
+    "packed twice": (packed_twice, TIMES),
     "samples of a tensor": (tensor, SHAPES),
     "steps of a list": (steps, SHAPES),
 }
