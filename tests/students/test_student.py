@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from taught import built, left, stirred
 
 from alpamayo_toy import Labels
+from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student
 
 
@@ -39,3 +40,8 @@ def test_actions_stay_inside_the_bounds(wild: tuple[Student, Labels], scale: flo
     actions, trajectory = prediction.actions, prediction.trajectories
     assert bool(student.action_space.within_bounds(actions).all())
     assert bool(trajectory.isfinite().all())
+
+
+def test_a_students_size_by_hand() -> None:
+    """From embedding to width, once more, and to 2 numbers a step of each mode."""
+    assert StudentConfig(embedding=2, width=4, layers=2, modes=3).size(5) == 2 * 4 + 4 * 4 + 4 * 3 * 2 * 5

@@ -57,6 +57,13 @@ def test_the_speed_is_that_of_a_slow_loop() -> None:
         assert roads.speed[i].tolist() == pytest.approx(v, abs=2e-3)
 
 
+def test_a_bend_is_approached_with_one_and_a_half_metres_per_second_squared() -> None:
+    kappa = torch.zeros(1, 6, dtype=torch.float64)
+    kappa[:, -1] = 0.1
+    v = allowed_speed(kappa, torch.tensor([50.0], dtype=torch.float64))[0]
+    torch.testing.assert_close(v[0] ** 2 - v[-1] ** 2, torch.tensor(2 * 1.5 * 5 * SPACING, dtype=torch.float64))
+
+
 def test_what_is_seen_is_the_road_itself_and_then_straight_on() -> None:
     roads = draw_roads(RoadConfig(), 50, 480.0, generator())
     along = torch.linspace(0, 390, 50)

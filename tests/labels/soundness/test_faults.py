@@ -330,6 +330,13 @@ def test_reversing_is_told_from_rolling_back() -> None:
         assert judged(raw)["warnings"].get("reversing", {}).get("clips") == ["clip-2 0"]
 
 
+@pytest.mark.parametrize(("horizon", "told"), [(5, 0), (6, 1)])
+def test_six_steps_are_the_shortest_time_to_reverse_in(horizon: int, told: int) -> None:
+    actions = np.zeros((1, 1, horizon, 2))
+    actions[..., 0, 0] = -1.0  # of 0.1 s, from -0.6 to -0.7 m/s
+    assert codes(judged(driven(actions, np.array([-0.6])))).get("reversing", 0) == told
+
+
 def test_a_broken_clip_leaves_its_place_to_a_sound_one() -> None:
     assert codes(judged(replace(non_finite(), clip_id=np.array(["clip-0"])), sound(1))) == {"non_finite": 1}
 
