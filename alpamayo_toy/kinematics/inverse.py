@@ -15,6 +15,7 @@ from alpamayo_toy.kinematics.device import kept, seen_through
 from alpamayo_toy.kinematics.trajectory import DT
 
 CHUNK = 1640  # tracks at once on a CPU: more fall out of its cache, fewer cost more calls
+LONG = 256  # steps, beyond which systems that do not hang on the data are solved banded: T x T numbers take longer
 GUARDS = ("none", "guard", "ridge")
 
 
@@ -97,12 +98,11 @@ def _inverted(
     waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights
 ) -> tuple[Tensor, Tensor]:
     """(B, T, 2), (B, T), (B,) -> a, kappa (T, B) each in float64."""
-    horizon = yaw.shape[1]
     theta = _heading(_time_first(yaw), dt, weights.heading)
     start = v0.to(torch.float64).unsqueeze(0)
     v = _speeds(_time_first(waypoints), theta, start, dt, weights.speed)
     before = torch.cat([start, v[:-1]])
-    a = _smoother(horizon, 2, dt, weights.acceleration, v.device) @ ((v - before) / dt)
+    a = _smoothed((v - before) / dt, dt, weights.acceleration)
     s = (before + a * (dt / 2)) * dt
     kappa = _curvature(theta - _before(theta), s, dt, weights.curvature, guard == "ridge")
     if guard == "guard":
@@ -187,7 +187,18 @@ def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
     """Smoothed, continuous headings (T, B) after 0 at t0, from headings (T, B) that may be wrapped."""
     jumps = yaw - _before(yaw)
     jumps = jumps - 2 * math.pi * (jumps.detach() / (2 * math.pi)).round()
+    if len(yaw) > LONG:
+        first, *rest = _penalty_bands(len(yaw), 3, dt, weights, True, yaw.device)
+        return solve_banded([first + 1, *rest], jumps.cumsum(0))
     return _summed_smoother(len(yaw), 3, dt, weights, yaw.device) @ jumps
+
+
+def _smoothed(values: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
+    """x ~ values (T, B), its second differences small."""
+    if len(values) > LONG:
+        first, *rest = _penalty_bands(len(values), 2, dt, weights, False, values.device)
+        return solve_banded([first + 1, *rest], values)
+    return _smoother(len(values), 2, dt, weights, values.device) @ values
 
 
 def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
@@ -234,6 +245,9 @@ def _penalty_bands(
     n: int, order: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device
 ) -> list[Tensor]:
     """Its diagonals, (n, 1) each, as solve_banded takes them; fixed: of n values after one that is held."""
+    if n > LONG:  # all alike but for a few at both ends
+        short, half = _penalty_bands(LONG, order, dt, weights, fixed, device), LONG // 2
+        return [torch.cat([b[:half], b[half : half + 1].expand(n - LONG, 1), b[half:]]) for b in short]
     matrix = _penalty(n + 1, order, dt, weights)[1:, 1:] if fixed else _penalty(n, order, dt, weights)
     bands = [pad(matrix.diagonal(-min(k, n)), (min(k, n), 0)) for k in range(order + 1)]  # in place, a tracer loses it
     return [band.unsqueeze(-1).to(device) for band in bands]
@@ -243,14 +257,15 @@ def _penalty_bands(
 def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, device: torch.device) -> list[Tensor]:
     """What in speed's bands does not hang on the headings. A speed stands in 2 equations, at a free end in 1."""
     first, *rest = _penalty_bands(n, 3, dt, weights, fixed, device)
-    ends = _identity(n)[:, -1:] if fixed else (_identity(n)[:, :1] + _identity(n)[:, -1:]).clamp(max=1)
+    last = pad(_identity(1), (0, 0, n - 1, 0))
+    ends = last if fixed else (last + last.flip(0)).clamp(max=1)
     return [first + (2 - ends.to(device)), *rest]
 
 
 @kept
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """How the first `order` of n values hang on the one that is held: (order, 1)."""
-    return _penalty(n + 1, order, dt, weights)[1 : order + 1, :1].to(device)
+    return _penalty(min(n, LONG) + 1, order, dt, weights)[1 : order + 1, :1].to(device)
 
 
 @kept

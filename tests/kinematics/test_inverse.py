@@ -18,7 +18,7 @@ from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels,
 from alpamayo_toy.commands.benchmark import dense_oracle
 from alpamayo_toy.kinematics import inverse
 from alpamayo_toy.kinematics.banded import FEW
-from alpamayo_toy.kinematics.inverse import GUARDS, InverseWeights, regularised_states
+from alpamayo_toy.kinematics.inverse import GUARDS, LONG, InverseWeights, regularised_states
 from alpamayo_toy.kinematics.native import banded as native
 
 which = by_both(native)
@@ -40,11 +40,35 @@ def tracks(n: int, horizon: int = 64, seed: int = 0) -> tuple[Tensor, Tensor, Te
     return trajectory[..., :2] + noise[..., :2], trajectory[..., 2] + 0.2 * noise[..., 2], v0, actions
 
 
-@pytest.mark.parametrize("horizon", [4, 5, 64, 130])
+@pytest.mark.parametrize("horizon", [4, 5, 64, 130, LONG + 1, 300])
 def test_it_equals_the_dense_oracle(horizon: int) -> None:
     waypoints, yaw, v0, _ = tracks(20, horizon)
     found = trajectory_to_actions(waypoints, yaw, v0, guard="none")
     assert (found - dense_oracle(waypoints, yaw, v0)).abs().max() < 1e-9
+
+
+def test_long_tracks_have_the_gradient_of_the_dense_oracle() -> None:
+    given = tuple(t.requires_grad_() for t in tracks(2, LONG + 9)[:3])
+    upstream = torch.randn(2, LONG + 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad(trajectory_to_actions(*given, guard="none"), given, upstream)
+    wanted = torch.autograd.grad(dense_oracle(*given), given, upstream)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_bands_of_long_tracks_are_those_of_the_whole_matrix(fixed: bool) -> None:
+    weights, cpu = (1e-6, 1e-4), torch.device("cpu")
+    for n, order in ((LONG + 1, 2), (LONG + 40, 3)):
+        eye = torch.eye(n + fixed, dtype=torch.float64)
+        differences = eye.diff(n=order, dim=0) / 0.1**order
+        matrix = weights[0] * differences.mT @ differences + weights[1] * eye
+        held = matrix[1 : order + 1, :1]
+        matrix = matrix[1:, 1:] if fixed else matrix
+        for k, band in enumerate(inverse._penalty_bands(n, order, 0.1, weights, fixed, cpu)):
+            torch.testing.assert_close(band[k:, 0], matrix.diagonal(-k), rtol=1e-12, atol=0)
+        if fixed:
+            torch.testing.assert_close(inverse._penalty_coupling(n, order, 0.1, weights, cpu), held, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("guard", GUARDS)
