@@ -38,6 +38,7 @@ ROLLOUT_SIZES = [(1, 64), (64, 64), (1024, 64), (16384, 64), (64, 16), (64, 256)
 INVERSE_BATCHES = [1, 64, 1024, 8192]
 STORED_CLIPS = 200_000  # 200 MB
 SCORED_CLIPS = 680
+CPU = torch.device("cpu")
 SLICE_S = 0.1  # each turn of a contestant lasts about this long
 
 
@@ -148,18 +149,19 @@ def grown(which: str, count: int) -> float:
     """MiB by which an inverse of so many tracks lifts the peak memory of this process, which is its own, on Linux."""
     inverse = dense_oracle if which == "dense" else partial(trajectory_to_actions, guard="none")
     torch.set_num_threads(1)
-    inverse(*_tracks(64, torch.device("cpu")))
-    tracks = _tracks(count, torch.device("cpu"))
+    inverse(*tracks(64))
+    driven = tracks(count)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (proc(5))
-    before = _status("VmRSS")
-    inverse(*tracks)
-    return (_status("VmHWM") - before) / 1024
+    before = status("VmRSS")
+    inverse(*driven)
+    return (status("VmHWM") - before) / 1024
 
 
-def _status(name: str) -> int:
-    """KiB, from this process's own entry."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+def status(name: str) -> int:
+    """KiB, from this process's own entry; 0 where there is none."""
+    own = Path("/proc/self/status")
+    lines = own.read_text().splitlines() if own.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
 
 
 def _imported(name: str) -> Callable[..., Tensor]:
@@ -209,13 +211,13 @@ def _rollout_column(
 def _inverse_column(
     others: dict[str, Callable[..., Tensor]], batch: int, device: torch.device, rounds: int
 ) -> dict[tuple[str, str], str]:
-    tracks = _tracks(batch, device)
-    p, yaw, v0 = (t.clone().requires_grad_() for t in tracks)
+    driven = tracks(batch, device=device)
+    p, yaw, v0 = (t.clone().requires_grad_() for t in driven)
     upstream = torch.randn(batch, HORIZON, 2, device=device)
     works: list[Work] = [
-        lambda: trajectory_to_actions(*tracks, guard="none"),
+        lambda: trajectory_to_actions(*driven, guard="none"),
         lambda: torch.autograd.grad(trajectory_to_actions(p, yaw, v0, guard="none"), (p, yaw, v0), upstream),
-        *(partial(f, *tracks) for f in others.values()),
+        *(partial(f, *driven) for f in others.values()),
     ]
     forward, both, *times = interleaved(works, rounds, device)
     found = {}
@@ -225,9 +227,9 @@ def _inverse_column(
     return found
 
 
-def _tracks(batch: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def tracks(batch: int, horizon: int = HORIZON, device: torch.device = CPU) -> tuple[Tensor, Tensor, Tensor]:
     """Smooth drives: waypoints, yaw, v0."""
-    t = torch.arange(HORIZON) / 10
+    t = torch.arange(horizon) / 10
     waves = torch.sin(t + 6 * torch.rand(batch, 2, 1)) * torch.tensor([[0.6], [0.05]])
     v0 = 3 + 8 * torch.rand(batch)
     trajectory = UnicycleRollout(integrator="trapezoid")(waves.transpose(-1, -2), v0)
@@ -273,10 +275,10 @@ def _memory(device: torch.device, count: int = 8192) -> str:
     if device.type == "cuda":
         found = []
         for inverse in (partial(trajectory_to_actions, guard="none"), dense_oracle):
-            tracks = _tracks(count, device)
+            driven = tracks(count, device=device)
             torch.cuda.reset_peak_memory_stats(device)
             before = torch.cuda.memory_allocated(device)
-            inverse(*tracks)
+            inverse(*driven)
             found.append((torch.cuda.max_memory_allocated(device) - before) / 2**20)
     elif not Path("/proc/self/clear_refs").exists():
         return "measured on Linux and CUDA only"
@@ -289,7 +291,7 @@ def _memory(device: torch.device, count: int = 8192) -> str:
 
 def _label_set(rounds: int) -> str:
     """Batches at random from a set on disk, its pages in the cache, beside the same batches from tensors in memory."""
-    cpu, fields = torch.device("cpu"), ("teacher", "v0", "scenario", "context")
+    fields = ("teacher", "v0", "scenario", "context")
     with TemporaryDirectory() as folder:
         stored = synthetic("ALL", STORED_CLIPS, 1, 0, Path(folder) / "set", (1, 1))
         assert stored is not None
@@ -303,7 +305,7 @@ def _label_set(rounds: int) -> str:
             lambda: stored.numbers(rows(), fields),
             lambda: [field.index_select(0, torch.from_numpy(rows())) for field in held.values()],
         ]
-        disk, memory = interleaved(works, rounds, cpu)
+        disk, memory = interleaved(works, rounds, CPU)
     rate = 256 / statistics.median(disk)
     return (
         f"Label set on disk, batches of 256 out of {STORED_CLIPS} clips: {_ratio(memory, disk)} times the rate of"
@@ -323,7 +325,7 @@ def _evaluation(rounds: int) -> str:
 
     predicted = rolled()
     works: list[Work] = [rolled, lambda: score(predicted, predicted[:, :1], v0, 0.1)]
-    rolling, scoring = interleaved(works, rounds, torch.device("cpu"))
+    rolling, scoring = interleaved(works, rounds, CPU)
     rate = SCORED_CLIPS * 6 / statistics.median(scoring)
     return (
         f"Evaluation of {SCORED_CLIPS} clips, K = 6: {_ratio(scoring, rolling)} times the rollout's forward,"
