@@ -182,7 +182,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
                     log.lines("ADE/validation", beside, step)
                     log.scalars({f"val/{name}": value for name, value in found.items()}, step)
                     log.scalars({f"drive/{name}": value for name, value in driven.items()}, step)
-                    log.scalars({f"result/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
+                    log.scalars({f"final/{of}": kept[name] for name, of in RESULTS.items() if name in kept}, step)
                     _histograms(log, ema, taken, reference, step)
                     save_last()
                 clock, logged = time.monotonic(), step

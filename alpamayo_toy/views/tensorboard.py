@@ -18,8 +18,9 @@ CURVES = {
         "ADE/validation [m]",
         "Mean distance of the student to its teacher's samples, on clips held out.",
     ),
-    "result/ade": ("result/ade", "ADE [m] of the checkpoint that is kept so far: what the run is to end with."),
-    "result/excess": ("result/excess", "The same checkpoint's excess over floor."),
+    # names that others read out of the table of runs
+    "final/ade": ("final/ade", "ADE [m] of the checkpoint that is kept so far: what the run is to end with."),
+    "final/excess": ("final/excess", "The same checkpoint's excess over floor."),
     "loss/total": ("loss/total", "What is minimised: the terms beside it, each times its weight."),
     "loss/position": ("loss/position [m]", "The energy score; of one trajectory its mean distance to the samples."),
     "loss/action": ("loss/action", "Smooth L1 on normalised actions."),

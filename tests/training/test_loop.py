@@ -112,8 +112,8 @@ def test_tensorboard_reads_the_curves_pictures_and_hparams_back(finished: Path) 
         "ADE/validation [m]",
         "val/ade",
         "val/fde [m]",
-        "result/ade",
-        "result/excess",
+        "final/ade",
+        "final/excess",
     }
     assert expected | {"val/ADE over floor", "val/excess over floor"} <= set(tags["scalars"])
     assert min(tags["scalars"]) == "ADE/validation [m]"
@@ -125,8 +125,8 @@ def test_tensorboard_reads_the_curves_pictures_and_hparams_back(finished: Path) 
     assert floor == pytest.approx([metrics["floor"]["ade"]] * len(floor))
     assert len(floor) == len(points(events, "val/ade"))
     assert points(events, "ADE/validation") == points(events, "val/ade")
-    assert points(events, "result/ade") == [min(points(events, "val/ade")[: i + 1]) for i in range(len(floor))]
-    assert points(events, "result/excess")[-1] == pytest.approx(metrics["excess_over_floor"], rel=1e-4)
+    assert points(events, "final/ade") == [min(points(events, "val/ade")[: i + 1]) for i in range(len(floor))]
+    assert points(events, "final/excess")[-1] == pytest.approx(metrics["excess_over_floor"], rel=1e-4)
     assert tags["images"] == ["scenes/birds_eye", "scenes/profiles"]
     taken = [f"taken actions/{what}" for what in ("a, student [m per s^2]", "a, teacher [m per s^2]")]
     assert set(taken) <= set(tags["histograms"])
