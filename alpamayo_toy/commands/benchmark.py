@@ -119,7 +119,7 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
         "Medians over rounds in which all take turns, [quartiles].",
     ]
     report += ["", "Training step at B = 256, times the step with smooth-L1 on the actions alone:", ""]
-    report += _table(["rollout", "plain loop"])
+    report += table(["rollout", "plain loop"])
     for label, make in (("33-256-256-128", _plain_network), ("default student", _default_student)):
         bare, mine, loop = interleaved(_step_works(make, where), rounds, where)
         report.append(f"| {label} | {_ratio(mine, bare)} | {_ratio(loop, bare)} |")
@@ -127,14 +127,14 @@ def run(device: str = "cpu", rounds: int = 15, against: tuple[str, ...] = ()) ->
         loops: dict[str, Rollout] = {"plain loop": partial(plain_loop, integrator=integrator), **rollouts}
         ours = UnicycleRollout(integrator=integrator)
         report += ["", f"Rollout, {integrator}: times faster than", ""]
-        report += _table([f"B = {b}, T = {t}" for b, t in ROLLOUT_SIZES])
+        report += table([f"B = {b}, T = {t}" for b, t in ROLLOUT_SIZES])
         for label, backward in (("forward", False), ("forward + backward", True)):
             columns = [_rollout_column(ours, loops, b, t, backward, where, rounds) for b, t in ROLLOUT_SIZES]
             report += [f"| {name}, {label} | " + " | ".join(c[name] for c in columns) + " |" for name in loops]
     report += ["", *_floor(where, rounds)]
     contestants: dict[str, Callable[..., Tensor]] = {"dense oracle": dense_oracle, **inverses}
     report += ["", "Inverse, T = 64: times faster than the forward of", ""]
-    report += _table([f"B = {b}" for b in INVERSE_BATCHES])
+    report += table([f"B = {b}" for b in INVERSE_BATCHES])
     found = [_inverse_column(contestants, b, where, rounds if b < 4096 else min(rounds, 3)) for b in INVERSE_BATCHES]
     for label in ("our forward", "our forward + backward"):
         report += [f"| {name}: {label} | " + " | ".join(c[name, label] for c in found) + " |" for name in contestants]
@@ -182,8 +182,9 @@ def _arguments(function: Callable[..., Tensor]) -> int:
     return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def _table(columns: list[str]) -> list[str]:
-    return ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+def table(columns: list[str], of: str = "") -> list[str]:
+    """The head of a table in Markdown; of: what its rows are of."""
+    return [f"| {' | '.join([of, *columns])} |", "|---" * (len(columns) + 1) + "|"]
 
 
 def _rollout_column(
@@ -337,18 +338,8 @@ def _several(device: torch.device, rounds: int) -> str:
     """A student of six modes with a spread beside the single one: its training step, and what it draws."""
     scene, generator = Scene(torch.zeros(1024).long(), torch.rand(1024) * 10).to(device), torch.Generator()
     batch = scene.select(torch.arange(256, device=device))
-    teacher = UnicycleRollout()(torch.randn(256, 6, HORIZON, 2) * 0.1, torch.rand(256, 6) * 10).to(device)
     students = [Student(StudentConfig(modes=k, spread=k > 1), HORIZON).to(device) for k in (6, 1)]
-
-    def step(student: Student, optimizer: torch.optim.Optimizer) -> None:
-        modes, drawn = student.each_mode(batch, student.noise(len(batch), 2, generator))
-        terms = loss_terms(LossConfig(), student.action_space, modes, teacher[..., :2], teacher, drawn)
-        weighted(LossConfig(), terms).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    works: list[Work] = [partial(step, s, torch.optim.AdamW(s.parameters(), fused=True)) for s in students]
-    both, one = interleaved(works, rounds, device)
+    both, one = interleaved([whole_step(student, batch) for student in students], rounds, device)
     (drawing,) = interleaved([torch.no_grad()(lambda: students[0](scene, 64, generator))], rounds, device)
     return (
         f"Six modes with a spread, two draws each, at B = 256: a training step takes {_ratio(both, one)} times the"
@@ -356,9 +347,25 @@ def _several(device: torch.device, rounds: int) -> str:
     )
 
 
+def whole_step(student: Student, batch: Scene) -> Work:
+    """A training step on scenes with six of the teacher's samples each; of modes with a spread two draws each."""
+    optimizer, generator, loss = torch.optim.AdamW(student.parameters(), fused=True), torch.Generator(), LossConfig()
+    many, device = len(batch), batch.v0.device
+    teacher = UnicycleRollout()(torch.randn(many, 6, HORIZON, 2) * 0.1, torch.rand(many, 6) * 10).to(device)
+
+    def step() -> None:
+        modes, drawn = student.each_mode(batch, student.noise(many, loss.samples, generator))
+        terms = loss_terms(loss, student.action_space, modes, teacher[..., :2], teacher, drawn)
+        weighted(loss, terms).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
 def _half_precision(device: torch.device, rounds: int) -> list[str]:
     """bfloat16 inputs are upcast: what that costs beside float32 ones."""
-    lines = ["bfloat16 inputs, times the time of float32 ones:", "", *_table(["B = 1024", "B = 16384"])]
+    lines = ["bfloat16 inputs, times the time of float32 ones:", "", *table(["B = 1024", "B = 16384"])]
     cells = []
     for batch in (1024, 16384):
         actions, v0 = torch.randn(batch, HORIZON, 2, device=device) * 0.1, torch.rand(batch, device=device) * 10

@@ -3,26 +3,26 @@
 Each table ends in what one clip, state, mode or weight takes: the curve is straight where that stays the same.
 """
 
+import math
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from alpamayo_toy.commands.benchmark import CPU, Work, interleaved, tracks
+from alpamayo_toy.commands.benchmark import CPU, Work, interleaved, table, tracks, whole_step
 from alpamayo_toy.errors import UserError, require
 from alpamayo_toy.kinematics.device import device_name, keep_freed_memory
 from alpamayo_toy.kinematics.inverse import trajectory_to_actions
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import HORIZON, Scene
 from alpamayo_toy.labels.stored.label_set import open_set
-from alpamayo_toy.students.config import LossConfig, StudentConfig
-from alpamayo_toy.students.losses import loss_terms, weighted
+from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student
 
 BATCHES = [4**n for n in range(11)]  # to 2^20
@@ -46,7 +46,7 @@ finally:
 """A command that notes its peak memory, which a parent's rusage would mix with its own."""
 
 
-def lines(clips: int = 10**5, rounds: int = 5) -> Iterator[str]:
+def lines(clips: int, rounds: int) -> Iterator[str]:
     """The report as Markdown, line by line as it is measured; clips: of the largest label set. Raises UserError."""
     require(FEWEST <= clips <= 10**8, "--clips", f"from {FEWEST} to 100000000", clips)
     require(2 <= rounds <= 10**6, "--rounds", "from 2 to 1000000", rounds)
@@ -54,21 +54,21 @@ def lines(clips: int = 10**5, rounds: int = 5) -> Iterator[str]:
     keep_freed_memory()
     yield f"Device: {device_name(CPU)}, {os.cpu_count()} cores; 1 thread; PyTorch {torch.__version__}; float32."
     names = ["forward + backward [ms]", "a state [ns]", "inverse [ms]", "a state [ns]"]
-    yield from _headed(["Batch", *names])
+    yield from _headed("Batch", names)
     yield from (_row(batch, *_rolled(batch, HORIZON, rounds)) for batch in BATCHES)
-    yield from _headed(["Horizon, B = 64", *names])
+    yield from _headed("Horizon, B = 64", names)
     yield from (_row(horizon, *_rolled(64, horizon, rounds)) for horizon in HORIZONS)
-    yield from _headed(["Modes", "training step [ms]", "a mode [ms]"])
+    yield from _headed("Modes", ["training step [ms]", "a mode [ms]"])
     for modes in MODES:
         ms, _ = _step(StudentConfig(modes=modes), rounds)
         yield _row(modes, ms, ms / modes)
-    yield from _headed(["Width", "million weights", "training step [ms]", "a million [ms]"])
+    yield from _headed("Width", ["million weights", "training step [ms]", "a million [ms]"])
     for width in WIDTHS:
         ms, weights = _step(StudentConfig(width=width, embedding=width), rounds)
         yield _row(width, weights / 1e6, ms, ms / weights * 1e6)
     verbs = (f"{verb} [us a clip]" for verb in ("generate", "convert", "check", "open"))
     training = (f"clips a second, {n} process{'es' if n > 1 else ''}" for n in PROCESSES)
-    yield from _headed(["Clips", "bytes a clip", *verbs, *training, "most memory [MB]"])
+    yield from _headed("Clips", ["bytes a clip", *verbs, *training, "most memory [MB]"])
     yield from _sets(clips)
 
 
@@ -86,19 +86,9 @@ def _rolled(batch: int, horizon: int, rounds: int) -> tuple[float, float, float,
 
 
 def _step(config: StudentConfig, rounds: int) -> tuple[float, int]:
-    """Milliseconds of a training step at B = 256 with six samples a clip, and the student's weights."""
-    student, loss = Student(config, HORIZON), LossConfig()
-    optimizer = torch.optim.AdamW(student.parameters(), fused=True)
-    scene = Scene(torch.zeros(256).long(), torch.rand(256) * 10)
-    taught = torch.randn(256, 6, HORIZON, 2) * torch.tensor([0.3, 0.01])
-    teacher = UnicycleRollout()(taught, scene.v0.unsqueeze(-1).expand(256, 6))
-
-    def step() -> None:
-        modes, drawn = student.each_mode(scene, None)
-        weighted(loss, loss_terms(loss, student.action_space, modes, taught, teacher, drawn)).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
+    """Milliseconds of a training step at B = 256, and the student's weights."""
+    student = Student(config, HORIZON)
+    step = whole_step(student, Scene(torch.zeros(256).long(), torch.rand(256) * 10))
     (seconds,) = interleaved([step], rounds, CPU)
     return statistics.median(seconds) * 1e3, sum(weight.numel() for weight in student.parameters())
 
@@ -123,7 +113,8 @@ def _sets(most: int) -> Iterator[str]:
             rates = []
             for processes in PROCESSES:
                 short, long = (_command(_training(made, clips, processes, steps)) for steps in STEPS)
-                rates.append((STEPS[1] - STEPS[0]) * BATCH / max(long[0] - short[0], 1e-9))
+                alone = long[0] - short[0]  # below 0 where other work came between: then nobody knows
+                rates.append((STEPS[1] - STEPS[0]) * BATCH / alone if alone > 0 else math.nan)
                 memory.append(long[1])
             each = (value / clips * 1e6 for value in seconds.values())
             size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
@@ -152,8 +143,8 @@ def _command(words: list[object]) -> tuple[float, float]:
         return seconds, int(note.read_text()) / 1024
 
 
-def _headed(columns: list[str]) -> list[str]:
-    return ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+def _headed(of: str, columns: Iterable[str]) -> list[str]:
+    return ["", *table(list(columns), of)]
 
 
 def _row(first: int, *rest: float) -> str:

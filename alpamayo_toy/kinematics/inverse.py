@@ -15,7 +15,7 @@ from alpamayo_toy.kinematics.device import kept, seen_through
 from alpamayo_toy.kinematics.trajectory import DT
 
 CHUNK = 1640  # tracks at once on a CPU: more fall out of its cache, fewer cost more calls
-LONG = 256  # steps, beyond which systems that do not hang on the data are solved banded: T x T numbers take longer
+LONG = 256  # steps on a CPU, beyond which systems that do not hang on the data are solved banded: T x T takes longer
 GUARDS = ("none", "guard", "ridge")
 
 
@@ -187,15 +187,20 @@ def _heading(yaw: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
     """Smoothed, continuous headings (T, B) after 0 at t0, from headings (T, B) that may be wrapped."""
     jumps = yaw - _before(yaw)
     jumps = jumps - 2 * math.pi * (jumps.detach() / (2 * math.pi)).round()
-    if len(yaw) > LONG:
+    if _is_long(yaw):
         first, *rest = _penalty_bands(len(yaw), 3, dt, weights, True, yaw.device)
         return solve_banded([first + 1, *rest], jumps.cumsum(0))
     return _summed_smoother(len(yaw), 3, dt, weights, yaw.device) @ jumps
 
 
+def _is_long(values: Tensor) -> bool:
+    """Whether (T, B) are better solved banded; on a GPU a product with T x T numbers is the quicker one."""
+    return len(values) > LONG and values.device.type == "cpu"
+
+
 def _smoothed(values: Tensor, dt: float, weights: tuple[float, float]) -> Tensor:
     """x ~ values (T, B), its second differences small."""
-    if len(values) > LONG:
+    if _is_long(values):
         first, *rest = _penalty_bands(len(values), 2, dt, weights, False, values.device)
         return solve_banded([first + 1, *rest], values)
     return _smoother(len(values), 2, dt, weights, values.device) @ values

@@ -1,7 +1,6 @@
 """How things grow, on small sizes: every row, numbers that are there, and mistakes in one line."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,13 @@ def test_its_report_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(growth, "PROCESSES", [1])
     monkeypatch.setattr(benchmark, "SLICE_S", 1e-4)
 
+    commands: list[list[object]] = []
+
     def forked(words: list[object]) -> tuple[float, float]:
-        started = time.perf_counter()
         result = run_script(str(words[0]), tuple(map(str, words[1:])), tmp_path)
         assert result.returncode <= int("check" in words), result.stderr
-        return time.perf_counter() - started, 1.0
+        commands.append(words)
+        return float(len(commands)), 1.0  # as if each took a second more than the one before
 
     monkeypatch.setattr(growth, "_command", forked)
     report = "\n".join(growth.lines(300, 2))
@@ -39,6 +40,7 @@ def test_its_report_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 re.fullmatch(r"[\d,]+(\.\d+)?(e[+-]\d+)?", cell) and float(cell.replace(",", "")) > 0 for cell in row
             )
     clips = dict(zip(rows[-2], rows[-1], strict=True))
+    assert float(clips["clips a second, 1 process"]) == (4 - 2) * 16
     assert float(clips["bytes a clip"].replace(",", "")) > 64 * 4 * 4  # a trajectory in float32
 
 
@@ -50,5 +52,8 @@ def test_a_command_that_fails_is_named(capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_mistakes_are_one_line(command: Command) -> None:
     assert "--clips must be from 10000 to 100000000 (got 3)" in wrong(command, "benchmark", "growth", "--clips", "3")
+    assert "--clips must be from 10000 to 100000000 (got 0)" in wrong(command, "benchmark", "growth", "--clips", "0")
     assert "--rounds must be from 2 to 1000000 (got 1)" in wrong(command, "benchmark", "growth", "--rounds", "1")
     assert "did you mean growth?" in wrong(command, "benchmark", "grwth")
+    assert "growth is measured on the CPU" in wrong(command, "benchmark", "growth", "--device", "cuda")
+    assert "--clips is an option of growth" in wrong(command, "benchmark", "--clips", "20000")
