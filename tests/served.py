@@ -8,14 +8,15 @@ import pytest
 from alpamayo_toy.kinematics.native.library import library
 
 
-def by_both(module: ModuleType) -> object:
-    """Every test of a file twice: with the library, then with a module that may not ask it."""
+def by_both(*modules: ModuleType) -> object:
+    """Every test of a file twice: with the library, then with modules that may not ask it."""
 
     @pytest.fixture(scope="module", params=["native", "pytorch"], autouse=True)
     def which(request: pytest.FixtureRequest) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             if request.param == "pytorch":
-                patch.setattr(module, "serves", lambda *tensors: False)
+                for module in modules:
+                    patch.setattr(module, "serves", lambda *tensors: False)
             elif library() is None:
                 pytest.skip("there is no C compiler here")
             yield

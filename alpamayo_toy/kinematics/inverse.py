@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from torch.nn.functional import pad
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
 from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
 from alpamayo_toy.kinematics.banded import solve_banded
-from alpamayo_toy.kinematics.device import kept, seen_through
+from alpamayo_toy.kinematics.device import batched_by_autograd, kept, seen_through
+from alpamayo_toy.kinematics.native import inverse as native
+from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.trajectory import DT
 
 CHUNK = 1640  # tracks at once on a CPU: more fall out of its cache, fewer cost more calls
@@ -53,7 +55,8 @@ def trajectory_to_actions(
         a          a[t] ~ (v[t+1] - v[t]) / dt
         curvature  kappa[t] s[t] ~ theta[t+1] - theta[t], s = v dt + a dt^2 / 2
     Solved in float64 whatever the input, since curvature's system has a condition number of 1e5 at standstill, and
-    returned in the input's dtype. Banded, so that memory grows with B x T; differentiable in all three arguments.
+    returned in the input's dtype. Banded, so that memory grows with B x T; differentiable in all three arguments. In C
+    from end to end where that serves (native/inverse.c).
 
     guard, what is done where the car hardly moves and curvature is noise:
         "none"   nothing: upstream before August 2026. A parked car with 2 cm position and 50 mrad heading noise gets
@@ -80,18 +83,56 @@ def trajectory_to_actions(
     dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
     if waypoints.numel() == 0:  # PyTorch 2.6 pads no empty batch
         return waypoints.to(dtype)
-    flat = (waypoints.reshape(-1, horizon, 2), yaw.reshape(-1, horizon), v0.reshape(-1))
-    rows = CHUNK if waypoints.device.type == "cpu" else len(flat[2])
-    chunks = [flat] if len(flat[2]) <= rows else zip(*(tensor.split(rows) for tensor in flat), strict=True)
+    tracks = (waypoints.reshape(-1, horizon, 2).to(dtype), yaw.reshape(-1, horizon).to(dtype), v0.reshape(-1).to(dtype))
+    if seen_through() or not serves(*tracks):
+        found = _in_pytorch(*tracks, dt, guard, weights)
+    elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tracks):
+        found = _HandAdjoint.apply(*tracks, dt, guard, weights)  # type: ignore[no-untyped-call]
+    else:
+        found = native.inverse(*tracks, _systems(horizon, dt, guard, weights))
+    return found.view(*batch, horizon, 2)
+
+
+class _HandAdjoint(torch.autograd.Function):
+    """The inverse in C with its adjoint, which keeps the tracks alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights
+    ) -> Tensor:
+        ctx.save_for_backward(waypoints, yaw, v0)
+        ctx.told = dt, guard, weights
+        return native.inverse(waypoints, yaw, v0, _systems(yaw.shape[1], dt, guard, weights))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        waypoints, yaw, v0 = tracks = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:3]
+        again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
+        if again or batched_by_autograd(grad):
+            wanted = [tensor for tensor, need in zip(tracks, needed, strict=True) if need]
+            with torch.enable_grad():
+                composed = _in_pytorch(*tracks, *ctx.told)
+            found = iter(torch.autograd.grad(composed, wanted, grad, create_graph=again))
+            return (*(next(found) if need else None for need in needed), None, None, None)
+        systems = _systems(yaw.shape[1], *ctx.told)
+        return (*native.adjoint(waypoints, yaw, v0, grad, systems), None, None, None)
+
+
+def _in_pytorch(waypoints: Tensor, yaw: Tensor, v0: Tensor, dt: float, guard: str, weights: InverseWeights) -> Tensor:
+    """(B, T, 2), (B, T), (B,) -> (B, T, 2)"""
+    tracks = waypoints, yaw, v0
+    rows = CHUNK if waypoints.device.type == "cpu" else len(v0)
+    chunks = [tracks] if len(v0) <= rows else zip(*(tensor.split(rows) for tensor in tracks), strict=True)
     parts = (_inverted(p, turns, start, dt, guard, weights) for p, turns, start in chunks)
-    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
+    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tracks)
     if tracked or seen_through():
-        return torch.cat([torch.stack(part).permute(2, 1, 0).to(dtype) for part in parts]).reshape(*batch, horizon, 2)
-    found = waypoints.new_empty(len(flat[2]), horizon, 2, dtype=dtype)  # in place: half the memory of a cat
+        return torch.cat([torch.stack(part).permute(2, 1, 0).to(waypoints.dtype) for part in parts])
+    found = waypoints.new_empty(waypoints.shape)  # in place: half the memory of a cat
     for out, part in zip(found.split(rows), parts, strict=True):
         for axis, actions in zip(out.unbind(-1), part, strict=True):
             axis.copy_(actions.mT)
-    return found.view(*batch, horizon, 2)
+    return found
 
 
 def _inverted(
@@ -224,9 +265,8 @@ def _speeds(p: Tensor, theta: Tensor, v0: Tensor, dt: float, weights: tuple[floa
 
 def _curvature(turned: Tensor, s: Tensor, dt: float, weights: tuple[float, float], ridge: bool) -> Tensor:
     """Curvature (T, B) from changes of heading and arc lengths (T, B), with the arc-length ridge where told."""
-    held = (weights[0], 0.0) if ridge else weights
-    first, *rest = _penalty_bands(len(s), 2, dt, held, False, s.device)
-    diagonal = s * s + (first + 1e-30)  # a step of no length and no weight: curvature 0 instead of 0 / 0
+    first, *rest = _curvature_bands(len(s), dt, weights, ridge, s.device)
+    diagonal = s * s + first
     if ridge:
         diagonal = diagonal + 1e-3 * (0.06 / (s.abs() + 0.02)) ** 2
     return solve_banded([diagonal, *rest], s * turned)
@@ -268,9 +308,32 @@ def _speed_bands(n: int, dt: float, weights: tuple[float, float], fixed: bool, d
 
 
 @kept
+def _curvature_bands(
+    n: int, dt: float, weights: tuple[float, float], ridge: bool, device: torch.device
+) -> list[Tensor]:
+    """What in curvature's bands does not hang on the arc lengths; with the arc-length ridge no other."""
+    first, *rest = _penalty_bands(n, 2, dt, (weights[0], 0.0) if ridge else weights, False, device)
+    return [first + 1e-30, *rest]  # a step of no length and no weight: curvature 0 instead of 0 / 0
+
+
+@kept
 def _penalty_coupling(n: int, order: int, dt: float, weights: tuple[float, float], device: torch.device) -> Tensor:
     """How the first `order` of n values hang on the one that is held: (order, 1)."""
     return _penalty(min(n, LONG) + 1, order, dt, weights)[1 : order + 1, :1].to(device)
+
+
+@kept
+def _systems(n: int, dt: float, guard: str, weights: InverseWeights) -> native.Systems:
+    """The four systems of _inverted, for the library."""
+    cpu = torch.device("cpu")
+    heading = _penalty_bands(n, 3, dt, weights.heading, True, cpu)
+    acceleration = _penalty_bands(n, 2, dt, weights.acceleration, False, cpu)
+    curvature = _curvature_bands(n, dt, weights.curvature, guard == "ridge", cpu)
+    coupling = _penalty_coupling(n, 3, dt, weights.speed, cpu)
+    rows = [heading[0] + 1, *heading[1:], *_speed_bands(n, dt, weights.speed, True, cpu)]
+    rows += [acceleration[0] + 1, *acceleration[1:], *curvature, pad(coupling, (0, 0, 0, n - len(coupling)))]
+    diagonals = torch.cat(rows, 1).mT.contiguous()
+    return native.Systems(diagonals, dt, MOVING, BOUNDS[1], GUARDS.index(guard))
 
 
 @kept

@@ -21,7 +21,7 @@ from alpamayo_toy.kinematics.banded import FEW
 from alpamayo_toy.kinematics.inverse import GUARDS, LONG, InverseWeights, regularised_states
 from alpamayo_toy.kinematics.native import banded as native
 
-which = by_both(native)
+which = by_both(native, inverse)
 
 ROLLOUT = UnicycleRollout(0.1, "trapezoid")
 EXACT = InverseWeights((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))

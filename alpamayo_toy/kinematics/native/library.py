@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from alpamayo_toy.files import replacing
 
-SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c")]
+SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c", "inverse.c")]
+HEADERS = [Path(__file__).with_name(name) for name in ("banded.h", "sine.h")]
 # no fused multiply-add: the clamp must fall on the steps where a plain loop's does
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 SECONDS = 60  # for a compiler that hangs
@@ -34,7 +35,7 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("ALPAMAYO_TOY_NATIVE") == "0" or compiler is None or sys.platform == "win32":
         return None
     key = hashlib.sha256(
-        "\n".join([*(source.read_text() for source in SOURCES), *FLAGS, compiler, _processor()]).encode()
+        "\n".join([*(source.read_text() for source in SOURCES + HEADERS), *FLAGS, compiler, _processor()]).encode()
     ).hexdigest()[:16]
     with TemporaryDirectory() as aside:
         kept = _cache() / f"{key}.so"
@@ -88,12 +89,19 @@ def _processor() -> str:
 
 def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
     rolling: list[Any] = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, ctypes.c_int]
-    arguments = {"rollout": (4, rolling), "adjoint": (6, rolling), "distances": (7, [ctypes.c_int64] * 9)}
+    inverting = [ctypes.c_int64] * 2 + [ctypes.c_double] * 3 + [ctypes.c_int]
+    arguments: dict[str, tuple[int, list[Any]]] = {
+        "rollout": (4, rolling),
+        "adjoint": (6, rolling),
+        "distances": (7, [ctypes.c_int64] * 9),
+        "inverse": (5, inverting),
+        "inverse_adjoint": (8, inverting),
+    }
     for kind in KINDS.values():
         for name, (pointers, sizes) in arguments.items():
             entry = getattr(found, f"{name}_{kind}")
             entry.argtypes = [*[ctypes.c_void_p] * pointers, *sizes]
-            entry.restype = ctypes.c_int if name == "distances" else None
+            entry.restype = None if sizes is rolling else ctypes.c_int
     found.banded.argtypes = [*[ctypes.c_void_p] * 9, *[ctypes.c_int64] * 3]
     found.banded.restype = ctypes.c_int
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from alpamayo_toy import UnicycleRollout
+from alpamayo_toy import UnicycleRollout, trajectory_to_actions
 from alpamayo_toy.kinematics.native import library as built
 from alpamayo_toy.kinematics.native import pairs
 from alpamayo_toy.kinematics.native import rollout as native
@@ -125,7 +125,9 @@ def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(threads)
         out = UnicycleRollout()(actions, v0)
         apart = mean_distances(out.unsqueeze(1), out.unsqueeze(1) + 1)
-        found.append((out, apart, *torch.autograd.grad(out.square().sum() + apart.sum(), (actions, v0))))
+        back = trajectory_to_actions(out[..., :2], out[..., 2], v0)
+        loss = out.square().sum() + apart.sum() + back.square().sum()
+        found.append((out, apart, back, *torch.autograd.grad(loss, (actions, v0))))
     torch.set_num_threads(1)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
 
