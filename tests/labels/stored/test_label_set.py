@@ -3,6 +3,7 @@
 import json
 import resource
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def test_a_set_gives_back_what_it_was_given(tmp_path: Path, labels: Labels, monk
     facts = json.loads((tmp_path / "set" / "labels.json").read_text())
     assert facts["clips"] == 24
     assert facts["actions"]["a"]["std"] > 0
+
+
+def test_texts_of_each_sample_stay_with_their_sample(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = np.array([[f"clip {i}, sample {k}" for k in range(3)] for i in range(len(labels))], dtype=object)
+    labels = replace(labels, text=told)
+    made = stored(tmp_path / "set", labels, monkeypatch)
+    same(load_labels(tmp_path / "set"), labels)
+    order = torch.tensor([23, 0, 7, 7])
+    same(made.select(order.numpy()), labels.select(order))
 
 
 def test_its_statistics_are_those_of_the_action_space(
