@@ -6,6 +6,7 @@
 #ifndef REAL
 
 #include <stdint.h>
+#include <string.h>
 
 #define LANES 16
 #define TILE 32 /* steps whose columns stay in the cache */
@@ -29,17 +30,57 @@
 
 #include "sine.h"
 
-/* Numbers of `many` rows, so far apart, as columns with a lane for each row; and back. Each row is read in one go. */
-static void NAME(to_columns)(const REAL *rows, int64_t apart, int many, int64_t count, REAL columns[][LANES])
+/* Pairs of numbers a step, of `many` rows so far apart, with a lane for each row, and back. A row's pair is moved as one, then all
+   of the tile at once are taken apart in a loop long enough for the compiler to use vectors. Lanes beyond are 0. */
+static void NAME(take_pairs)(const REAL *rows, int64_t apart, int many, int64_t steps, REAL to[2][TILE * LANES])
 {
+    REAL near[TILE * LANES][2];
+    if (many < LANES) memset(near, 0, sizeof(near));
     for (int l = 0; l < many; l++)
-        for (int64_t i = 0; i < count; i++) columns[i][l] = rows[l * apart + i];
+        for (int64_t t = 0; t < steps; t++) memcpy(near[t * LANES + l], rows + l * apart + 2 * t, sizeof(near[0]));
+    for (int64_t i = 0; i < steps * LANES; i++) {
+        to[0][i] = near[i][0];
+        to[1][i] = near[i][1];
+    }
 }
 
-static void NAME(to_rows)(REAL columns[][LANES], int64_t apart, int many, int64_t count, REAL *rows)
+static void NAME(put_pairs)(REAL from[2][TILE * LANES], int64_t apart, int many, int64_t steps, REAL *rows)
 {
+    REAL near[TILE * LANES][2];
+    for (int64_t i = 0; i < steps * LANES; i++) {
+        near[i][0] = from[0][i];
+        near[i][1] = from[1][i];
+    }
     for (int l = 0; l < many; l++)
-        for (int64_t i = 0; i < count; i++) rows[l * apart + i] = columns[i][l];
+        for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + 2 * t, near[t * LANES + l], sizeof(near[0]));
+}
+
+/* Likewise of four numbers a step. */
+static void NAME(take_states)(const REAL *rows, int64_t apart, int many, int64_t steps, REAL to[4][TILE * LANES])
+{
+    REAL near[TILE * LANES][4];
+    if (many < LANES) memset(near, 0, sizeof(near));
+    for (int l = 0; l < many; l++)
+        for (int64_t t = 0; t < steps; t++) memcpy(near[t * LANES + l], rows + l * apart + 4 * t, sizeof(near[0]));
+    for (int64_t i = 0; i < steps * LANES; i++) {
+        to[0][i] = near[i][0];
+        to[1][i] = near[i][1];
+        to[2][i] = near[i][2];
+        to[3][i] = near[i][3];
+    }
+}
+
+static void NAME(put_states)(REAL from[4][TILE * LANES], int64_t apart, int many, int64_t steps, REAL *rows)
+{
+    REAL near[TILE * LANES][4];
+    for (int64_t i = 0; i < steps * LANES; i++) {
+        near[i][0] = from[0][i];
+        near[i][1] = from[1][i];
+        near[i][2] = from[2][i];
+        near[i][3] = from[3][i];
+    }
+    for (int l = 0; l < many; l++)
+        for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + 4 * t, near[t * LANES + l], sizeof(near[0]));
 }
 
 /* The first `many` rows; lanes beyond them walk along with zeros. kept (T, 2), if wanted: yaw and v for the adjoint. */
@@ -48,14 +89,14 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
 {
     double x[LANES] = {0}, y[LANES] = {0}, yaw[LANES] = {0};
     REAL v[LANES] = {0}, sine[LANES] = {0}, cosine[LANES];
-    REAL action[2 * TILE][LANES] = {0}, state[4 * TILE][LANES], turned[2 * TILE][LANES];
+    REAL action[2][TILE * LANES], state[4][TILE * LANES];
     for (int l = 0; l < many; l++) v[l] = v0[l];
     EACH_LANE cosine[l] = 1;
     for (int64_t start = 0; start < horizon; start += TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
-        NAME(to_columns)(actions + start * 2, horizon * 2, many, steps * 2, action);
+        NAME(take_pairs)(actions + start * 2, horizon * 2, many, steps, action);
         for (int64_t t = 0; t < steps; t++) {
-            const REAL *a = action[2 * t], *kappa = action[2 * t + 1];
+            const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES;
             if (clamp) {
                 EACH_LANE {
                     REAL step = v[l] * dt, faster = v[l] + a[l] * dt;
@@ -79,15 +120,13 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
                     y[l] += (vy[l] + v[l] * sine[l]) * dt / 2;
                 }
             }
-            EACH_LANE {
-                state[4 * t][l] = (REAL)x[l];
-                state[4 * t + 1][l] = (REAL)y[l];
-                state[4 * t + 2][l] = turned[2 * t][l] = (REAL)yaw[l];
-                state[4 * t + 3][l] = turned[2 * t + 1][l] = v[l];
-            }
+            EACH_LANE state[0][t * LANES + l] = (REAL)x[l];
+            EACH_LANE state[1][t * LANES + l] = (REAL)y[l];
+            EACH_LANE state[2][t * LANES + l] = (REAL)yaw[l];
+            EACH_LANE state[3][t * LANES + l] = v[l];
         }
-        NAME(to_rows)(state, horizon * 4, many, steps * 4, out + start * 4);
-        if (kept) NAME(to_rows)(turned, horizon * 2, many, steps * 2, kept + start * 2);
+        NAME(put_states)(state, horizon * 4, many, steps, out + start * 4);
+        if (kept) NAME(put_pairs)(state + 2, horizon * 2, many, steps, kept + start * 2);
     }
 }
 
@@ -98,31 +137,31 @@ static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *ke
 {
     REAL gx[LANES] = {0}, gy[LANES] = {0}, gyaw[LANES] = {0}, gv[LANES] = {0}, v[LANES] = {0}, after[LANES] = {0};
     REAL sine[LANES], cosine[LANES], sine_after[LANES], cosine_after[LANES], half = dt / 2;
-    REAL action[2 * TILE][LANES] = {0}, turned[2 * TILE][LANES] = {0}, pulled[4 * TILE][LANES] = {0};
-    REAL before[2][LANES] = {0}, found[2 * TILE][LANES];
-    NAME(to_columns)(kept + (horizon - 1) * 2, horizon * 2, many, 2, before);
-    EACH_LANE after[l] = before[1][l];
-    EACH_LANE NAME(sin_cos)(before[0][l], &sine_after[l], &cosine_after[l]);
+    REAL action[2][TILE * LANES], turned[2][TILE * LANES], pulled[4][TILE * LANES], found[2][TILE * LANES];
+    NAME(take_pairs)(kept + (horizon - 1) * 2, horizon * 2, many, 1, turned);
+    EACH_LANE after[l] = turned[1][l];
+    EACH_LANE NAME(sin_cos)(turned[0][l], &sine_after[l], &cosine_after[l]);
     for (int64_t start = (horizon - 1) / TILE * TILE; start >= 0; start -= TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
-        NAME(to_columns)(actions + start * 2, horizon * 2, many, steps * 2, action);
-        NAME(to_columns)(kept + start * 2, horizon * 2, many, steps * 2, turned);
-        NAME(to_columns)(grad + start * 4, horizon * 4, many, steps * 4, pulled);
-        if (start) NAME(to_columns)(kept + (start - 1) * 2, horizon * 2, many, 2, before);
+        NAME(take_pairs)(actions + start * 2, horizon * 2, many, steps, action);
+        NAME(take_states)(grad + start * 4, horizon * 4, many, steps, pulled);
+        /* turned: how each step begins */
+        if (start) NAME(take_pairs)(kept + (start - 1) * 2, horizon * 2, many, steps, turned);
         else {
-            EACH_LANE before[0][l] = 0;
-            for (int l = 0; l < many; l++) before[1][l] = v0[l];
+            NAME(take_pairs)(kept, horizon * 2, many, steps, turned);
+            for (int k = 0; k < 2; k++) memmove(turned[k] + LANES, turned[k], sizeof(REAL) * (steps - 1) * LANES);
+            EACH_LANE turned[0][l] = turned[1][l] = 0;
+            for (int l = 0; l < many; l++) turned[1][l] = v0[l];
         }
         for (int64_t t = steps - 1; t >= 0; t--) {
-            const REAL *a = action[2 * t], *kappa = action[2 * t + 1];
-            const REAL *yaw = t ? turned[2 * t - 2] : before[0], *speed = t ? turned[2 * t - 1] : before[1];
-            REAL *ga = found[2 * t], *gk = found[2 * t + 1];
+            const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES, *yaw = turned[0] + t * LANES;
+            REAL *ga = found[0] + t * LANES, *gk = found[1] + t * LANES;
             EACH_LANE {
-                gx[l] += pulled[4 * t][l];
-                gy[l] += pulled[4 * t + 1][l];
-                gyaw[l] += pulled[4 * t + 2][l];
-                gv[l] += pulled[4 * t + 3][l];
-                v[l] = speed[l];
+                gx[l] += pulled[0][t * LANES + l];
+                gy[l] += pulled[1][t * LANES + l];
+                gyaw[l] += pulled[2][t * LANES + l];
+                gv[l] += pulled[3][t * LANES + l];
+                v[l] = turned[1][t * LANES + l];
             }
             EACH_LANE NAME(sin_cos)(yaw[l], &sine[l], &cosine[l]);
             if (clamp) {
@@ -148,7 +187,7 @@ static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *ke
                 }
             }
         }
-        NAME(to_rows)(found, horizon * 2, many, steps * 2, grad_actions + start * 2);
+        NAME(put_pairs)(found, horizon * 2, many, steps, grad_actions + start * 2);
     }
     for (int l = 0; l < many; l++) grad_v0[l] = gv[l];
 }
