@@ -18,6 +18,7 @@ LATEST = "latest"
 CONSOLE = "alpamayo-toy"  # the script that an installation puts beside python
 CLOSE = 0.7  # of difflib's likeness, from which on a word is taken for another one misspelt
 MANY = 2  # letters, from which on a word inside of another one says something
+TIMES = {"k": 1e3, "m": 1e6}  # 1k, 2M
 LOOKED_AT = 1000  # files in a folder, among which one of nearly the same name is looked for
 OTHER_WORDS = {
     "batch": ("trainer.batch_size",),
@@ -186,6 +187,8 @@ def no_choice(group: str, given: str, choices: list[str]) -> str:
 
 def lying_near(path: Path, *others: str) -> str:
     """What was probably meant by a path where nothing lies, as the end of a sentence: what has nearly its name."""
+    if re.match(r"[a-z0-9]{2,}:/", str(path)):  # a path has lost the second slash
+        return "; what lies elsewhere is downloaded first"
     behind = str(path).partition("=")[2]
     if behind and Path(behind).exists():
         return f"; did you mean {behind}?"
@@ -209,8 +212,10 @@ def of_another_type(given: str, why: str) -> str:
     key, _, value = given.partition("=")
     if "is not a ListConfig" in why:
         return f"must be a list, '{key}=[{value}]'"
-    if "to Integer" in why and re.fullmatch(r"[\d.]+(e\+?\d+)?", value) and float(value).is_integer():
-        return f"{why}; write {key}={float(value):.0f}"
+    number = re.fullmatch(r"(\d+\.?\d*(?:e\+?\d+)?)([km]?)", value.lower())
+    whole = float(number[1]) * TIMES.get(number[2], 1) if number and "to Integer" in why else 0.5
+    if whole.is_integer():
+        return f"{why}; write {key}={whole:.0f}"
     return f"{why}; true or false" if "bool" in why else why
 
 

@@ -229,6 +229,10 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         (["generate", "out.npz"], "out.npz must be a folder; convert makes one file of a set"),
         (["report", "nowhere"], "there is no label file nowhere"),
         (["report", "heer"], "there is no label file heer; did you mean here?"),
+        (
+            ["check", "https://x.org/a.json"],
+            "no label file https:/x.org/a.json; what lies elsewhere is downloaded first",
+        ),
         (["check", "teacher.path=here"], "there is no label file teacher.path=here; did you mean here?"),
         (["convert", "here", "labels.json"], "labels.json is a file that is there; name a folder for a set"),
         (["chek", "here"], "invalid choice: 'chek'"),

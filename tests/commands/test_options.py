@@ -50,6 +50,7 @@ MISTAKES = {
     "train optimizer.lr=0,001": f"{SEVERAL}optimizer.lr=0.001 as a number or -m optimizer.lr=0,001 to run each",
     "train student.inputs=v0": "student.inputs=v0: must be a list, 'student.inputs=[v0]'",
     "train trainer.steps=1e3": "could not be converted to Integer; write trainer.steps=1000",
+    "train trainer.steps=2.5K": "could not be converted to Integer; write trainer.steps=2500",
     "train trainer.bf16=ja": "is not a valid bool (type str); true or false",
     "train scenario.speed_mps=[3 5]": f"scenario.speed_mps=[3 {QUOTED}",
     "train 'scenario.speed_mps=(3,5)'": f"scenario.speed_mps=(3,5) {QUOTED}",
