@@ -55,6 +55,14 @@ def test_states_of_any_positions_are_those_of_the_steps() -> None:
     assert states[40:, 2].tolist() == [states[39, 2].item()] * 5
 
 
+def test_a_step_that_turns_by_more_than_90_degrees_is_no_step_back() -> None:
+    """Unlike an exact rollout's, whose speed may be below 0: 0, 100, 200, 300 degrees, each a metre further."""
+    course = torch.arange(4, dtype=torch.float64) * math.radians(100)
+    states = driven_states(torch.stack([course.cos(), course.sin()], -1).cumsum(0), 0.1)
+    torch.testing.assert_close(states[:, 2], course)
+    torch.testing.assert_close(states[:, 3], torch.full((4,), 10.0, dtype=torch.float64))
+
+
 def test_heading_is_held_at_standstill_and_reversing_is_no_turn() -> None:
     actions = torch.zeros(64, 2, dtype=torch.float64)
     actions[:20, 0], actions[40:44, 0] = -1.0, -0.5  # 2 m/s to rest, then slowly backwards

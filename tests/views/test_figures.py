@@ -55,6 +55,17 @@ def test_a_parked_car_is_not_magnified(tmp_path: Path, drawn: list[Figure]) -> N
     assert high - low >= 8
 
 
+def test_a_row_has_the_scale_of_its_largest_scene(tmp_path: Path, drawn: list[Figure]) -> None:
+    speeds = torch.tensor([[1.0], [15.0]])
+    straight = UnicycleRollout()(torch.zeros(2, 1, 64, 2), speeds)  # 6.4 and 96 m
+    figures.birds_eye(tmp_path / "row.png", ["slow", "fast"], straight, None)
+    limits = [axis.get_ylim() for axis in drawn[0].axes]
+    for (low, high), far in zip(limits, (6.4, 96.0), strict=True):
+        assert low <= 0
+        assert far <= high
+    assert limits[0][1] - limits[0][0] == pytest.approx(limits[1][1] - limits[1][0])
+
+
 @pytest.mark.slow
 def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(2, 1, 64, 2)
