@@ -113,6 +113,15 @@ def test_a_parked_track_keeps_its_heading_when_smoothed() -> None:
     assert bool(smoothed_heading(waypoints).isfinite().all())
 
 
+def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
+    """3 m ahead in 3 s, then back the same way: straight on, and along a circle of 10 m."""
+    moment = torch.arange(1, 65, dtype=torch.float64) * 0.1
+    way = 3 - (moment - 3).abs()
+    assert smoothed_heading(torch.stack([way, 0 * way], -1)).abs().max() < 1e-9
+    arc = 10 * torch.stack([(way / 10).sin(), 1 - (way / 10).cos()], -1)
+    torch.testing.assert_close(smoothed_heading(arc), way / 10, rtol=0, atol=0.08)
+
+
 def test_a_recorded_track_takes_the_speeds_of_the_inverse() -> None:
     """v and yaw of regularised_states are those between the actions of trajectory_to_actions, whatever holds them."""
     actions, v0 = smooth_actions(30)

@@ -88,6 +88,6 @@ def test_one_scene_among_others_that_is_unlike_training_is_named() -> None:
     fast = replace(scene, v0=scene.v0.index_fill(0, torch.tensor([3]), 1e4))
     assert student.encoder.foreign(fast, labels.context_names) == {"v0": f"v0: {said}"}
     context = scene.context.clone()
-    context[7, labels.context_names.index("turn_angle_deg")] = 1e6
+    context[7, labels.context_names.index("turn_angle_deg")] = -1e6
     found = student.encoder.foreign(replace(scene, context=context), labels.context_names)
     assert found == {"turn_angle_deg": f"turn_angle_deg: {said}"}

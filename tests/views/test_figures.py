@@ -66,6 +66,17 @@ def test_a_row_has_the_scale_of_its_largest_scene(tmp_path: Path, drawn: list[Fi
     assert limits[0][1] - limits[0][0] == pytest.approx(limits[1][1] - limits[1][0])
 
 
+def test_the_likelier_of_two_is_broader_and_has_a_dot_a_second(tmp_path: Path, drawn: list[Figure]) -> None:
+    student = UnicycleRollout()(torch.zeros(1, 2, 64, 2), torch.tensor([[2.0, 5.0]]))
+    odds = torch.tensor([[0.25, 0.75]])
+    figures.birds_eye(tmp_path / "odds.png", ["odds"], student[:, :1] * 0, student, odds=odds)
+    mine = [line for line in drawn[0].axes[0].lines if line.get_color() == figures.STUDENT]
+    ways, dots = ([line for line in mine if (line.get_marker() == "o") is is_dot] for is_dot in (False, True))
+    assert [way.get_linewidth() for way in ways] == pytest.approx([0.6 + 1.6 / 3, 2.2])
+    for speed, dot in zip((2, 5), dots, strict=True):
+        assert dot.get_ydata() == pytest.approx([speed * second for second in range(1, 7)], rel=1e-5)
+
+
 @pytest.mark.slow
 def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(2, 1, 64, 2)
