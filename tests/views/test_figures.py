@@ -67,14 +67,17 @@ def test_a_row_has_the_scale_of_its_largest_scene(tmp_path: Path, drawn: list[Fi
 
 
 def test_the_likelier_of_two_is_broader_and_has_a_dot_a_second(tmp_path: Path, drawn: list[Figure]) -> None:
-    student = UnicycleRollout()(torch.zeros(1, 2, 64, 2), torch.tensor([[2.0, 5.0]]))
+    bent = torch.tensor([0.0, 0.02]).expand(1, 2, 64, 2)
+    student = UnicycleRollout()(bent, torch.tensor([[2.0, 5.0]]))
     odds = torch.tensor([[0.25, 0.75]])
     figures.birds_eye(tmp_path / "odds.png", ["odds"], student[:, :1] * 0, student, odds=odds)
     mine = [line for line in drawn[0].axes[0].lines if line.get_color() == figures.STUDENT]
     ways, dots = ([line for line in mine if (line.get_marker() == "o") is is_dot] for is_dot in (False, True))
     assert [way.get_linewidth() for way in ways] == pytest.approx([0.6 + 1.6 / 3, 2.2])
-    for speed, dot in zip((2, 5), dots, strict=True):
-        assert dot.get_ydata() == pytest.approx([speed * second for second in range(1, 7)], rel=1e-5)
+    for mode, dot in zip(student[0], dots, strict=True):
+        seconds = mode[torch.arange(1, 7) * 10 - 1]
+        assert dot.get_ydata() == pytest.approx(seconds[:, 0].tolist())  # forward is up, left is left
+        assert dot.get_xdata() == pytest.approx((-seconds[:, 1]).tolist())
 
 
 @pytest.mark.slow
