@@ -104,6 +104,7 @@ def test_it_is_the_plain_loop(every: int, delay: int, integrator: str) -> None:
                 now = Situation(one, torch.tensor([[x, y, yaw, v]], dtype=torch.float64), along, last, one.wait)
                 line += wave(scene_of(now, torch.tensor([past], dtype=torch.float64)), now)[0, :every].tolist()
             action = torch.tensor([[line.pop(0)]], dtype=torch.float64)
+            assert found.actions[i, step].tolist() == pytest.approx(action[0, 0].tolist(), abs=1e-5)  # as it is applied
             dx, dy, turn, v = UnicycleRollout(DT, integrator)(action, torch.tensor([v], dtype=torch.float64))[
                 0, 0
             ].tolist()

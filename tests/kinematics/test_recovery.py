@@ -113,6 +113,15 @@ def test_a_parked_track_keeps_its_heading_when_smoothed() -> None:
     assert bool(smoothed_heading(waypoints).isfinite().all())
 
 
+def test_a_wave_of_ten_radians_a_second_is_halved() -> None:
+    """Least squares with w = 1e-6 s^6 leave 1 / (1 + w o^6) of a wave, o = 2 sin(pi f dt) / dt: here 10 1/s."""
+    moment = torch.arange(1, 65, dtype=torch.float64) * 0.1
+    turns = 20 * math.asin(0.5)  # rad/s
+    track = torch.stack([10 * moment, 0.01 * (turns * moment).sin()], -1)
+    slope = 0.01 * math.sin(turns * 0.1) / 0.1 / 10 * (turns * moment).cos()  # of the differences of neighbours
+    torch.testing.assert_close(smoothed_heading(track)[20:44], slope[20:44] / 2, rtol=0, atol=1e-4)
+
+
 def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
     """3 m ahead in 3 s, then back the same way: straight on, and along a circle of 10 m."""
     moment = torch.arange(1, 65, dtype=torch.float64) * 0.1

@@ -31,6 +31,13 @@ def test_the_same_seed_makes_the_same_labels() -> None:
     assert not torch.equal(teacher.labels(50, 2, 7).teacher, teacher.labels(50, 2, 8).teacher)
 
 
+def test_nobody_drives_further_off_than_two_and_a_half_standard_deviations() -> None:
+    drivers = SyntheticTeacher._drivers(1000, 4, generator())
+    assert drivers.shape == (1000, 4, 4)
+    assert drivers.amin() == -2.5
+    assert drivers.amax() == 2.5
+
+
 def test_windows_lie_before_in_and_after_a_manoeuvre_and_beside_the_lane() -> None:
     labels = SyntheticTeacher(scenario_config("LEFT")).labels(2000, 1, 0)
     assert labels.context is not None
