@@ -133,3 +133,13 @@ def test_the_student_stands_out_among_ten_lines_over_the_horizon(tmp_path: Path,
     assert left.get_ylim()[1] > 64
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [name.replace("_", " ") for name in [*names, "exact_at_first"]]
+
+
+def test_a_histogram_is_of_shares_of_what_is_finite(tmp_path: Path, drawn: list[Figure]) -> None:
+    values = torch.tensor([1.0, 2.0, 2.0, 5.0, torch.nan, torch.inf])
+    figures.histograms(tmp_path / "h.png", {"a [m]": values, "none [m]": torch.full((3,), torch.nan)})
+    some, none = drawn[0].axes
+    (bins,) = some.patches
+    heights = bins.get_data().values  # type: ignore[attr-defined]
+    assert sorted(heights[heights > 0]) == [0.25, 0.25, 0.5]
+    assert [text.get_text() for text in none.texts] == ["no values"]
