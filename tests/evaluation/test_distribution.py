@@ -1,5 +1,8 @@
 """A student as a distribution: every number by a plain loop, the teacher's own beside it, and who lies is caught."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from composed import scenario_config
@@ -29,7 +32,7 @@ def made(config: StudentConfig) -> Student:
     return stirred(build_student(config, labels, labels.scene(), "euler", 0))
 
 
-def found(student: Student, reference: Reference) -> dict[str, object]:
+def found(student: Student, reference: Reference) -> dict[str, Any]:
     return distribution(student, reference, torch.arange(len(reference.labels)))[0]
 
 
@@ -80,6 +83,8 @@ def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference
     for scenario in Scenario:
         mine = shares["student"][scenario.name]
         assert mine == pytest.approx(float((kinds == int(scenario)).float().mean()), abs=1e-6)
+    jerk = (samples.actions[..., 0].diff(dim=-1) / 0.1).abs().flatten(1)
+    assert said["jerk_p95"]["student"] == pytest.approx(np.percentile(jerk.numpy(), 95, axis=1).mean(), rel=1e-4)
     assert (said["calibration_error"] is None) is (config.modes == 1)
     assert (said["regions"] is None) is not config.spread
     assert said["samples"] == (64 if config.modes > 1 else 1)

@@ -223,3 +223,10 @@ def test_beside_is_to_the_left() -> None:
     before, after = (some.roads.path.locate(here)[1] for some in (cars, cars.beside(0.7)))
     torch.testing.assert_close(after - before, torch.full((4, 1), 0.7), rtol=0, atol=0.02)
     assert torch.equal(cars.beside(0.7).history, cars.history)
+
+
+def test_a_column_is_read_linearly_and_held_beyond_its_ends() -> None:
+    column = torch.tensor([[0.0, 1.0, 3.0]], dtype=torch.float64)
+    roads = Roads.of(column * 0, column, torch.tensor([math.nan], dtype=torch.float64))
+    along = SPACING * torch.tensor([[-1.0, 0.25, 1.0, 1.5, 2.0, 9.0]], dtype=torch.float64)
+    assert roads.read(column, along)[0].tolist() == pytest.approx([0.0, 0.25, 1.0, 2.0, 3.0, 3.0])
