@@ -11,7 +11,8 @@ import torch
 from command_line import SMOKE, Said, run_script, wrong
 from places import DATA, ROOT, Command
 
-from alpamayo_toy.hints import program
+from alpamayo_toy.commands.launch import _forget
+from alpamayo_toy.hints import LATEST, program
 
 KINDS = [
     ("scenrio=LEFT", "there is no option scenrio; did you mean scenario?"),
@@ -200,3 +201,15 @@ def test_ctrl_c_in_an_import_that_swallows_it_ends_the_command(tmp_path: Path) -
     run = [sys.executable, "scripts/rollout.py"]
     found = subprocess.run(run, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+def test_a_run_that_never_was_is_not_the_latest_one(tmp_path: Path) -> None:
+    jobs = tmp_path / "outputs" / "train"
+    for name in ("day/a", "day/b"):
+        (jobs / name / ".hydra").mkdir(parents=True)
+    (jobs / LATEST).write_text("day/a\nday/b\n")
+    _forget(jobs / "day" / "b")
+    assert (jobs / LATEST).read_text() == "day/a\n"
+    assert not (jobs / "day" / "b").exists()
+    _forget(jobs / "day" / "a")
+    assert not (jobs / LATEST).exists()

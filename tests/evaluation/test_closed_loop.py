@@ -104,6 +104,7 @@ def test_it_is_the_plain_loop(every: int, delay: int, integrator: str) -> None:
                 now = Situation(one, torch.tensor([[x, y, yaw, v]], dtype=torch.float64), along, last, one.wait)
                 line += wave(scene_of(now, torch.tensor([past], dtype=torch.float64)), now)[0, :every].tolist()
             action = torch.tensor([[line.pop(0)]], dtype=torch.float64)
+            assert found.actions[i, step].tolist() == pytest.approx(action[0, 0].tolist(), abs=1e-5)  # as it is applied
             dx, dy, turn, v = UnicycleRollout(DT, integrator)(action, torch.tensor([v], dtype=torch.float64))[
                 0, 0
             ].tolist()
@@ -123,6 +124,10 @@ def test_a_straight_driver_goes_straight_and_a_steady_one_keeps_its_speed() -> N
     expected = here.v0[:, None] * DT * torch.arange(1, 51, dtype=torch.float64)
     torch.testing.assert_close(straight.states[..., 0], expected)
     assert straight.states[..., 1:3].abs().max() == 0
+    planned = drive(straight_driver(4), here, DriveOptions(seconds=1.0, every=2), "euler", DT)
+    ahead = 2 * torch.arange(5)[:, None] + torch.arange(1, 5)  # steps from the start, of every asking's plan
+    torch.testing.assert_close(planned.plans[..., 0], here.v0[:, None, None] * DT * ahead)
+    assert planned.jump.max() < 1e-9  # each goes on with the one before it
     steady = drive(steady_driver(1, DT), here, options, "euler", DT)
     torch.testing.assert_close(steady.states[..., 3], here.v0[:, None].expand(-1, 50), rtol=0, atol=1e-9)
     assert steady.beside[:, -1].abs().max() < 1.0

@@ -1,5 +1,8 @@
 """A student as a distribution: every number by a plain loop, the teacher's own beside it, and who lies is caught."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from composed import scenario_config
@@ -8,7 +11,7 @@ from taught import stirred
 from alpamayo_toy.evaluation.distribution import distribution, equal_draws, leave_one_out, noise_for, weighted_draws
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.kinematics.manoeuvres import Scenario, classify
-from alpamayo_toy.metrics.distribution import energy_score
+from alpamayo_toy.metrics.distribution import energy_score, medoids, off_the_crowd
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.config import SyntheticConfig
@@ -29,7 +32,7 @@ def made(config: StudentConfig) -> Student:
     return stirred(build_student(config, labels, labels.scene(), "euler", 0))
 
 
-def found(student: Student, reference: Reference) -> dict[str, object]:
+def found(student: Student, reference: Reference) -> dict[str, Any]:
     return distribution(student, reference, torch.arange(len(reference.labels)))[0]
 
 
@@ -80,11 +83,25 @@ def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference
     for scenario in Scenario:
         mine = shares["student"][scenario.name]
         assert mine == pytest.approx(float((kinds == int(scenario)).float().mean()), abs=1e-6)
+    jerk = (samples.actions[..., 0].diff(dim=-1) / 0.1).abs().flatten(1)
+    assert said["jerk_p95"]["student"] == pytest.approx(np.percentile(jerk.numpy(), 95, axis=1).mean(), rel=1e-4)
     assert (said["calibration_error"] is None) is (config.modes == 1)
     assert (said["regions"] is None) is not config.spread
     assert said["samples"] == (64 if config.modes > 1 else 1)
     crowd = said["crowd"]
     assert isinstance(crowd, dict)
+    few, many = teacher[:4], reference.crowd
+    assert many is not None
+    mine, p = modes.trajectories[:4], modes.probabilities[:4]
+    drawn = equal_draws(student, reference.scene.select(torch.arange(4)), 64, torch.Generator().manual_seed(0))
+    off = [off_the_crowd(some, many).float().mean() for some in (drawn.trajectories, few)]
+    astray = (off_the_crowd(mine, many).float() * p).sum(-1).mean()
+    shares = dict(zip(("samples", "teacher", "modes"), map(float, (*off, astray)), strict=True))
+    assert crowd["nobody_drives_there"] == pytest.approx(shares, abs=1e-6)
+    six = torch.stack([many[i, medoids(many[i : i + 1, :256], 6)[0][0]] for i in range(4)])
+    for name, answers in (("modes", mine), ("six_medoids_of_the_teacher", six)):
+        apart = (answers[:, :, None] - few[:, None])[..., :2].norm(dim=-1).mean(-1)
+        assert crowd["min_ade"][name] == pytest.approx(float(apart.amin(1).mean()), rel=1e-4)
     assert crowd["nobody_drives_there"]["teacher"] < 0.1 < crowd["nobody_drives_there"]["samples"]
     assert crowd["min_ade"]["modes"] > crowd["min_ade"]["six_medoids_of_the_teacher"]
 

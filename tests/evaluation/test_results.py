@@ -1,6 +1,7 @@
 """What an evaluation leaves: clips.csv and back, the terminal's table."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ def test_clips_come_back(tmp_path: Path) -> None:
     assert found["clip_id"][3] == 'clip "3", é'
     assert found["teacher.student.ade"] == (np.random.default_rng(0).uniform(1, 2, N)).tolist()
     assert np.isnan(found["teacher.ridge.ade"]).all()
+
+
+def test_nothing_is_an_empty_cell_and_zero_is_none(tmp_path: Path) -> None:
+    path = Path(write_run(tmp_path / "a", 0.0)) / "clips.csv"
+    errors = [0.0, math.nan, 1e-30, *[1.0] * (N - 3)]
+    write_clips(path, read_clips(path) | {"teacher.student.ade": errors})
+    assert "nan" not in path.read_text()
+    assert read_clips(path)["teacher.student.ade"] == pytest.approx(errors, abs=0, nan_ok=True)
 
 
 def test_a_clip_that_is_there_twice_is_named(tmp_path: Path) -> None:

@@ -225,19 +225,20 @@ def test_a_route_is_cut_anew_from_beside_the_car() -> None:
         assert scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], unknown))).route is None
 
 
-def test_a_late_route_is_moved_along_with_the_car() -> None:
-    poses = np.stack([0.5 * np.arange(11), np.zeros(11), 0.05 * np.arange(11)], -1)
+@pytest.mark.parametrize("aside", [0.0, 0.2])  # m a step to the left: what moved the car along moves it across as well
+def test_a_late_route_is_moved_along_with_the_car(aside: float) -> None:
+    poses = np.stack([0.5 * np.arange(11), aside * np.arange(11), 0.05 * np.arange(11)], -1)
     context = session(poses, [k * STEP_US for k in range(11)], [5.0] * 11)
     then = 4
     line = np.stack([np.arange(0.0, 90, 3), np.zeros(30)], -1)  # along the local frame's x axis
-    dx, dy = line[:, 0] - poses[then, 0], line[:, 1]
+    dx, dy = line[:, 0] - poses[then, 0], line[:, 1] - poses[then, 1]
     cos, sin = np.cos(poses[then, 2]), np.sin(poses[then, 2])
     context.session.route_waypoints_in_rig = np.stack([cos * dx + sin * dy, cos * dy - sin * dx, 0 * dx], -1)
     context.session.route_timestamp_us = then * STEP_US
     route = scene_of(Pursuer(), known(context)).route
     assert route is not None
-    steps = np.arange(20) * ROUTE_SPACING
-    wanted = np.stack([np.cos(0.5) * steps, -np.sin(0.5) * steps], -1)
+    steps, left = np.arange(20) * ROUTE_SPACING, 10 * aside
+    wanted = np.stack([np.cos(0.5) * steps - np.sin(0.5) * left, -np.sin(0.5) * steps - np.cos(0.5) * left], -1)
     torch.testing.assert_close(route[0], torch.tensor(wanted).float(), rtol=0, atol=1e-4)
 
 

@@ -55,6 +55,14 @@ def test_states_of_any_positions_are_those_of_the_steps() -> None:
     assert states[40:, 2].tolist() == [states[39, 2].item()] * 5
 
 
+def test_a_step_that_turns_by_more_than_90_degrees_is_no_step_back() -> None:
+    """Unlike an exact rollout's, whose speed may be below 0: 0, 100, 200, 300 degrees, each a metre further."""
+    course = torch.arange(4, dtype=torch.float64) * math.radians(100)
+    states = driven_states(torch.stack([course.cos(), course.sin()], -1).cumsum(0), 0.1)
+    torch.testing.assert_close(states[:, 2], course)
+    torch.testing.assert_close(states[:, 3], torch.full((4,), 10.0, dtype=torch.float64))
+
+
 def test_heading_is_held_at_standstill_and_reversing_is_no_turn() -> None:
     actions = torch.zeros(64, 2, dtype=torch.float64)
     actions[:20, 0], actions[40:44, 0] = -1.0, -0.5  # 2 m/s to rest, then slowly backwards
@@ -103,6 +111,24 @@ def test_a_parked_track_keeps_its_heading_when_smoothed() -> None:
     waypoints = 0.01 * torch.randn(20, 64, 2, dtype=torch.float64, generator=generator)
     assert smoothed_heading(waypoints * 0).abs().max() == 0
     assert bool(smoothed_heading(waypoints).isfinite().all())
+
+
+def test_a_wave_of_ten_radians_a_second_is_halved() -> None:
+    """Least squares with w = 1e-6 s^6 leave 1 / (1 + w o^6) of a wave, o = 2 sin(pi f dt) / dt: here 10 1/s."""
+    moment = torch.arange(1, 65, dtype=torch.float64) * 0.1
+    turns = 20 * math.asin(0.5)  # rad/s
+    track = torch.stack([10 * moment, 0.01 * (turns * moment).sin()], -1)
+    slope = 0.01 * math.sin(turns * 0.1) / 0.1 / 10 * (turns * moment).cos()  # of the differences of neighbours
+    torch.testing.assert_close(smoothed_heading(track)[20:44], slope[20:44] / 2, rtol=0, atol=1e-4)
+
+
+def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
+    """3 m ahead in 3 s, then back the same way: straight on, and along a circle of 10 m."""
+    moment = torch.arange(1, 65, dtype=torch.float64) * 0.1
+    way = 3 - (moment - 3).abs()
+    assert smoothed_heading(torch.stack([way, 0 * way], -1)).abs().max() < 1e-9
+    arc = 10 * torch.stack([(way / 10).sin(), 1 - (way / 10).cos()], -1)
+    torch.testing.assert_close(smoothed_heading(arc), way / 10, rtol=0, atol=0.08)
 
 
 def test_a_recorded_track_takes_the_speeds_of_the_inverse() -> None:

@@ -139,3 +139,10 @@ def test_gradients_are_those_of_differences() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="points must have shape"):
         Path.of(torch.zeros(shape))
+
+
+def test_the_curvature_of_points_is_that_of_the_circle_through_three_wherever_they_lie() -> None:
+    angle = torch.tensor([0.0, 0.1, 0.3, 0.35, 1.0], dtype=torch.float64)
+    for side in (1.0, -1.0):
+        points = 10 * torch.stack([angle.sin(), side * (1 - angle.cos())], -1)
+        torch.testing.assert_close(curvature_of(points), torch.full((3,), side * 0.1, dtype=torch.float64))

@@ -47,3 +47,9 @@ def test_a_window_on_the_border_of_time_is_not_held_out() -> None:
     assert drive.horizon * drive.dt == 6.4
     assert held.t0_us.tolist() == [second * 1_000_000 for second in range(16, 21)]
     assert train.t0_us.tolist() == [second * 1_000_000 for second in range(8)]
+
+
+def test_the_place_of_a_clip_is_that_of_its_digest() -> None:
+    """SHA-256 of "a" begins with ca978112ca1bbdca."""
+    assert split_hash("a") == 0xCA978112CA1BBDCA / 2**64
+    assert 0.791 < split_hash("a") < 0.792

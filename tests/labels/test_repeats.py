@@ -1,6 +1,7 @@
 """The one rule of what a repetition is."""
 
 import numpy as np
+import pytest
 
 from alpamayo_toy.labels.repeats import Seen, digest
 
@@ -23,6 +24,15 @@ def test_other_samples_are_other_trajectories() -> None:
     teacher = np.zeros((2, 8, 2))
     assert digest(teacher) != digest(teacher[:1])
     assert digest(teacher) != digest(teacher.reshape(1, 16, 2))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_either_axis_tells_two_apart(axis: int) -> None:
+    teacher = np.zeros((2, 1, 8, 2))
+    teacher[1, 0, -1, axis] = 0.5
+    repeated, duplicate = Seen().again([("a", 0)] * 2, teacher)
+    assert repeated.tolist() == [False, False]
+    assert duplicate.tolist() == [False, True]
 
 
 def test_within_one_batch() -> None:

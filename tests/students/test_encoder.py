@@ -77,3 +77,17 @@ def test_a_constant_input_does_not_explode_elsewhere() -> None:
     stops = SyntheticTeacher(scenario_config("STOP")).labels(32, 1, 0)
     student = stirred(built(labels=stops))
     assert bool(student.act(left().scene()).isfinite().all())
+
+
+def test_one_scene_among_others_that_is_unlike_training_is_named() -> None:
+    labels = left()
+    student, scene = built(labels=labels), labels.scene()
+    assert scene.context is not None
+    assert student.encoder.foreign(scene, labels.context_names) == {}
+    said = "more than 10 standard deviations from the training scenes; cut off there"
+    fast = replace(scene, v0=scene.v0.index_fill(0, torch.tensor([3]), 1e4))
+    assert student.encoder.foreign(fast, labels.context_names) == {"v0": f"v0: {said}"}
+    context = scene.context.clone()
+    context[7, labels.context_names.index("turn_angle_deg")] = -1e6
+    found = student.encoder.foreign(replace(scene, context=context), labels.context_names)
+    assert found == {"turn_angle_deg": f"turn_angle_deg: {said}"}

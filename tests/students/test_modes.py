@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from taught import built, left, stirred
 from torch import Tensor
 
-from alpamayo_toy import Labels
+from alpamayo_toy import ActionSpace, Labels, UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.heads.modes import APART, Modes, waves
-from alpamayo_toy.students.student import Student
+from alpamayo_toy.students.student import Student, _bend, _raw_of
 
 MIRROR = torch.tensor([1.0, -1.0])
 SPREAD = StudentConfig(modes=6, spread=True)
@@ -91,6 +91,23 @@ def test_a_spread_is_fitted_to_how_labels_vary() -> None:
     drawn = modes.moved(mixture, modes.noise(4000, 1, generator))[:, 0]
     of = [torch.cov(x.flatten(1).mT) for x in (raw, drawn)]
     assert float((of[0] - of[1]).norm() / of[0].norm()) < 0.1
+    whitening = modes.whitening.clone()
+    modes.fit(raw + torch.tensor([3.0, -2.0]))  # what all do is no spread
+    torch.testing.assert_close(modes.whitening, whitening, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
+def test_a_spread_is_fitted_to_numbers_that_give_back_the_actions(integrator: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    actions = torch.randn(4, 3, 64, 2, generator=draw, dtype=torch.float64) * torch.tensor([1.0, 0.05])
+    labels = left(4)
+    v0 = labels.v0.double() + 10
+    driven = UnicycleRollout(labels.dt, integrator)(actions, v0.unsqueeze(-1))
+    labels = replace(labels, v0=v0, teacher=driven)
+    space = ActionSpace.fit(labels)
+    raw = _raw_of(labels, space, integrator)
+    back = space.squash(raw, _bend(labels.v0.float()).repeat_interleave(3, 0))
+    torch.testing.assert_close(back.double(), actions.flatten(0, 1), rtol=0, atol=2e-5)
 
 
 def test_no_mode_is_wider_than_e_times_the_labels() -> None:

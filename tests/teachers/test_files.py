@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from composed import train_config
 from label_sets import odd_clips, stored
 from places import DATA
@@ -36,6 +37,26 @@ def test_training_from_disk_is_training_from_memory(
     assert read["teacher_samples"] == samples
     assert read["student"]["ade"] == pytest.approx(kept["student"]["ade"], rel=1e-4)
     assert read["floor"] == kept["floor"]
+
+
+@pytest.mark.parametrize("samples", ["all", "first", "medoid", "mean"])
+def test_every_row_from_disk_is_that_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: str) -> None:
+    """Clips, then their mirror images, whatever is drawn together."""
+    stored(tmp_path / "set", replace(odd_clips(), context=None, context_names=()), monkeypatch)
+    config = FileConfig(str(tmp_path / "set"), samples=samples, mirror=True, route_error_m=1.0, integrator="euler")
+    kept = build_teacher(TrainConfig(teacher=config)).training(0)
+    monkeypatch.setattr("alpamayo_toy.teachers.files.IN_MEMORY", 0)
+    disk = build_teacher(TrainConfig(teacher=config))
+    assert isinstance(disk, files.StoredTeacher)
+    assert len(disk) == len(kept)
+    order = torch.arange(len(disk)).flip(0)
+    scene, teacher = disk.batch(order)
+    wanted = kept.select(order)
+    pairs = [(teacher, wanted.teacher), (scene.history, wanted.history), (scene.route, wanted.route)]
+    for found, known in (*pairs, (scene.scenario, wanted.scene().scenario), (scene.v0, wanted.v0)):
+        assert found is not None
+        assert known is not None
+        torch.testing.assert_close(found.double(), known.double(), rtol=0, atol=1e-5, equal_nan=True)
 
 
 def test_a_file_is_split_by_clip_and_mirrored() -> None:

@@ -170,3 +170,63 @@ def test_the_floor_is_what_drivers_differ_by() -> None:
 def test_nothing_that_decides_can_be_hidden() -> None:
     with pytest.raises(UserError, match=r"teacher\.reveal must be all with scenario=ROAD"):
         build_teacher(train_config("scenario=ROAD", "teacher.reveal=none"))
+
+
+@pytest.mark.parametrize("limit", [math.nan, 10.0])
+def test_no_slope_asks_for_a_limit_to_be_reached(limit: float) -> None:
+    """From 4 to 5 m/s and back, from point to point: v^2 rises and falls by 9."""
+    speed = torch.tensor([[4.0, 5.0, 4.0, 4.0]], dtype=torch.float64)
+    roads = Roads.of(torch.zeros_like(speed), speed, torch.tensor([limit], dtype=torch.float64))
+    slope = 9 / (2 * SPACING)
+    assert roads.slope()[0].tolist() == pytest.approx([slope if math.isnan(limit) else 0.0, -slope, 0.0, 0.0])
+
+
+def on_a_road(kappa: float, slope: float, driver: list[float], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Actions and states of a driver at 10 m/s on a road of one curvature, whose speed has that slope."""
+    s = torch.arange(round(400 / SPACING), dtype=torch.float64) * SPACING
+    speed = (100 + 2 * slope * s).clamp(min=0).sqrt()[None]
+    roads = Roads.of(torch.full_like(speed, kappa), speed, torch.tensor([math.nan], dtype=torch.float64))
+    state = torch.tensor([[[0.0, 0.0, 0.0, 10.0]]], dtype=torch.float64)
+    person, zero = torch.tensor([[driver]], dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+    last = torch.tensor([[[0.0, kappa]]], dtype=torch.float64)
+    actions, states, _ = track(roads, state, zero, last, zero, person, steps, 0.1, free=True)
+    return actions[0, 0], states[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kappa", "slope", "driver", "action"),
+    [
+        (0.02, 0.0, [0.0, 0.0, 0.0, 0.0], [0.0, 0.02]),
+        (0.02, 0.0, [1.0, 0.0, 0.0, 0.0], [0.31, 0.02]),  # grows faster by 3.1 % of 10 m/s a second
+        (0.0, -1.0, [0.0, 1.0, 0.0, 0.0], [-1 / 1.06, 0.0]),  # takes the way as 6 % longer
+        (0.02, 0.0, [0.0, 0.0, -1.0, 0.0], [0.0, 0.0192]),  # steers 4 % less
+    ],
+)
+def test_a_driver_first_does_what_the_formula_says(
+    kappa: float, slope: float, driver: list[float], action: list[float]
+) -> None:
+    assert on_a_road(kappa, slope, driver, 1)[0][0].tolist() == pytest.approx(action, abs=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_who_drifts_does_so_by_half_a_t_squared_and_by_a_metre_at_most(side: int) -> None:
+    _, states = on_a_road(0.0, 0.0, [0.0, 0.0, 0.0, 2.5 * side], 200)
+    aside = side * states[:, 1]
+    assert 0.05 < aside[29] < 0.0375 * 3.0**2  # the line, 0.34 m after 3 s, is followed a little late
+    assert aside.max() < 1.05
+    assert aside[-50:].tolist() == pytest.approx([1.0] * 50, abs=0.02)
+
+
+def test_beside_is_to_the_left() -> None:
+    cars = SyntheticTeacher(RoadConfig(bends=0)).cars(4, generator(), 5.0)
+    here = torch.zeros(4, 1, 2)
+    before, after = (some.roads.path.locate(here)[1] for some in (cars, cars.beside(0.7)))
+    torch.testing.assert_close(after - before, torch.full((4, 1), 0.7), rtol=0, atol=0.02)
+    assert torch.equal(cars.beside(0.7).history, cars.history)
+
+
+def test_a_column_is_read_linearly_and_held_beyond_its_ends() -> None:
+    column = torch.tensor([[0.0, 1.0, 3.0]], dtype=torch.float64)
+    roads = Roads.of(column * 0, column, torch.tensor([math.nan], dtype=torch.float64))
+    along = SPACING * torch.tensor([[-1.0, 0.25, 1.0, 1.5, 2.0, 9.0]], dtype=torch.float64)
+    assert roads.read(column, along)[0].tolist() == pytest.approx([0.0, 0.25, 1.0, 2.0, 3.0, 3.0])

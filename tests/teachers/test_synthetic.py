@@ -31,6 +31,13 @@ def test_the_same_seed_makes_the_same_labels() -> None:
     assert not torch.equal(teacher.labels(50, 2, 7).teacher, teacher.labels(50, 2, 8).teacher)
 
 
+def test_nobody_drives_further_off_than_two_and_a_half_standard_deviations() -> None:
+    drivers = SyntheticTeacher._drivers(1000, 4, generator())
+    assert drivers.shape == (1000, 4, 4)
+    assert drivers.amin() == -2.5
+    assert drivers.amax() == 2.5
+
+
 def test_windows_lie_before_in_and_after_a_manoeuvre_and_beside_the_lane() -> None:
     labels = SyntheticTeacher(scenario_config("LEFT")).labels(2000, 1, 0)
     assert labels.context is not None
@@ -104,3 +111,13 @@ def test_redrawn_scenes_keep_scenario_and_initial_speed() -> None:
     turning = (scenario == Scenario.LEFT) | (scenario == Scenario.U_TURN)
     assert bool((redrawn[turning, 4] > 0).all())
     assert bool((redrawn[scenario == Scenario.STOP, 1] == 0).all())
+
+
+def test_what_is_hidden_is_drawn_again_by_the_teachers_own_odds() -> None:
+    """3 to 1 by weight; and by the width of its range, as one of twice the speeds is at this one half as often."""
+    parts = {"a": ScenarioConfig("LEFT", weight=3.0, speed_mps=[4.0, 8.0]), "b": ScenarioConfig("RIGHT")}
+    for wide, share in (([4.0, 8.0], 3 / 4), ([4.0, 12.0], 6 / 7)):
+        parts["b"] = ScenarioConfig("RIGHT", speed_mps=wide)
+        teacher = SyntheticTeacher(MixtureConfig(parts), SyntheticConfig(reveal="speed"))
+        part, _ = teacher._redrawn(torch.zeros(4000, dtype=torch.int64), torch.full((4000,), 6.0), generator())
+        assert float((part == 0).double().mean()) == pytest.approx(share, abs=0.02)

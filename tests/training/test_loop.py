@@ -9,8 +9,11 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,6 +228,15 @@ def test_other_steps_change_nothing_that_was_planned(tmp_path: Path, command: Co
     assert json.loads((run / "config.json").read_text())["trainer"]["steps"] == 30
     with pytest.raises(UserError, match=r"trainer\.steps must be at least the 30 that .* has reached \(got 3\)"):
         fit(small("trainer.steps=3", *often, f"trainer.resume={run}"), run)
+
+
+def test_steps_a_second_are_those_since_the_last_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by a second whenever it is asked."""
+    asked = SimpleNamespace(monotonic=partial(next, count()), strftime=time.strftime)
+    monkeypatch.setattr("alpamayo_toy.training.loop.time", asked)
+    fit(small("trainer.steps=6", "trainer.log_every=2", "trainer.val_every=4", "teacher.scenes=8"), tmp_path)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert points(events, "train/steps_per_second") == [2.0, 2.0, 2.0]
 
 
 @pytest.mark.slow

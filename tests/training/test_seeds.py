@@ -177,6 +177,10 @@ def test_a_finished_seed_is_not_done_again_and_a_lost_one_is(one_by_one: Path, t
 def test_another_configuration_in_the_folder_is_named(one_by_one: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"seed-0 holds a run with optimizer.lr=0.005, this one has 0.01; take another"):
         run_batch(batch_config("seeds=3", "optimizer.lr=0.01"), one_by_one)
+    (tmp_path / "moved" / "seed-0").mkdir(parents=True)
+    shutil.copy(one_by_one / "seed-1" / "config.json", tmp_path / "moved" / "seed-0")
+    with pytest.raises(UserError, match=r"seed-0 holds a run with seed=1, this one has 0; take another"):
+        run_batch(batch_config("seeds=3"), tmp_path / "moved")
     with pytest.raises(UserError, match=r"seed-0 holds a run with plot=None, this one has False"):
         run_batch(batch_config("seeds=3", "train=false"), one_by_one)
     (tmp_path / "seed-1").mkdir()

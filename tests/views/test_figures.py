@@ -55,6 +55,31 @@ def test_a_parked_car_is_not_magnified(tmp_path: Path, drawn: list[Figure]) -> N
     assert high - low >= 8
 
 
+def test_a_row_has_the_scale_of_its_largest_scene(tmp_path: Path, drawn: list[Figure]) -> None:
+    speeds = torch.tensor([[1.0], [15.0]])
+    straight = UnicycleRollout()(torch.zeros(2, 1, 64, 2), speeds)  # 6.4 and 96 m
+    figures.birds_eye(tmp_path / "row.png", ["slow", "fast"], straight, None)
+    limits = [axis.get_ylim() for axis in drawn[0].axes]
+    for (low, high), far in zip(limits, (6.4, 96.0), strict=True):
+        assert low <= 0
+        assert far <= high
+    assert limits[0][1] - limits[0][0] == pytest.approx(limits[1][1] - limits[1][0])
+
+
+def test_the_likelier_of_two_is_broader_and_has_a_dot_a_second(tmp_path: Path, drawn: list[Figure]) -> None:
+    bent = torch.tensor([0.0, 0.02]).expand(1, 2, 64, 2)
+    student = UnicycleRollout()(bent, torch.tensor([[2.0, 5.0]]))
+    odds = torch.tensor([[0.25, 0.75]])
+    figures.birds_eye(tmp_path / "odds.png", ["odds"], student[:, :1] * 0, student, odds=odds)
+    mine = [line for line in drawn[0].axes[0].lines if line.get_color() == figures.STUDENT]
+    ways, dots = ([line for line in mine if (line.get_marker() == "o") is is_dot] for is_dot in (False, True))
+    assert [way.get_linewidth() for way in ways] == pytest.approx([0.6 + 1.6 / 3, 2.2])
+    for mode, dot in zip(student[0], dots, strict=True):
+        seconds = mode[torch.arange(1, 7) * 10 - 1]
+        assert dot.get_ydata() == pytest.approx(seconds[:, 0].tolist())  # forward is up, left is left
+        assert dot.get_xdata() == pytest.approx((-seconds[:, 1]).tolist())
+
+
 @pytest.mark.slow
 def test_profiles_show_the_actions_that_made_the_trajectory(tmp_path: Path, drawn: list[Figure]) -> None:
     actions = torch.zeros(2, 1, 64, 2)
@@ -108,3 +133,13 @@ def test_the_student_stands_out_among_ten_lines_over_the_horizon(tmp_path: Path,
     assert left.get_ylim()[1] > 64
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [name.replace("_", " ") for name in [*names, "exact_at_first"]]
+
+
+def test_a_histogram_is_of_shares_of_what_is_finite(tmp_path: Path, drawn: list[Figure]) -> None:
+    values = torch.tensor([1.0, 2.0, 2.0, 5.0, torch.nan, torch.inf])
+    figures.histograms(tmp_path / "h.png", {"a [m]": values, "none [m]": torch.full((3,), torch.nan)})
+    some, none = drawn[0].axes
+    (bins,) = some.patches
+    heights = bins.get_data().values  # type: ignore[attr-defined]
+    assert sorted(heights[heights > 0]) == [0.25, 0.25, 0.5]
+    assert [text.get_text() for text in none.texts] == ["no values"]

@@ -15,6 +15,7 @@ from records_of_clips import XYZ, as_lists
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.formats.containers import _texts
 from alpamayo_toy.labels.soundness.checking import check_paths
 
 ROW = json.dumps({"clip_id": "a", "pred_xyz": XYZ[0]}, default=as_lists)
@@ -116,3 +117,10 @@ def test_a_zip_may_hold_a_set(tmp_path: Path) -> None:
         archive.write(tmp_path / "set.zip", "set.zip")
     with pytest.raises(UserError, match=r"two\.zip/set\.zip is a zip in a zip; unpack it yourself"):
         load_labels(tmp_path / "two.zip")
+
+
+def test_texts_of_objects_are_all_of_them_in_order_or_the_one_there_is() -> None:
+    said = [{"text": "slow"}, {"text": "stop"}, {"text": "go"}]
+    assert _texts(said) == ["slow", "stop", "go"]
+    assert _texts(said[1:2]) == "stop"
+    assert _texts([{"words": "slow"}]) == [{"words": "slow"}]

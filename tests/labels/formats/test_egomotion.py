@@ -159,6 +159,14 @@ def test_a_gap_of_half_a_second_is_none(drive: Path) -> None:
     assert len(windows(drive, content)) < 13
 
 
+def test_a_window_may_end_where_a_gap_begins_and_begin_where_it_ends(drive: Path) -> None:
+    """A gap of 0.6 s from 7.9 s, the end of the first window, to 8.5 s, from where another reaches back."""
+    t = np.round(np.arange(0, 20.05, 0.1), 6)
+    content = recording(t[(t <= 7.9) | (t >= 8.5)])
+    seconds = (windows(drive, content, 0.5).t0_us - content["timestamp"][0]) / 1e6
+    assert seconds.tolist() == [1.5, *np.arange(10, 13.6, 0.5)]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [

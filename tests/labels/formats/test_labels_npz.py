@@ -95,6 +95,8 @@ def off(places: int, by: float = 1.2) -> np.ndarray:
     [
         (ahead(np.full(64, 0.45)), True),
         (ahead(np.full(64, 0.55)), False),
+        (ahead(np.full(64, -0.45)), True),
+        (ahead(np.full(64, -0.55)), False),  # to either side
         (ahead(off(3)), True),  # 4 of 100 steps
         (ahead(off(5)), False),  # 6 of 100
         (ahead(off(1, 1.9)), True),

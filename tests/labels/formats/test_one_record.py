@@ -27,6 +27,17 @@ def test_two_keys_of_one_field_may_differ_by_what_print_rounds(tmp_path: Path) -
         load_labels(tmp_path)
 
 
+def test_flat_numbers_are_as_many_as_is_said(tmp_path: Path) -> None:
+    """6 samples are said, and 84 numbers are 7 of 4 waypoints."""
+    for count, taken in ((72, True), (84, False)):
+        js([{"clip_id": "a", "t0_us": 0, "dt": 0.5, "n_traj": 6, "pred_xyz": list(np.arange(float(count)))}])(tmp_path)
+        if taken:
+            assert load_labels(tmp_path).teacher.shape == (1, 6, 4, 4)
+            continue
+        with pytest.raises(UserError, match="pred_xyz of clip a must have shape"):
+            load_labels(tmp_path)
+
+
 def test_samples_of_one_clip_have_one_step(tmp_path: Path) -> None:
     content = samples(dt=0.1)
     content[1]["dt"] = 0.2
@@ -54,3 +65,21 @@ def test_what_was_driven_may_stand_beside_every_sample(tmp_path: Path) -> None:
     truth = load_labels(tmp_path).ground_truth
     assert truth is not None
     assert np.abs(truth[..., :2].numpy() - XYZ[:, 0, :, :2]).max() < 1e-9
+
+
+@pytest.mark.parametrize("rows_there", [N - 1, N + 1])
+@pytest.mark.parametrize("key", ["t0_us", "v0", "source", "cot", "gt_xyz", "ego_history_xyz"])
+def test_each_field_has_a_row_for_each_clip(tmp_path: Path, key: str, rows_there: int) -> None:
+    """Rows are joined by their place: one too few or too many, and all behind it would be another clip's."""
+    content = {
+        "t0_us": np.arange(N) * SECOND,
+        "v0": np.full(N, 5.0),
+        "source": np.array(CLIPS),
+        "cot": np.array(CLIPS),
+        "gt_xyz": XYZ[:, 0],
+        "ego_history_xyz": np.zeros((N, 16, 3)),
+    }
+    content[key] = np.resize(content[key], (rows_there, *content[key].shape[1:]))
+    npz(clip_id=np.array(CLIPS), pred_xyz=XYZ, **content)(tmp_path)
+    with pytest.raises(UserError, match=f"{N} clip_id but {rows_there} rows in {key}"):
+        load_labels(tmp_path)

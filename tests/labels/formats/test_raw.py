@@ -1,14 +1,17 @@
 """What is derived from a clip's numbers: of which sample, and which positions count as an exact rollout."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from raw_clips import driven
+from raw_clips import driven, sound, turned
 
 from alpamayo_toy import Scenario, UnicycleRollout
-from alpamayo_toy.labels.formats.raw import RawClips, labels_of
+from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.formats.raw import RawClips, gathered, history_of, labels_of
 
 PATH = Path("x.json")
 
@@ -38,3 +41,39 @@ def test_a_recorded_drive_is_no_exact_rollout_even_where_it_looks_like_one() -> 
     raw = straight(8.0)
     assert labels_of(raw, PATH).v0_source.tolist() == ["recovered"]
     assert labels_of(replace(raw, recorded=True), PATH).v0_source.tolist() == ["smoothed"]
+
+
+def test_a_recorded_speed_at_t0_is_the_median_too() -> None:
+    labels = labels_of(replace(straight(8.0, 8.5, 8.2), recorded=True), PATH)
+    assert labels.v0.tolist() == pytest.approx([8.2], abs=1e-3)  # the smoothed one
+
+
+def test_half_a_history_is_no_missing_one() -> None:
+    raw = sound(2)
+    assert raw.history is not None
+    history = raw.history.copy()
+    history[1, 3] = np.nan
+    with pytest.raises(UserError, match="history of clip clip-1 holds NaN"):
+        labels_of(replace(raw, history=history), PATH)
+    history[1] = np.nan
+    past = labels_of(replace(raw, history=history), PATH).history
+    assert past is not None
+    assert past.isnan().flatten(1).all(1).tolist() == [False, True]
+
+
+def test_a_history_that_turned_by_more_than_half_a_circle_ends_at_0() -> None:
+    """200 degrees in 1.5 s at 5 m/s: the rotation that it begins with is also that of 160 degrees."""
+    yaw = np.linspace(-math.radians(200), 0, 16)
+    radius = 5 * 1.5 / math.radians(200)
+    points = radius * np.stack([np.sin(yaw), 1 - np.cos(yaw), 0 * yaw], -1)
+    past = history_of(replace(straight(5.0), history=points[None], history_rotation=turned(yaw)[None]))
+    assert past is not None
+    assert past[0, :, 2].tolist() == pytest.approx(yaw.tolist(), abs=1e-9)
+
+
+def test_what_is_gathered_stays_in_order_whatever_its_size() -> None:
+    clips = sound(11)
+    parts = [clips.select(np.arange(start, stop)) for start, stop in ((0, 3), (3, 10), (10, 11))]
+    found = list(gathered(parts, 4))
+    assert np.concatenate([part.clip_id for part in found]).tolist() == clips.clip_id.tolist()
+    assert [len(part) for part in gathered([clips], 4)] == [4, 4, 3]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raw_clips import codes, driven, judged, past, sound, turned, waves
 
 from alpamayo_toy.labels.formats.raw import RawClips, as_raw, labels_of
+from alpamayo_toy.labels.soundness import faults
 from alpamayo_toy.labels.soundness.check import ERRORS, WARNINGS, Check, table
 
 
@@ -335,6 +336,16 @@ def test_six_steps_are_the_shortest_time_to_reverse_in(horizon: int, told: int) 
     actions = np.zeros((1, 1, horizon, 2))
     actions[..., 0, 0] = -1.0  # of 0.1 s, from -0.6 to -0.7 m/s
     assert codes(judged(driven(actions, np.array([-0.6])))).get("reversing", 0) == told
+
+
+@pytest.mark.parametrize(
+    ("degrees", "off"), [(0, False), (44, False), (46, True), (134, True), (136, False), (180, False)]
+)
+def test_a_course_is_forwards_or_backwards_within_45_degrees(degrees: float, off: bool) -> None:
+    course = math.radians(degrees)
+    steps = np.arange(1.0, 65.0)[:, None] * [math.cos(course), math.sin(course), 0.0]  # of 10 m/s
+    clip = replace(sound(1), teacher=np.stack([steps, steps])[None], rotation=None, ground_truth=None)
+    assert bool(faults.errors(replace(clip, ground_truth_rotation=None, history=None))["frame"][0]) == off
 
 
 def test_a_broken_clip_leaves_its_place_to_a_sound_one() -> None:

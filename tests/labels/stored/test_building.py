@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from label_sets import odd_clips, pieces, stored
@@ -11,7 +12,7 @@ from label_sets import odd_clips, pieces, stored
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.stored.building import at_work, claimed, merge
+from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, finish, merge
 from alpamayo_toy.labels.stored.convert import convert
 from alpamayo_toy.labels.stored.splitting import ByHash, split_set
 
@@ -73,6 +74,23 @@ def test_processes_of_a_killed_run_are_waited_for(
     with at_work(tmp_path / "set"), pytest.raises(UserError, match="is being written by another process"):
         convert([tmp_path / "in.npz"], tmp_path / "set")
     assert convert([tmp_path / "in.npz"], tmp_path / "set") is not None
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_texts_of_each_sample_stand_beside_those_of_a_clip(tmp_path: Path, first: int) -> None:
+    labels = odd_clips().select(torch.arange(4))
+    k = labels.teacher.shape[1]
+    own = np.array([[f"{clip}.{sample}" for sample in range(k)] for clip in range(2)])
+    parts = [replace(labels.select(torch.arange(2)), text=own), labels.select(torch.arange(2, 4))]
+    assert parts[1].text is not None
+    wanted = [own.tolist(), [[said] * k for said in parts[1].text.tolist()]]
+    with Builder(tmp_path, "0123456789abcdef") as builder:
+        for part in (parts[first], parts[1 - first]):
+            builder.add(part)
+    assert builder.common is not None
+    found = finish(tmp_path, builder.common, builder.entries, [], {}).select(np.arange(4)).text
+    assert found is not None
+    assert found.tolist() == wanted[first] + wanted[1 - first]
 
 
 def test_routes_of_some_clips_are_kept_and_of_several_sources_refused(tmp_path: Path) -> None:

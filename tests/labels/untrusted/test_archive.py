@@ -49,6 +49,20 @@ def test_arrays_come_back(tmp_path: Path, save: Callable[..., None]) -> None:
         assert other.dtype == array.dtype.newbyteorder("=")
 
 
+def test_a_flag_is_0_or_1_whatever_its_byte(tmp_path: Path) -> None:
+    """Sums and masks of others count a byte of 2 as 2."""
+    found = read_npz(npz(tmp_path / "labels.npz", {"x.npy": npy((3,), b"\0\x02\xff", "|b1")}))["x"]
+    assert isinstance(found, np.ndarray)
+    assert found.view(np.uint8).tolist() == [0, 1, 1]
+
+    def named_flags(members: dict[str, bytes]) -> None:
+        members["archive/data.pkl"] = members["archive/data.pkl"].replace(b"ByteStorage", b"BoolStorage")
+
+    flags = read_pt(pt(tmp_path / "labels.pt", named_flags, torch.tensor([0, 2, 255], dtype=torch.uint8)))
+    assert isinstance(flags, torch.Tensor)
+    assert flags.view(torch.uint8).tolist() == [0, 1, 1]
+
+
 def test_zeros_pack_well_and_are_read(tmp_path: Path) -> None:
     zeros = np.zeros((100, 64, 128), np.float32)
     np.savez_compressed(tmp_path / "labels.npz", zeros=zeros, clip_id=np.arange(100))
@@ -217,6 +231,10 @@ def test_strides_of_zero_repeat_only_as_much_as_the_file_holds(tmp_path: Path) -
     torch.save(torch.zeros(1).expand(100), path)
     assert same(read_pt(path), torch.zeros(100))
     torch.save(torch.zeros(1).expand(10**9), path)
+    with pytest.raises(UserError, match="larger than the file"):
+        read_pt(path)
+    torch.save(torch.zeros(1, dtype=torch.float64).expand(500), path)  # bytes count, not numbers
+    assert 500 < path.stat().st_size < 8 * 500
     with pytest.raises(UserError, match="larger than the file"):
         read_pt(path)
     tensor = torch.zeros(100_000)
