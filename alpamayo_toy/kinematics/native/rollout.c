@@ -30,57 +30,26 @@
 
 #include "sine.h"
 
-/* Pairs of numbers a step, of `many` rows so far apart, with a lane for each row, and back. A row's pair is moved as one, then all
-   of the tile at once are taken apart in a loop long enough for the compiler to use vectors. Lanes beyond are 0. */
-static void NAME(take_pairs)(const REAL *rows, int64_t apart, int many, int64_t steps, REAL to[2][TILE * LANES])
+/* `width` numbers a step, 2 or 4, of `many` rows so far apart: as columns (width, TILE, LANES) with a lane for each row, and back.
+   A row's numbers of a step are moved as one, then all of the tile are taken apart at once, in loops long enough for the compiler
+   to use vectors. Lanes beyond are 0. */
+static inline void NAME(take)(const REAL *rows, int64_t apart, int many, int64_t steps, const int width, REAL (*to)[TILE * LANES])
 {
-    REAL near[TILE * LANES][2];
+    REAL near[TILE * LANES * 4];
     if (many < LANES) memset(near, 0, sizeof(near));
     for (int l = 0; l < many; l++)
-        for (int64_t t = 0; t < steps; t++) memcpy(near[t * LANES + l], rows + l * apart + 2 * t, sizeof(near[0]));
-    for (int64_t i = 0; i < steps * LANES; i++) {
-        to[0][i] = near[i][0];
-        to[1][i] = near[i][1];
-    }
+        for (int64_t t = 0; t < steps; t++) memcpy(near + (t * LANES + l) * width, rows + l * apart + width * t, width * sizeof(REAL));
+    for (int64_t i = 0; i < steps * LANES; i++)
+        for (int k = 0; k < width; k++) to[k][i] = near[i * width + k];
 }
 
-static void NAME(put_pairs)(REAL from[2][TILE * LANES], int64_t apart, int many, int64_t steps, REAL *rows)
+static inline void NAME(put)(REAL (*from)[TILE * LANES], int64_t apart, int many, int64_t steps, const int width, REAL *rows)
 {
-    REAL near[TILE * LANES][2];
-    for (int64_t i = 0; i < steps * LANES; i++) {
-        near[i][0] = from[0][i];
-        near[i][1] = from[1][i];
-    }
+    REAL near[TILE * LANES * 4];
+    for (int64_t i = 0; i < steps * LANES; i++)
+        for (int k = 0; k < width; k++) near[i * width + k] = from[k][i];
     for (int l = 0; l < many; l++)
-        for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + 2 * t, near[t * LANES + l], sizeof(near[0]));
-}
-
-/* Likewise of four numbers a step. */
-static void NAME(take_states)(const REAL *rows, int64_t apart, int many, int64_t steps, REAL to[4][TILE * LANES])
-{
-    REAL near[TILE * LANES][4];
-    if (many < LANES) memset(near, 0, sizeof(near));
-    for (int l = 0; l < many; l++)
-        for (int64_t t = 0; t < steps; t++) memcpy(near[t * LANES + l], rows + l * apart + 4 * t, sizeof(near[0]));
-    for (int64_t i = 0; i < steps * LANES; i++) {
-        to[0][i] = near[i][0];
-        to[1][i] = near[i][1];
-        to[2][i] = near[i][2];
-        to[3][i] = near[i][3];
-    }
-}
-
-static void NAME(put_states)(REAL from[4][TILE * LANES], int64_t apart, int many, int64_t steps, REAL *rows)
-{
-    REAL near[TILE * LANES][4];
-    for (int64_t i = 0; i < steps * LANES; i++) {
-        near[i][0] = from[0][i];
-        near[i][1] = from[1][i];
-        near[i][2] = from[2][i];
-        near[i][3] = from[3][i];
-    }
-    for (int l = 0; l < many; l++)
-        for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + 4 * t, near[t * LANES + l], sizeof(near[0]));
+        for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + width * t, near + (t * LANES + l) * width, width * sizeof(REAL));
 }
 
 /* The first `many` rows; lanes beyond them walk along with zeros. kept (T, 2), if wanted: yaw and v for the adjoint. */
@@ -94,7 +63,7 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
     EACH_LANE cosine[l] = 1;
     for (int64_t start = 0; start < horizon; start += TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
-        NAME(take_pairs)(actions + start * 2, horizon * 2, many, steps, action);
+        NAME(take)(actions + start * 2, horizon * 2, many, steps, 2, action);
         for (int64_t t = 0; t < steps; t++) {
             const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES;
             if (clamp) {
@@ -125,8 +94,8 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
             EACH_LANE state[2][t * LANES + l] = (REAL)yaw[l];
             EACH_LANE state[3][t * LANES + l] = v[l];
         }
-        NAME(put_states)(state, horizon * 4, many, steps, out + start * 4);
-        if (kept) NAME(put_pairs)(state + 2, horizon * 2, many, steps, kept + start * 2);
+        NAME(put)(state, horizon * 4, many, steps, 4, out + start * 4);
+        if (kept) NAME(put)(state + 2, horizon * 2, many, steps, 2, kept + start * 2);
     }
 }
 
@@ -138,17 +107,17 @@ static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *ke
     REAL gx[LANES] = {0}, gy[LANES] = {0}, gyaw[LANES] = {0}, gv[LANES] = {0}, v[LANES] = {0}, after[LANES] = {0};
     REAL sine[LANES], cosine[LANES], sine_after[LANES], cosine_after[LANES], half = dt / 2;
     REAL action[2][TILE * LANES], turned[2][TILE * LANES], pulled[4][TILE * LANES], found[2][TILE * LANES];
-    NAME(take_pairs)(kept + (horizon - 1) * 2, horizon * 2, many, 1, turned);
+    NAME(take)(kept + (horizon - 1) * 2, horizon * 2, many, 1, 2, turned);
     EACH_LANE after[l] = turned[1][l];
     EACH_LANE NAME(sin_cos)(turned[0][l], &sine_after[l], &cosine_after[l]);
     for (int64_t start = (horizon - 1) / TILE * TILE; start >= 0; start -= TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
-        NAME(take_pairs)(actions + start * 2, horizon * 2, many, steps, action);
-        NAME(take_states)(grad + start * 4, horizon * 4, many, steps, pulled);
+        NAME(take)(actions + start * 2, horizon * 2, many, steps, 2, action);
+        NAME(take)(grad + start * 4, horizon * 4, many, steps, 4, pulled);
         /* turned: how each step begins */
-        if (start) NAME(take_pairs)(kept + (start - 1) * 2, horizon * 2, many, steps, turned);
+        if (start) NAME(take)(kept + (start - 1) * 2, horizon * 2, many, steps, 2, turned);
         else {
-            NAME(take_pairs)(kept, horizon * 2, many, steps, turned);
+            NAME(take)(kept, horizon * 2, many, steps, 2, turned);
             for (int k = 0; k < 2; k++) memmove(turned[k] + LANES, turned[k], sizeof(REAL) * (steps - 1) * LANES);
             EACH_LANE turned[0][l] = turned[1][l] = 0;
             for (int l = 0; l < many; l++) turned[1][l] = v0[l];
@@ -187,7 +156,7 @@ static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *ke
                 }
             }
         }
-        NAME(put_pairs)(found, horizon * 2, many, steps, grad_actions + start * 2);
+        NAME(put)(found, horizon * 2, many, steps, 2, grad_actions + start * 2);
     }
     for (int l = 0; l < many; l++) grad_v0[l] = gv[l];
 }
