@@ -28,7 +28,7 @@ from alpamayo_toy.kinematics.rollout import UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import HORIZON, Scene
 from alpamayo_toy.metrics.scores import score
 from alpamayo_toy.students.config import LossConfig, StudentConfig
-from alpamayo_toy.students.losses import loss_terms, weighted
+from alpamayo_toy.students.losses import counted_steps, loss_terms, weighted
 from alpamayo_toy.students.student import Student
 from alpamayo_toy.teachers.generate import synthetic
 
@@ -351,11 +351,12 @@ def whole_step(student: Student, batch: Scene) -> Work:
     """A training step on scenes with six of the teacher's samples each; of modes with a spread two draws each."""
     optimizer, generator, loss = torch.optim.AdamW(student.parameters(), fused=True), torch.Generator(), LossConfig()
     many, device = len(batch), batch.v0.device
-    teacher = UnicycleRollout()(torch.randn(many, 6, HORIZON, 2) * 0.1, torch.rand(many, 6) * 10).to(device)
+    actions, steps = torch.randn(many, 6, HORIZON, 2) * 0.1, counted_steps(loss, student.several)
+    taught, teacher = (t.to(device) for t in (actions, UnicycleRollout()(actions, torch.rand(many, 6) * 10, steps)))
 
     def step() -> None:
-        modes, drawn = student.each_mode(batch, student.noise(many, loss.samples, generator))
-        terms = loss_terms(loss, student.action_space, modes, teacher[..., :2], teacher, drawn)
+        modes, drawn = student.each_mode(batch, student.noise(many, loss.samples, generator), steps)
+        terms = loss_terms(loss, student.action_space, modes, taught, teacher, drawn)
         weighted(loss, terms).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,10 +1,13 @@
 """ActionSpace: actions as numbers to learn. Bounds, statistics, tokens."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from alpamayo_toy.kinematics.device import asked_again, seen_through
+from alpamayo_toy.kinematics.native import squash as native
+from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels
 
@@ -67,13 +70,15 @@ class ActionSpace(nn.Module):
 
         scale (B, 2): what the raw actions (B, ..., T, 2) of each scene are multiplied by before.
         """
-        mean, std, bound = (_rows(constant, raw) for constant in (self.mean, self.std, self.bound))
-        flat = _flat(raw)
-        if scale is None:
-            wide = flat * std
-        else:  # in place from here on: what is as large as a set of trajectories leaves the cache
-            wide = (flat * scale.repeat(1, raw.shape[-2]).view(raw.shape[0], *[1] * (flat.dim() - 2), -1)).mul_(std)
-        return (bound * wide.add_(mean).div_(bound).tanh_()).view(raw.shape)
+        space = self.mean, self.std, self.bound
+        if scale is None or scale.shape != (raw.shape[0], 2) or scale.requires_grad or seen_through():
+            return _squashed(raw, scale, *space)
+        if not serves(raw, scale, *space):
+            return _squashed(raw, scale, *space)
+        if torch.is_grad_enabled() and raw.requires_grad:
+            actions: Tensor = _Squash.apply(raw, scale, *space)  # type: ignore[no-untyped-call]
+            return actions
+        return native.squash(raw, scale, torch.stack(space))
 
     def unsquash(self, actions: Tensor) -> Tensor:
         """The inverse of squash, for actions (..., 2) strictly inside the bounds; infinite on them."""
@@ -103,6 +108,36 @@ class ActionSpace(nn.Module):
     def count_clipped(self, actions: Tensor) -> Tensor:
         """How many of a trajectory's numbers lie beyond the tokens' +-10 standard deviations: (..., T, 2) -> (...)."""
         return (self.normalize(actions).abs() > TOKEN_RANGE).sum((-1, -2))
+
+
+def _squashed(raw: Tensor, scale: Tensor | None, mean: Tensor, std: Tensor, bound: Tensor) -> Tensor:
+    """ActionSpace.squash() in PyTorch's operations."""
+    flat, (mean, std, bound) = _flat(raw), (_rows(constant, raw) for constant in (mean, std, bound))
+    if scale is None:
+        wide = flat * std
+    else:  # in place from here on: what is as large as a set of trajectories leaves the cache
+        wide = (flat * scale.repeat(1, raw.shape[-2]).view(raw.shape[0], *[1] * (flat.dim() - 2), -1)).mul_(std)
+    return (bound * wide.add_(mean).div_(bound).tanh_()).view(raw.shape)
+
+
+class _Squash(torch.autograd.Function):
+    """The same in C, in one pass there and one back, which takes the actions alone."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, scale: Tensor, *space: Tensor) -> Tensor:
+        ctx.space = torch.stack(space)
+        actions = native.squash(raw, scale, ctx.space)
+        ctx.save_for_backward(scale, actions)
+        return actions
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        scale, actions = ctx.saved_tensors
+        if asked_again(grad):
+            _, std, bound = ctx.space
+            times = (scale * std).view(len(scale), *[1] * (actions.dim() - 2), 2)
+            return grad * times * (1 - (actions / bound).square()), None, None, None, None
+        return native.adjoint(actions, scale, grad, ctx.space), None, None, None, None
 
 
 def _flat(actions: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
 from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
 from alpamayo_toy.kinematics.banded import solve_banded
-from alpamayo_toy.kinematics.device import batched_by_autograd, kept, seen_through
+from alpamayo_toy.kinematics.device import asked_again, kept, plain_gradients, seen_through
 from alpamayo_toy.kinematics.native import inverse as native
 from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.trajectory import DT
@@ -107,14 +107,12 @@ class _HandAdjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         waypoints, yaw, v0 = tracks = ctx.saved_tensors
-        needed = ctx.needs_input_grad[:3]
-        again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
-        if again or batched_by_autograd(grad):
-            wanted = [tensor for tensor, need in zip(tracks, needed, strict=True) if need]
-            with torch.enable_grad():
-                composed = _in_pytorch(*tracks, *ctx.told)
-            found = iter(torch.autograd.grad(composed, wanted, grad, create_graph=again))
-            return (*(next(found) if need else None for need in needed), None, None, None)
+        if asked_again(grad):
+
+            def composed(waypoints: Tensor, yaw: Tensor, v0: Tensor) -> Tensor:
+                return _in_pytorch(waypoints, yaw, v0, *ctx.told)
+
+            return *plain_gradients(composed, tracks, ctx.needs_input_grad[:3], grad), None, None, None
         systems = _systems(yaw.shape[1], *ctx.told)
         return (*native.adjoint(waypoints, yaw, v0, grad, systems), None, None, None)
 

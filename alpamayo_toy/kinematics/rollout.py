@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
-from alpamayo_toy.kinematics.device import batched_by_autograd, seen_through
+from alpamayo_toy.kinematics.device import asked_again, plain_gradients, seen_through
 from alpamayo_toy.kinematics.native import rollout as native
 from alpamayo_toy.kinematics.native.library import serves
 from alpamayo_toy.kinematics.running import running_maximum, running_minimum
@@ -40,29 +40,38 @@ class UnicycleRollout(nn.Module):
         self.dt = dt
         self.integrator = integrator
 
-    def forward(self, actions: Tensor, v0: Tensor) -> Tensor:
+    def forward(self, actions: Tensor, v0: Tensor, steps: slice = slice(None)) -> Tensor:
         """actions (..., T, 2) = a [m/s^2], kappa [1/m]; v0 (...) [m/s] -> (..., T, 4) = x, y, yaw, v after each step.
 
-        The batch dimensions of actions and v0 broadcast. float32 and float64 are integrated as given; bfloat16 and
-        float16 are upcast to float32 with one warning. Raises TypeError for what is no tensor, ValueError for other
-        shapes, dtypes or devices.
+        steps: which of the T states are given, forwards; to a loss that looks at a few, the others would be written and
+        read back for nothing. The batch dimensions of actions and v0 broadcast. float32 and float64 are integrated as
+        given; bfloat16 and float16 are upcast to float32 with one warning. Raises TypeError for what is no tensor,
+        ValueError for other shapes, dtypes, devices or steps.
         """
         actions, v0 = _checked(actions, v0)
+        if steps.step is not None and steps.step < 1:
+            raise ValueError(f"steps must go forwards (got {steps})")
         if torch.is_autocast_enabled(actions.device.type):
             with torch.autocast(actions.device.type, enabled=False):
-                return self(actions, v0)  # type: ignore[no-any-return]
+                return self(actions, v0, steps)  # type: ignore[no-any-return]
         clamp = self.integrator == "euler"
         if seen_through():
-            return _composed(actions, v0, self.dt, clamp)
+            return _at(_composed(actions, v0, self.dt, clamp), steps)
         if torch.is_grad_enabled() and (actions.requires_grad or v0.requires_grad):
-            trajectory: Tensor = _HandAdjoint.apply(actions, v0, self.dt, clamp)  # type: ignore[no-untyped-call]
-            return trajectory
+            inside = steps if serves(actions, v0) else slice(None)
+            states = _HandAdjoint.apply(actions, v0, self.dt, clamp, inside)  # type: ignore[no-untyped-call]
+            return _at(states, slice(None) if inside == steps else steps)
         if serves(actions, v0):
-            return native.rollout(actions, v0, self.dt, clamp, keep=False)[0]
-        return _fast(actions, v0, self.dt, clamp)[0]
+            return native.rollout(actions, v0, self.dt, clamp, steps, keep=False)[0]
+        return _at(_fast(actions, v0, self.dt, clamp)[0], steps)
 
     def extra_repr(self) -> str:
         return f"dt={self.dt}, integrator={self.integrator!r}"
+
+
+def _at(trajectory: Tensor, steps: slice) -> Tensor:
+    """Some of its states; itself where that is all, since a slice costs a copy of its gradient."""
+    return trajectory if steps == slice(None) else trajectory[..., steps, :]
 
 
 def _checked(actions: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,30 +197,29 @@ class _HandAdjoint(torch.autograd.Function):
     """The rollout with its adjoint written out: in C where that serves, or as reverse cumulative sums with cuts."""
 
     @staticmethod
-    def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool) -> Tensor:
+    def forward(ctx: Any, actions: Tensor, v0: Tensor, dt: float, clamp: bool, steps: slice) -> Tensor:
         ctx.native = serves(actions, v0)
         if ctx.native:
-            out, kept = native.rollout(actions, v0, dt, clamp, keep=True)
+            out, kept = native.rollout(actions, v0, dt, clamp, steps, keep=True)
             states: tuple[Tensor | None, ...] = (kept,)
         else:
             out, states = _fast(actions, v0, dt, clamp)
         ctx.save_for_backward(actions, v0, *states)
-        ctx.dt, ctx.clamp = dt, clamp
+        ctx.dt, ctx.clamp, ctx.steps = dt, clamp, steps
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         actions, v0, *states = ctx.saved_tensors
         dt, clamp = ctx.dt, ctx.clamp
-        again = torch.is_grad_enabled()  # create_graph: somebody differentiates this once more
-        if again or batched_by_autograd(grad):  # which no operation with out= takes
-            wanted = [t for t, needed in zip((actions, v0), ctx.needs_input_grad[:2], strict=True) if needed]
-            with torch.enable_grad():
-                composed = _composed(actions, v0, dt, clamp)
-            found = iter(torch.autograd.grad(composed, wanted, grad, create_graph=again))
-            return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None)
+        if asked_again(grad):  # which no operation with out= takes
+
+            def composed(actions: Tensor, v0: Tensor) -> Tensor:
+                return _at(_composed(actions, v0, dt, clamp), ctx.steps)
+
+            return *plain_gradients(composed, (actions, v0), ctx.needs_input_grad[:2], grad), None, None, None
         if ctx.native:
-            return (*native.adjoint(actions, v0, states[0], grad, dt, clamp), None, None)
+            return (*native.adjoint(actions, states[0], grad, dt, clamp, ctx.steps), None, None, None)
         v, cos, sin, rows, cut = states
         grad = grad.reshape(-1, *grad.shape[-2:])
         grad_actions = actions.new_empty(actions.shape)
@@ -237,4 +245,4 @@ class _HandAdjoint(torch.autograd.Function):
             gv.index_add_(0, rows, _since_cut(gv[rows], cut) * cut, alpha=-1)
         gv = _reverse_cumsum(gv)
         torch.mul(gv, dt, out=ga)
-        return grad_actions, (push[:, 0] + gv[:, 0]).view(v0.shape), None, None
+        return grad_actions, (push[:, 0] + gv[:, 0]).view(v0.shape), None, None, None

@@ -18,7 +18,6 @@ def energy_score(
     probabilities: Tensor | None = None,
     draws: int | None = None,
     step_weights: Tensor | None = None,
-    steps: slice = slice(None),
 ) -> Tensor:
     """Energy score in metres against a teacher's samples: (..., M, T, 2 or more), (..., Y, T, 2 or more) -> (...).
 
@@ -28,7 +27,7 @@ def energy_score(
     Without probabilities the samples are M independent draws, and the pairs of the second sum are the M (M - 1) of
     different ones, so that it has no bias. With probabilities (..., M) they are modes that stand for themselves; with
     draws too, so many draws of each mode, one after the other, which share its probability, and no draw is paired with
-    itself either. M = 1 leaves the plain mean distance. Only the chosen steps count, whose step_weights have mean 1.
+    itself either. M = 1 leaves the plain mean distance. Steps may count by step_weights (T,), whose mean is 1.
     """
     m = samples.shape[-3]
     if probabilities is None:
@@ -37,8 +36,8 @@ def energy_score(
     mode = torch.arange(m, device=samples.device) // draws
     once_more = draws / (draws - 1) if draws > 1 else 1.0
     share = torch.where(mode == mode.unsqueeze(-1), once_more, 1.0)
-    p, among = probabilities, distances_among(samples, step_weights, steps)
-    to = mean_distances(samples, teacher_samples, step_weights, steps).mean(-1)
+    p, among = probabilities, distances_among(samples, step_weights)
+    to = mean_distances(samples, teacher_samples, step_weights).mean(-1)
     return (p * to).sum(-1) - (share * p.unsqueeze(-1) * p.unsqueeze(-2) * among).sum((-2, -1)) / 2
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.device import batched_by_autograd, seen_through
+from alpamayo_toy.kinematics.device import asked_again, batched_by_autograd, plain_gradients, seen_through
 from alpamayo_toy.kinematics.native import pairs as native
 from alpamayo_toy.kinematics.native.library import flat, serves
 from alpamayo_toy.metrics.displacement import distance
@@ -14,46 +14,38 @@ from alpamayo_toy.metrics.displacement import distance
 AT_ONCE = 2**18  # distances, 1 MB: what is made of more falls out of the cache
 
 
-def mean_distances(
-    samples: Tensor, others: Tensor, weights: Tensor | None = None, steps: slice = slice(None)
-) -> Tensor:
+def mean_distances(samples: Tensor, others: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean distance over the steps of every pair: (..., M, T, 2 or more), (..., Y, T, 2 or more) -> (..., M, Y).
 
-    Of the steps that are chosen, whose weights have mean 1. In blocks, and once more for the gradient: all pairs at
-    once would hold M Y T distances a clip. The gradient at distance 0 is 0.
+    Weights (T,) of the steps have mean 1. In blocks, and once more for the gradient: all pairs at once would hold M Y T
+    distances a clip. The gradient at distance 0 is 0.
     """
     # broadcast_shapes() imports a compiler
     batch = torch.broadcast_tensors(samples[..., :1, :1, :1], others[..., :1, :1, :1])[0].shape[:-3]
     one, two = (t.expand(*batch, *t.shape[-3:]).reshape(-1, *t.shape[-3:]) for t in (samples, others))
-    return _measured(one, two, weights, steps).view(*batch, samples.shape[-3], others.shape[-3])
+    return _measured(one, two, weights).view(*batch, samples.shape[-3], others.shape[-3])
 
 
-def distances_among(samples: Tensor, weights: Tensor | None = None, steps: slice = slice(None)) -> Tensor:
+def distances_among(samples: Tensor, weights: Tensor | None = None) -> Tensor:
     """The same of samples to each other: (..., M, T, 2 or more) -> (..., M, M), symmetric, 0 on the diagonal."""
     one = samples.reshape(-1, *samples.shape[-3:])
-    return _measured(one, None, weights, steps).view(*samples.shape[:-2], samples.shape[-3])
+    return _measured(one, None, weights).view(*samples.shape[:-2], samples.shape[-3])
 
 
-def _measured(one: Tensor, two: Tensor | None, weights: Tensor | None, steps: slice) -> Tensor:
+def _measured(one: Tensor, two: Tensor | None, weights: Tensor | None) -> Tensor:
     """(B, M, T, 2 or more), (B, Y, T, 2 or more) -> (B, M, Y); without two among one."""
-    chosen = range(one.shape[-2])[steps]
-    weights = (one.new_ones(len(chosen)) if weights is None else weights.to(one)) / len(chosen)
+    horizon = one.shape[-2]
+    weights = (one.new_ones(horizon) if weights is None else weights.to(one)) / horizon
     found: Tensor
     watched = seen_through() or batched_by_autograd(one)
     if not watched and serves(*(t for t in (one, two, weights) if t is not None)):
-        found = _InC.apply(one, two, weights, chosen)  # type: ignore[no-untyped-call]
+        found = _InC.apply(one, two, weights)  # type: ignore[no-untyped-call]
         return found
-    some, other = (_cut(t, steps) for t in (one, one if two is None else two))
+    other = one if two is None else two
     if watched:
-        return _plain(some, other, weights)
-    found = _Distances.apply(some, other, weights)  # type: ignore[no-untyped-call]
+        return _plain(one, other, weights)
+    found = _Distances.apply(one[..., :2], other[..., :2], weights)  # type: ignore[no-untyped-call]
     return found
-
-
-def _cut(trajectories: Tensor, steps: slice) -> Tensor:
-    """Their waypoints at some steps; as they are where that is all, since a slice costs a copy of its gradient."""
-    whole = steps == slice(None) and trajectories.shape[-1] == 2
-    return trajectories if whole else trajectories[..., steps, :2]
 
 
 def _plain(one: Tensor, two: Tensor, weights: Tensor) -> Tensor:
@@ -62,41 +54,33 @@ def _plain(one: Tensor, two: Tensor, weights: Tensor) -> Tensor:
 
 
 def _again(
-    one: Tensor, two: Tensor | None, weights: Tensor, steps: slice, grad: Tensor, needed: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Both gradients in plain operations: somebody differentiates them once more, or asks for many at once."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():  # views, as both may be one tensor, each with a gradient of its own
-        one, two = one.view_as(one), two if two is None else two.view_as(two)
-        found = _plain(_cut(one, steps), _cut(one if two is None else two, steps), weights)
-    wanted = [tensor for tensor, is_needed in zip((one, two), needed, strict=True) if is_needed and tensor is not None]
-    grads = iter(torch.autograd.grad(found, wanted, grad, create_graph=again))
-    return next(grads) if needed[0] else None, next(grads) if needed[1] else None
+    one: Tensor, two: Tensor | None, weights: Tensor, needed: tuple[bool, bool], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Both gradients in plain operations."""
+
+    def composed(one: Tensor, two: Tensor | None = None) -> Tensor:
+        return _plain(one, one if two is None else two, weights)
+
+    if two is None:
+        return *plain_gradients(composed, (one,), needed[:1], grad), None
+    return plain_gradients(composed, (one, two), needed, grad)
 
 
 class _InC(torch.autograd.Function):
-    """The library's: whole trajectories in, so that nothing is sliced, and the steps by their numbers."""
+    """The library's: all columns in, so that nothing is sliced."""
 
     @staticmethod
-    def forward(ctx: Any, one: Tensor, two: Tensor | None, weights: Tensor, steps: range) -> Tensor:
-        ctx.steps = steps
+    def forward(ctx: Any, one: Tensor, two: Tensor | None, weights: Tensor) -> Tensor:
         ctx.save_for_backward(one, two, weights)
-        return native.mean_distances(flat(one), None if two is None else flat(two), flat(weights), steps)
+        return native.mean_distances(flat(one), None if two is None else flat(two), flat(weights))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         one, two, weights = ctx.saved_tensors
-        first, second = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled() or batched_by_autograd(grad):
-            return (
-                *_again(
-                    one, two, weights, slice(ctx.steps.start, ctx.steps.stop, ctx.steps.step), grad, (first, second)
-                ),
-                None,
-                None,
-            )
+        if asked_again(grad):
+            return *_again(one, two, weights, ctx.needs_input_grad[:2], grad), None
         other = None if two is None else flat(two)
-        return *native.gradients(flat(one), other, flat(grad), flat(weights), ctx.steps, second), None, None
+        return *native.gradients(flat(one), other, flat(grad), flat(weights), ctx.needs_input_grad[1]), None
 
 
 class _Distances(torch.autograd.Function):
@@ -113,11 +97,10 @@ class _Distances(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         one, two, weights = ctx.saved_tensors
-        first, second, _ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or batched_by_autograd(grad):
-            return *_again(one, two, weights, slice(None), grad, (first, second)), None
+        if asked_again(grad):
+            return *_again(one, two, weights, ctx.needs_input_grad[:2], grad), None
         mine = torch.empty_like(one)
-        theirs = torch.zeros_like(two) if second else None
+        theirs = torch.zeros_like(two) if ctx.needs_input_grad[1] else None
         for clips, some, dx, dy in _differences(one, two):
             length = (dx * dx).addcmul_(dy, dy).clamp_(min=torch.finfo(dx.dtype).tiny)
             pull = length.rsqrt_().mul_(weights).mul_(grad[clips, some].unsqueeze(-1))

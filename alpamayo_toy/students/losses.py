@@ -39,7 +39,9 @@ def loss_terms(
     teacher: Tensor,
     drawn: Prediction | None = None,
 ) -> dict[str, Tensor]:
-    """K modes against every sample of the teacher (B, Y, T, 2 / 4), unweighted, by name; drawn: K m draws, m of each.
+    """K modes against every sample of the teacher, unweighted, by name; drawn: K m draws, m of each.
+
+    teacher_actions (B, Y, T, 2), and of all trajectories the counted_steps(), (B, Y or K or K m, S, 4).
 
     position: the energy score in metres, sum_k p_k mean_y |g_k - y| - 1/2 sum_kl p_k p_l E |g_k - g_l|, |.| the mean
     distance of waypoints. Of one trajectory that is its mean distance, whose minimum is the samples' geometric median.
@@ -49,18 +51,17 @@ def loss_terms(
     drawn = modes if drawn is None else drawn
     one = modes.actions.shape[1] == 1
     weights = step_weights(config, teacher)
-    some = slice(OFFSET, None, EVERY) if weights is None else slice(None)
     terms = {}
     if config.position > 0 and drawn.actions.shape[1] == 1:
         apart = distance(drawn.trajectories, teacher)
         terms["position"] = (apart if weights is None else apart * weights).mean()
     elif config.position > 0:
         draws = drawn.actions.shape[1] // modes.actions.shape[1]
-        each = energy_score(drawn.trajectories, teacher, drawn.probabilities, draws, weights, some)
+        each = energy_score(drawn.trajectories, teacher, drawn.probabilities, draws, weights)
         terms["position"] = each.mean()
     winner = None
     if not one and (config.winner > 0 or config.action > 0):
-        apart = mean_distances(modes.trajectories, teacher, weights, some)
+        apart = mean_distances(modes.trajectories, teacher, weights)
         nearest, winner = apart.min(1)
         if config.winner > 0:
             reached = (1 - RELAXED) * nearest.mean() + RELAXED * apart.mean()
@@ -69,6 +70,14 @@ def loss_terms(
         mine, theirs = space.normalize(modes.actions), space.normalize(teacher_actions)
         terms["action"] = functional.smooth_l1_loss(_of(mine, winner, theirs), theirs)
     return terms
+
+
+def counted_steps(config: LossConfig | OwnLossConfig, several: bool) -> slice:
+    """The steps of a trajectory that loss_terms() takes: of several trajectories every fourth, unless steps differ in
+    what they count. A loss of the user's own is given all.
+    """
+    some = several and isinstance(config, LossConfig) and len(set(config.horizon)) == 1
+    return slice(OFFSET, None, EVERY) if some else slice(None)
 
 
 def step_weights(config: LossConfig, teacher: Tensor) -> Tensor | None:
@@ -91,4 +100,6 @@ def _of(actions: Tensor, winner: Tensor | None, like: Tensor) -> Tensor:
     """The actions (B, Y, T, 2) of the mode that is nearest to each sample; of the one that there is."""
     if winner is None:
         return actions.expand_as(like)
-    return actions.gather(1, winner[..., None, None].expand_as(like))
+    first = actions.shape[1] * torch.arange(len(actions), device=actions.device).unsqueeze(1)
+    whole = actions.flatten(0, 1).index_select(0, (first + winner).flatten())  # rows cost less than gather()'s numbers
+    return whole.view(like.shape)

@@ -101,20 +101,24 @@ class Student(nn.Module):
         """What each_mode() takes for so many draws of each mode; None where there is nothing to draw."""
         return self.modes.noise(scenes, self.count * draws, generator) if self.spread else None
 
-    def each_mode(self, scene: Scene, noise: Tensor | None) -> tuple[Prediction, Prediction]:
+    def each_mode(
+        self, scene: Scene, noise: Tensor | None, steps: slice = slice(None)
+    ) -> tuple[Prediction, Prediction]:
         """Its modes, and draws of each, one after the other, which share its probability: what a loss takes.
 
         noise (B, K m, 16) standard normal makes m draws of each mode. Where modes have no spread both are the modes.
+        Their trajectories hold the given steps alone.
         """
         if self.own is not None:
-            modes = self(scene)
+            modes: Prediction = self(scene)
+            modes = modes._replace(trajectories=modes.trajectories[..., steps, :])
             return modes, modes
         mixture = self._mixture(scene)
-        modes = self._rolled(mixture.mean, mixture.log_probabilities, scene)
+        modes = self._rolled(mixture.mean, mixture.log_probabilities, scene, steps)
         if noise is None:
             return modes, modes
         alike = mixture.shared(noise.shape[1] // self.count)
-        return modes, self._rolled(self.modes.moved(mixture, noise), alike, scene)
+        return modes, self._rolled(self.modes.moved(mixture, noise), alike, scene, steps)
 
     def act(self, scene: Scene) -> Tensor:
         """The actions of the likeliest mode alone, in float32 or float64 even under autocast: (B, 1, T, 2)."""
@@ -135,13 +139,13 @@ class Student(nn.Module):
     def _squashed(self, raw: Tensor, scene: Scene) -> Tensor:
         return self.action_space.squash(raw, _bend(scene.v0))
 
-    def _rolled(self, raw: Tensor, log_probabilities: Tensor, scene: Scene) -> Prediction:
+    def _rolled(self, raw: Tensor, log_probabilities: Tensor, scene: Scene, steps: slice = slice(None)) -> Prediction:
         if self.waypoints is not None:
             trajectories, start = self.waypoints(raw, scene.v0), scene.v0.unsqueeze(-1).expand(raw.shape[:2])
             read = label_actions(trajectories.detach(), start, self.rollout.dt, self.rollout.integrator)
-            return Prediction(read, trajectories, log_probabilities)
+            return Prediction(read, trajectories[..., steps, :], log_probabilities)
         actions = self._squashed(raw, scene)
-        return Prediction(actions, self.rollout(actions, scene.v0.unsqueeze(-1)), log_probabilities)
+        return Prediction(actions, self.rollout(actions, scene.v0.unsqueeze(-1), steps), log_probabilities)
 
     def known_of(self, scene: Scene, context_names: tuple[str, ...]) -> Scene:
         """A scene without what this student has no inputs for; its context by name, NaN where one is not there."""

@@ -32,7 +32,7 @@ from alpamayo_toy.processes import signals
 from alpamayo_toy.ranks import ALONE, Ranks, joined, launched
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import OwnStudentConfig
-from alpamayo_toy.students.losses import build_loss, weighted
+from alpamayo_toy.students.losses import build_loss, counted_steps, weighted
 from alpamayo_toy.students.own import own_object
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.cars import Cars
@@ -95,7 +95,8 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         reached = f"at least the {step} that {resume} has reached"
         require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
         ends += [trainer.steps] if trainer.steps > ends[-1] else []
-    clips, clips_at = _clips(teacher, labels, scene, student, device)
+    steps = counted_steps(config.loss, student.several)
+    clips, clips_at = _clips(teacher, labels, scene, student, device, steps)
     twice = isinstance(config.teacher, FileConfig) and config.teacher.mirror and labels.context is None
     said_clips = f"{clips} clips, mirror images among them" if twice else f"{clips} clips"
     roads = _roads(config, teacher, student, device, ranks)
@@ -117,7 +118,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     kept: dict[str, float] = {}  # the validation of the best checkpoint, where this process saw it
     with joined(device), signals() as stopped:
         output_dir = ranks.gathered(output_dir)[0]
-        watch, learner = LossWatch(output_dir, ranks), _learner(student, ranks)
+        watch, learner = LossWatch(output_dir, ranks), _learner(student, ranks, steps)
 
         def halted() -> bool:  # several ranks stop after the same step
             return (
@@ -264,8 +265,10 @@ def _clips(
     scene: Scene,
     student: Student,
     device: torch.device,
+    steps: slice,
 ) -> tuple[int, Callable[[Tensor], tuple[Scene, Tensor, Tensor]]]:
-    """How many clips there are, and the scenes, clamped actions and trajectories of those at an index, in float32.
+    """How many clips there are, and the scenes, clamped actions and some steps of trajectories of those at an index, in
+    float32.
 
     All of them lie on the device, but for a set that is larger than memory: its batches are read as they are needed.
     """
@@ -279,10 +282,10 @@ def _clips(
 
         def read(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
             seen, trajectory = teacher.batch(index)
-            return seen.to(device), actions_of(trajectory, seen.v0), trajectory.to(device)
+            return seen.to(device), actions_of(trajectory, seen.v0), trajectory[..., steps, :].to(device)
 
         return len(teacher), read
-    whole, trajectories = scene.to(device), labels.teacher.float().to(device)
+    whole, trajectories = scene.to(device), labels.teacher[..., steps, :].float().contiguous().to(device)
     actions = actions_of(labels.teacher, labels.v0)
 
     def held(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
@@ -295,17 +298,17 @@ def _clips(
 class Learner(nn.Module):
     """A student's each_mode() as the forward pass that DistributedDataParallel wants."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, steps: slice) -> None:
         super().__init__()
-        self.student = student
+        self.student, self.steps = student, steps
 
     def forward(self, scene: Scene, noise: Tensor | None) -> tuple[Prediction, Prediction]:
-        return self.student.each_mode(scene, noise)
+        return self.student.each_mode(scene, noise, self.steps)
 
 
-def _learner(student: Student, ranks: Ranks) -> nn.Module:
+def _learner(student: Student, ranks: Ranks, steps: slice) -> nn.Module:
     """What turns scenes and noise into modes and draws; among several ranks its gradients are the means of theirs."""
-    learner = Learner(student)
+    learner = Learner(student, steps)
     if ranks.alone:
         return learner
     # statistics, its buffers, are the same everywhere; a class of one's own may leave some of its weights aside

@@ -5,11 +5,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from served import by_both
 from torch import Tensor
 from trajectories import ROLLOUT, smooth_actions
 
 from alpamayo_toy import ActionSpace
+from alpamayo_toy.kinematics import action_space
 from alpamayo_toy.kinematics.trajectory import Labels
+
+which = by_both(action_space)
 
 
 def test_statistics_read_curvature_only_where_the_car_moves() -> None:
@@ -49,3 +53,57 @@ def test_normalize_inverts_denormalize_and_squash_is_denormalize_near_the_mean()
     assert (space.squash(z) - space.denormalize(z)).abs().max() < 2e-3
     assert space.within_bounds(torch.tensor([[9.8, 0.33], [-9.8, -0.33]])).item()
     assert not space.within_bounds(torch.tensor([[0.0, 0.331]])).item()
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 2), (3, 4, 301, 2)])
+def test_scaled_raw_actions_are_squashed_as_the_formula_says(shape: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    raw = torch.randn(*shape, dtype=torch.float64, generator=draw) * 20
+    scale = torch.rand(3, 2, dtype=torch.float64, generator=draw) + 0.5
+    space = ActionSpace.alpamayo().double()
+    wide = raw * scale.view(3, *[1] * (len(shape) - 2), 2) * space.std + space.mean
+    wanted = space.bound * (wide / space.bound).tanh()
+    torch.testing.assert_close(space.squash(raw, scale), wanted, rtol=1e-13, atol=1e-15)
+    near = ActionSpace.alpamayo().squash(raw.float(), scale.float())
+    torch.testing.assert_close(near.double(), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_the_gradient_of_squash_is_that_of_its_formula_any_number_of_times() -> None:
+    draw, space = torch.Generator().manual_seed(1), ActionSpace.alpamayo().double()
+    raw = (torch.randn(2, 3, 4, 2, dtype=torch.float64, generator=draw) * 9).requires_grad_()
+    scale = torch.rand(2, 2, dtype=torch.float64, generator=draw).add(0.5).requires_grad_()
+    for asked in (lambda raw: space.squash(raw, scale.detach()), lambda raw: space.squash(raw, scale)):
+        assert torch.autograd.gradcheck(asked, (raw,))
+        assert torch.autograd.gradgradcheck(asked, (raw,))
+        wanted = torch.autograd.functional.jacobian(asked, raw)
+        torch.testing.assert_close(torch.autograd.functional.jacobian(asked, raw, vectorize=True), wanted)
+        torch.testing.assert_close(torch.func.jacfwd(asked)(raw), wanted)
+    assert torch.autograd.gradcheck(lambda scale: space.squash(raw.detach(), scale), (scale,))
+
+
+def test_what_is_no_number_stays_none_and_the_bounds_are_reached() -> None:
+    raw = torch.tensor([[[torch.nan, torch.inf]], [[-torch.inf, torch.nan]]]).requires_grad_()
+    found = ActionSpace().squash(raw, torch.ones(2, 2))
+    torch.testing.assert_close(
+        found, torch.tensor([[[torch.nan, 0.33]], [[-9.8, torch.nan]]]), rtol=0, atol=0, equal_nan=True
+    )
+    (grad,) = torch.autograd.grad(found.sum(), raw)
+    assert grad.isnan().tolist() == [[[True, False]], [[False, True]]]
+    assert grad.nan_to_num(0.0).abs().max() == 0
+
+
+def test_mirrored_numbers_are_squashed_to_mirrored_actions() -> None:
+    raw = torch.linspace(-40, 40, 402).view(3, 67, 2)
+    scale, space = torch.tensor([[1.0, 2.0], [0.5, 1.0], [1.0, 0.25]]), ActionSpace()
+    assert torch.equal(space.squash(-raw, scale), -space.squash(raw, scale))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tanh_is_within_three_units_in_the_last_place(dtype: torch.dtype) -> None:
+    raw = torch.cat([torch.linspace(-25, 25, 20000), torch.logspace(-12, 1.5, 20000)]).to(dtype).view(1, -1, 2)
+    one = torch.ones(2, dtype=dtype)
+    space = ActionSpace(0 * one, one).to(dtype)
+    space.bound.fill_(1)
+    found = space.squash(raw, one.unsqueeze(0)).numpy()
+    exact = np.tanh(raw.numpy().astype(np.longdouble))
+    assert (np.abs(found - exact) <= 3 * np.spacing(np.abs(found))).all()

@@ -262,3 +262,41 @@ def test_what_comes_out_may_be_written_on() -> None:
     weights = torch.tensor([2.0, 1.0, 1.0, 1.0])
     (wanted,) = torch.autograd.grad((UnicycleRollout()(actions, torch.ones(2, 3)) * weights).sum(), actions)
     torch.testing.assert_close(written, wanted)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize(
+    ("horizon", "steps"), [(64, slice(1, None, 4)), (31, slice(None, 7)), (100, slice(40, 97, 33))]
+)
+def test_some_states_are_those_of_all_and_so_are_their_gradients(integrator: str, horizon: int, steps: slice) -> None:
+    draw = torch.Generator().manual_seed(horizon)
+    actions = (torch.randn(3, 6, horizon, 2, dtype=torch.float64, generator=draw) * 0.5).requires_grad_()
+    v0 = torch.rand(3, 1, dtype=torch.float64, generator=draw).requires_grad_()
+    model = UnicycleRollout(integrator=integrator)
+    some, whole = model(actions, v0, steps), model(actions, v0)[..., steps, :]
+    assert torch.equal(some, whole)
+    with torch.no_grad():
+        assert torch.equal(model(actions, v0, steps), whole)
+    pull = torch.randn(some.shape, dtype=torch.float64, generator=draw)
+    wanted = torch.autograd.grad(whole, (actions, v0), pull)
+    torch.testing.assert_close(torch.autograd.grad(some, (actions, v0), pull), wanted, rtol=1e-12, atol=1e-13)
+
+
+def test_derivatives_of_some_states_go_on() -> None:
+    actions = (torch.randn(2, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    v0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    some = lambda actions, v0: UnicycleRollout(0.1, "trapezoid")(actions, v0, slice(1, None, 2))  # noqa: E731
+    assert torch.autograd.gradcheck(some, (actions, v0))
+    assert torch.autograd.gradgradcheck(some, (actions, v0))
+    wanted = torch.func.jacrev(lambda actions: UnicycleRollout(0.1, "trapezoid")(actions, v0))(actions)[:, 1::2]
+    torch.testing.assert_close(torch.func.jacfwd(lambda actions: some(actions, v0))(actions), wanted)
+
+
+def test_no_states_and_steps_that_go_backwards() -> None:
+    actions, v0 = torch.ones(2, 5, 2, requires_grad=True), torch.ones(2)
+    none = UnicycleRollout()(actions, v0, slice(5, None))
+    assert none.shape == (2, 0, 4)
+    (grad,) = torch.autograd.grad(none.sum(), actions)
+    assert torch.equal(grad, torch.zeros(2, 5, 2))
+    with pytest.raises(ValueError, match="steps must go forwards"):
+        UnicycleRollout()(actions, v0, slice(None, None, -1))

@@ -10,8 +10,8 @@ from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Prediction
 from alpamayo_toy.metrics.distribution import energy_score
 from alpamayo_toy.metrics.pairs import mean_distances
-from alpamayo_toy.students.config import LossConfig, StudentConfig
-from alpamayo_toy.students.losses import EVERY, OFFSET, RELAXED, loss_terms, step_weights, weighted
+from alpamayo_toy.students.config import LossConfig, OwnLossConfig, StudentConfig
+from alpamayo_toy.students.losses import RELAXED, counted_steps, loss_terms, step_weights, weighted
 from alpamayo_toy.students.student import Student
 
 
@@ -19,11 +19,11 @@ def taught(labels: Labels) -> Tensor:
     return label_actions(labels.teacher, labels.v0[:, None].expand(-1, 3), 0.1, "euler")
 
 
-def six(spread: bool = False) -> tuple[Student, Labels, Prediction, Prediction]:
+def six(spread: bool = False, steps: slice = slice(None)) -> tuple[Student, Labels, Prediction, Prediction]:
     labels = left(5)
     student = stirred(built(StudentConfig(modes=6, spread=spread), labels))
-    modes, drawn = student.each_mode(labels.scene(), student.noise(len(labels), 2, torch.Generator().manual_seed(0)))
-    return student, labels, modes, drawn
+    noise = student.noise(len(labels), 2, torch.Generator().manual_seed(0))
+    return student, labels, *student.each_mode(labels.scene(), noise, steps)
 
 
 def test_loss_terms_are_what_they_say() -> None:
@@ -57,17 +57,19 @@ def test_of_one_trajectory_the_energy_score_is_its_mean_distance() -> None:
 @pytest.mark.parametrize("spread", [False, True])
 def test_terms_of_several_modes_by_a_plain_loop(spread: bool) -> None:
     student, labels, modes, drawn = six(spread)
-    targets = taught(labels)
-    terms = loss_terms(LossConfig(), student.action_space, modes, targets, labels.teacher, drawn)
-    some, wanted = drawn.trajectories[:, :, OFFSET::EVERY], labels.teacher[:, :, OFFSET::EVERY]
-    score = energy_score(some, wanted, drawn.probabilities, 2 if spread else 1)
+    targets, steps = taught(labels), counted_steps(LossConfig(), student.several)
+    assert list(range(64)[steps]) == list(range(1, 64, 4))
+    _, _, *cut = six(spread, steps)
+    terms = loss_terms(LossConfig(), student.action_space, cut[0], targets, labels.teacher[:, :, steps], cut[1])
+    score = energy_score(
+        drawn.trajectories[:, :, steps], labels.teacher[:, :, steps], drawn.probabilities, 2 if spread else 1
+    )
     torch.testing.assert_close(terms["position"], score.mean())
     whole = energy_score(drawn.trajectories, labels.teacher, drawn.probabilities, 2 if spread else 1)
     torch.testing.assert_close(terms["position"], whole.mean(), rtol=0.03, atol=0)  # trajectories have no corners
     reached, actions = [], []
     for clip in range(5):
         for k in range(3):
-            steps = slice(OFFSET, None, EVERY)
             apart = (modes.trajectories[clip] - labels.teacher[clip, k])[:, steps, :2].norm(dim=-1).mean(-1)
             best = int(apart.argmin())
             near = (1 - RELAXED) * apart[best] + RELAXED * apart.mean()
@@ -78,6 +80,11 @@ def test_terms_of_several_modes_by_a_plain_loop(spread: bool) -> None:
             actions.append(torch.where(z.abs() < 1, z**2 / 2, z.abs() - 0.5).mean())
     torch.testing.assert_close(terms["winner"], torch.stack(reached).mean())
     torch.testing.assert_close(terms["action"], torch.stack(actions).mean())
+
+
+def test_every_step_counts_of_one_trajectory_of_unequal_stretches_and_for_a_loss_of_ones_own() -> None:
+    everything = [(LossConfig(), False), (LossConfig(horizon=[1.0, 2.0]), True), (OwnLossConfig(), True)]
+    assert [counted_steps(*asked) for asked in everything] == [slice(None)] * 3
 
 
 def test_all_modes_take_a_twentieth_of_the_winners_distance() -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from alpamayo_toy.files import replacing
 
-SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c", "inverse.c")]
+SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c", "inverse.c", "squash.c")]
 HEADERS = [Path(__file__).with_name(name) for name in ("banded.h", "sine.h")]
 # no fused multiply-add: the clamp must fall on the steps where a plain loop's does
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
@@ -88,12 +88,14 @@ def _processor() -> str:
 
 
 def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
-    rolling: list[Any] = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, ctypes.c_int]
+    rolling: list[Any] = [*[ctypes.c_int64] * 2, ctypes.c_double, ctypes.c_int, *[ctypes.c_int64] * 3]
     inverting = [ctypes.c_int64] * 2 + [ctypes.c_double] * 3 + [ctypes.c_int]
+    squashing: list[Any] = [ctypes.c_int64] * 2
     arguments: dict[str, tuple[int, list[Any]]] = {
         "rollout": (4, rolling),
-        "adjoint": (6, rolling),
-        "distances": (7, [ctypes.c_int64] * 9),
+        "adjoint": (5, rolling),
+        "distances": (7, [ctypes.c_int64] * 6),
+        "squash": (5, squashing),
         "inverse": (5, inverting),
         "inverse_adjoint": (8, inverting),
     }
@@ -101,7 +103,7 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
         for name, (pointers, sizes) in arguments.items():
             entry = getattr(found, f"{name}_{kind}")
             entry.argtypes = [*[ctypes.c_void_p] * pointers, *sizes]
-            entry.restype = None if sizes is rolling else ctypes.c_int
+            entry.restype = None if sizes in (rolling, squashing) else ctypes.c_int
     found.banded.argtypes = [*[ctypes.c_void_p] * 9, *[ctypes.c_int64] * 3]
     found.banded.restype = ctypes.c_int
     return found

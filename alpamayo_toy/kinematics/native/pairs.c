@@ -1,8 +1,8 @@
 /* Mean distances of every pair of trajectories of a clip, and their gradient, as metrics/pairs.py defines them.
 
-   Included twice by itself, once for float and once for double. The chosen steps of a clip, padded to a multiple of LANES
-   with steps of weight 0, are copied into x and y, each by itself in memory; then LANES steps go side by side. Without
-   `two` the trajectories are compared among themselves: each pair once. */
+   Included twice by itself, once for float and once for double. The steps of a clip, padded to a multiple of LANES with
+   steps of weight 0, are copied into x and y, each by itself in memory; then LANES steps go side by side. Without `two`
+   the trajectories are compared among themselves: each pair once. */
 #ifndef REAL
 
 #include <float.h>
@@ -16,9 +16,8 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define EACH_LANE for (int l = 0; l < LANES; l++)
 
-/* Which of the steps count, of trajectories (many, horizon, width): `count` of them from `first` on, every `every`th. */
 typedef struct {
-    int64_t horizon, first, every, count, padded;
+    int64_t count, padded;
 } steps_t;
 
 #define REAL float
@@ -39,30 +38,26 @@ typedef struct {
 #else
 
 /* x and y of `many` trajectories, (many, padded) each, one after the other. */
-static void NAME(chosen)(const REAL *rows, int64_t many, int64_t width, steps_t steps, REAL *x)
+static void NAME(apart)(const REAL *rows, int64_t many, int64_t width, steps_t steps, REAL *x)
 {
     REAL *y = x + many * steps.padded;
-    for (int64_t i = 0; i < many; i++) {
-        const REAL *at = rows + (i * steps.horizon + steps.first) * width;
-        for (int64_t s = 0; s < steps.count; s++, at += steps.every * width) {
-            x[i * steps.padded + s] = at[0];
-            y[i * steps.padded + s] = at[1];
+    for (int64_t i = 0; i < many; i++)
+        for (int64_t s = 0; s < steps.count; s++, rows += width) {
+            x[i * steps.padded + s] = rows[0];
+            y[i * steps.padded + s] = rows[1];
         }
-    }
 }
 
-/* And back, zeros wherever else. */
-static void NAME(put_back)(const REAL *x, int64_t many, int64_t width, steps_t steps, REAL *rows)
+/* And back, zeros in other columns. */
+static void NAME(together)(const REAL *x, int64_t many, int64_t width, steps_t steps, REAL *rows)
 {
     const REAL *y = x + many * steps.padded;
-    memset(rows, 0, sizeof(REAL) * many * steps.horizon * width);
-    for (int64_t i = 0; i < many; i++) {
-        REAL *at = rows + (i * steps.horizon + steps.first) * width;
-        for (int64_t s = 0; s < steps.count; s++, at += steps.every * width) {
-            at[0] = x[i * steps.padded + s];
-            at[1] = y[i * steps.padded + s];
+    for (int64_t i = 0; i < many; i++)
+        for (int64_t s = 0; s < steps.count; s++, rows += width) {
+            rows[0] = x[i * steps.padded + s];
+            rows[1] = y[i * steps.padded + s];
+            for (int64_t k = 2; k < width; k++) rows[k] = 0;
         }
-    }
 }
 
 static void NAME(measure)(const REAL *one, const REAL *two, const REAL *weights, int64_t m, int64_t y, steps_t steps, int among,
@@ -117,13 +112,12 @@ static void NAME(pull)(const REAL *restrict one, const REAL *restrict two, const
         }
 }
 
-/* one (clips, m, horizon, width), two (clips, y, horizon, other) or 0, weights (count) -> out (clips, m, y). With grad (clips, m,
+/* one (clips, m, count, width), two (clips, y, count, other) or 0, weights (count) -> out (clips, m, y). With grad (clips, m,
    y) instead the gradients at one and, where wanted, at two. 0, or 1 where memory has ended. */
 int NAME(distances)(const REAL *one, const REAL *two, const REAL *grad, REAL *out, REAL *grad_one, REAL *grad_two,
-                    const REAL *weights, int64_t clips, int64_t m, int64_t y, int64_t width, int64_t other, int64_t horizon,
-                    int64_t first, int64_t every, int64_t count)
+                    const REAL *weights, int64_t clips, int64_t m, int64_t y, int64_t width, int64_t other, int64_t count)
 {
-    steps_t steps = {horizon, first, every, count, (count + LANES - 1) / LANES * LANES};
+    steps_t steps = {count, (count + LANES - 1) / LANES * LANES};
     int among = two == 0;
     int64_t size_one = 2 * m * steps.padded, size_two = 2 * y * steps.padded;
     REAL *room = calloc(steps.padded + 2 * size_one + 2 * size_two, sizeof(REAL)); /* what is padded stays 0 */
@@ -131,16 +125,16 @@ int NAME(distances)(const REAL *one, const REAL *two, const REAL *grad, REAL *ou
     REAL *weight = room, *a = weight + steps.padded, *mine = a + size_one, *theirs = mine + size_one, *b = theirs + size_two;
     memcpy(weight, weights, sizeof(REAL) * count);
     for (int64_t clip = 0; clip < clips; clip++) {
-        NAME(chosen)(one + clip * m * horizon * width, m, width, steps, a);
-        if (!among) NAME(chosen)(two + clip * y * horizon * other, y, other, steps, b);
+        NAME(apart)(one + clip * m * count * width, m, width, steps, a);
+        if (!among) NAME(apart)(two + clip * y * count * other, y, other, steps, b);
         if (!grad) {
             NAME(measure)(a, among ? a : b, weight, m, y, steps, among, out + clip * m * y);
             continue;
         }
         if (grad_two) memset(theirs, 0, sizeof(REAL) * size_two);
         NAME(pull)(a, among ? a : b, weight, grad + clip * m * y, m, y, steps, among, mine, grad_two ? theirs : 0);
-        NAME(put_back)(mine, m, width, steps, grad_one + clip * m * horizon * width);
-        if (grad_two) NAME(put_back)(theirs, y, other, steps, grad_two + clip * y * horizon * other);
+        NAME(together)(mine, m, width, steps, grad_one + clip * m * count * width);
+        if (grad_two) NAME(together)(theirs, y, other, steps, grad_two + clip * y * count * other);
     }
     free(room);
     return 0;

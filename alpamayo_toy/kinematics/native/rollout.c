@@ -14,6 +14,18 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define EACH_LANE for (int l = 0; l < LANES; l++)
 
+/* Which states are wanted: `count` of them from `first` on, every `every`th. */
+typedef struct {
+    int64_t first, every, count;
+} states_t;
+
+/* How many of them come before a step. */
+static inline int64_t before(states_t states, int64_t step)
+{
+    int64_t passed = step <= states.first ? 0 : (step - states.first + states.every - 1) / states.every;
+    return passed < states.count ? passed : states.count;
+}
+
 #define REAL float
 #define REACH 536870912.0
 #define NAME(name) JOIN(name, _float)
@@ -52,27 +64,40 @@ static inline void NAME(put)(REAL (*from)[TILE * LANES], int64_t apart, int many
         for (int64_t t = 0; t < steps; t++) memcpy(rows + l * apart + width * t, near + (t * LANES + l) * width, width * sizeof(REAL));
 }
 
-/* The first `many` rows; lanes beyond them walk along with zeros. kept (T, 2), if wanted: yaw and v for the adjoint. */
-static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REAL *kept, int many, int64_t horizon, REAL dt,
-                             int clamp)
+/* Heading and speed one step on. */
+static inline void NAME(turn)(REAL a, REAL kappa, double *yaw, REAL *v, REAL dt, int clamp)
+{
+    REAL step = *v * dt, faster = *v + a * dt;
+    *yaw += kappa * (clamp ? step : step + a * dt * dt / 2);
+    *v = clamp && faster < 0 ? 0 : faster;
+}
+
+/* The first `many` rows; lanes beyond them walk along with zeros. kept (tiles, 2), if wanted: yaw and v before each tile. */
+static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, double *kept, int many, int64_t horizon, REAL dt,
+                             int clamp, states_t states)
 {
     double x[LANES] = {0}, y[LANES] = {0}, yaw[LANES] = {0};
     REAL v[LANES] = {0}, sine[LANES] = {0}, cosine[LANES];
     REAL action[2][TILE * LANES], state[4][TILE * LANES];
+    int64_t tiles = (horizon + TILE - 1) / TILE;
     for (int l = 0; l < many; l++) v[l] = v0[l];
     EACH_LANE cosine[l] = 1;
     for (int64_t start = 0; start < horizon; start += TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
+        int64_t given = before(states, start), next = given;
+        for (int l = 0; kept && l < many; l++) {
+            kept[(l * tiles + start / TILE) * 2] = yaw[l];
+            kept[(l * tiles + start / TILE) * 2 + 1] = v[l];
+        }
         NAME(take)(actions + start * 2, horizon * 2, many, steps, 2, action);
         for (int64_t t = 0; t < steps; t++) {
             const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES;
             if (clamp) {
                 EACH_LANE {
-                    REAL step = v[l] * dt, faster = v[l] + a[l] * dt;
+                    REAL step = v[l] * dt;
                     x[l] += step * cosine[l];
                     y[l] += step * sine[l];
-                    yaw[l] += kappa[l] * step;
-                    v[l] = faster < 0 ? 0 : faster;
+                    NAME(turn)(a[l], kappa[l], &yaw[l], &v[l], dt, 1);
                 }
                 EACH_LANE NAME(sin_cos)(yaw[l], &sine[l], &cosine[l]);
             } else {
@@ -80,8 +105,7 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
                 EACH_LANE {
                     vx[l] = v[l] * cosine[l];
                     vy[l] = v[l] * sine[l];
-                    yaw[l] += kappa[l] * (v[l] * dt + a[l] * dt * dt / 2);
-                    v[l] = v[l] + a[l] * dt;
+                    NAME(turn)(a[l], kappa[l], &yaw[l], &v[l], dt, 0);
                 }
                 EACH_LANE NAME(sin_cos)(yaw[l], &sine[l], &cosine[l]);
                 EACH_LANE {
@@ -89,49 +113,58 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, REA
                     y[l] += (vy[l] + v[l] * sine[l]) * dt / 2;
                 }
             }
-            EACH_LANE state[0][t * LANES + l] = (REAL)x[l];
-            EACH_LANE state[1][t * LANES + l] = (REAL)y[l];
-            EACH_LANE state[2][t * LANES + l] = (REAL)yaw[l];
-            EACH_LANE state[3][t * LANES + l] = v[l];
+            if (next == states.count || start + t != states.first + next * states.every) continue;
+            REAL *at = state[0] + (next++ - given) * LANES;
+            EACH_LANE at[l] = (REAL)x[l];
+            EACH_LANE at[TILE * LANES + l] = (REAL)y[l];
+            EACH_LANE at[2 * TILE * LANES + l] = (REAL)yaw[l];
+            EACH_LANE at[3 * TILE * LANES + l] = v[l];
         }
-        NAME(put)(state, horizon * 4, many, steps, 4, out + start * 4);
-        if (kept) NAME(put)(state + 2, horizon * 2, many, steps, 2, kept + start * 2);
+        NAME(put)(state, states.count * 4, many, next - given, 4, out + given * 4);
     }
 }
 
-/* From the actions, the yaw and v that they led to and the gradient at the states, back to the actions and v0: the steps in
-   reverse, gx .. gv the gradient at the state after a step, then at the one before it. */
-static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *kept, const REAL *grad, REAL *grad_actions,
-                             REAL *grad_v0, int many, int64_t horizon, REAL dt, int clamp)
+/* From the actions, yaw and v before each tile and the gradient at the wanted states, back to the actions and v0: each tile once
+   more forwards for its headings and speeds, then its steps in reverse, gx .. gv the gradient at the state after a step, then at the
+   one before it. */
+static void NAME(pull_lanes)(const REAL *actions, const double *kept, const REAL *grad, REAL *grad_actions, REAL *grad_v0,
+                             int many, int64_t horizon, REAL dt, int clamp, states_t states)
 {
-    REAL gx[LANES] = {0}, gy[LANES] = {0}, gyaw[LANES] = {0}, gv[LANES] = {0}, v[LANES] = {0}, after[LANES] = {0};
+    double turning[LANES] = {0};
+    REAL gx[LANES] = {0}, gy[LANES] = {0}, gyaw[LANES] = {0}, gv[LANES] = {0}, v[LANES] = {0}, after[LANES];
     REAL sine[LANES], cosine[LANES], sine_after[LANES], cosine_after[LANES], half = dt / 2;
     REAL action[2][TILE * LANES], turned[2][TILE * LANES], pulled[4][TILE * LANES], found[2][TILE * LANES];
-    NAME(take)(kept + (horizon - 1) * 2, horizon * 2, many, 1, 2, turned);
-    EACH_LANE after[l] = turned[1][l];
-    EACH_LANE NAME(sin_cos)(turned[0][l], &sine_after[l], &cosine_after[l]);
+    int64_t tiles = (horizon + TILE - 1) / TILE;
     for (int64_t start = (horizon - 1) / TILE * TILE; start >= 0; start -= TILE) {
         int64_t steps = horizon - start < TILE ? horizon - start : TILE;
         NAME(take)(actions + start * 2, horizon * 2, many, steps, 2, action);
-        NAME(take)(grad + start * 4, horizon * 4, many, steps, 4, pulled);
-        /* turned: how each step begins */
-        if (start) NAME(take)(kept + (start - 1) * 2, horizon * 2, many, steps, 2, turned);
-        else {
-            NAME(take)(kept, horizon * 2, many, steps, 2, turned);
-            for (int k = 0; k < 2; k++) memmove(turned[k] + LANES, turned[k], sizeof(REAL) * (steps - 1) * LANES);
-            EACH_LANE turned[0][l] = turned[1][l] = 0;
-            for (int l = 0; l < many; l++) turned[1][l] = v0[l];
+        int64_t given = before(states, start), last = before(states, start + steps) - 1;
+        NAME(take)(grad + given * 4, states.count * 4, many, last + 1 - given, 4, pulled);
+        for (int l = 0; l < many; l++) {
+            turning[l] = kept[(l * tiles + start / TILE) * 2];
+            v[l] = (REAL)kept[(l * tiles + start / TILE) * 2 + 1];
+        }
+        for (int64_t t = 0; t < steps; t++) { /* turned: how each step begins */
+            EACH_LANE turned[0][t * LANES + l] = (REAL)turning[l];
+            EACH_LANE turned[1][t * LANES + l] = v[l];
+            const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES;
+            EACH_LANE NAME(turn)(a[l], kappa[l], &turning[l], &v[l], dt, clamp);
+        }
+        if (start + steps == horizon) { /* and how the last one ends */
+            EACH_LANE after[l] = v[l];
+            EACH_LANE NAME(sin_cos)((REAL)turning[l], &sine_after[l], &cosine_after[l]);
         }
         for (int64_t t = steps - 1; t >= 0; t--) {
             const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES, *yaw = turned[0] + t * LANES;
             REAL *ga = found[0] + t * LANES, *gk = found[1] + t * LANES;
-            EACH_LANE {
-                gx[l] += pulled[0][t * LANES + l];
-                gy[l] += pulled[1][t * LANES + l];
-                gyaw[l] += pulled[2][t * LANES + l];
-                gv[l] += pulled[3][t * LANES + l];
-                v[l] = turned[1][t * LANES + l];
+            if (last >= given && start + t == states.first + last * states.every) {
+                const REAL *at = pulled[0] + (last-- - given) * LANES;
+                EACH_LANE gx[l] += at[l];
+                EACH_LANE gy[l] += at[TILE * LANES + l];
+                EACH_LANE gyaw[l] += at[2 * TILE * LANES + l];
+                EACH_LANE gv[l] += at[3 * TILE * LANES + l];
             }
+            EACH_LANE v[l] = turned[1][t * LANES + l];
             EACH_LANE NAME(sin_cos)(yaw[l], &sine[l], &cosine[l]);
             if (clamp) {
                 EACH_LANE {
@@ -161,25 +194,27 @@ static void NAME(pull_lanes)(const REAL *actions, const REAL *v0, const REAL *ke
     for (int l = 0; l < many; l++) grad_v0[l] = gv[l];
 }
 
-void NAME(rollout)(const REAL *actions, const REAL *v0, REAL *out, REAL *kept, int64_t rows, int64_t horizon, double dt,
-                   int clamp)
+void NAME(rollout)(const REAL *actions, const REAL *v0, REAL *out, double *kept, int64_t rows, int64_t horizon, double dt,
+                   int clamp, int64_t first, int64_t every, int64_t count)
 {
+    states_t states = {first, every, count};
     for (int64_t row = 0; row < rows; row += LANES) {
         int many = rows - row < LANES ? (int)(rows - row) : LANES;
-        REAL *kept_here = kept ? kept + row * horizon * 2 : 0;
-        NAME(roll_lanes)(actions + row * horizon * 2, v0 + row, out + row * horizon * 4, kept_here, many, horizon, (REAL)dt,
-                         clamp);
+        double *kept_here = kept ? kept + row * ((horizon + TILE - 1) / TILE) * 2 : 0;
+        NAME(roll_lanes)(actions + row * horizon * 2, v0 + row, out + row * count * 4, kept_here, many, horizon, (REAL)dt, clamp,
+                         states);
     }
 }
 
-void NAME(adjoint)(const REAL *actions, const REAL *v0, const REAL *kept, const REAL *grad, REAL *grad_actions,
-                   REAL *grad_v0, int64_t rows, int64_t horizon, double dt, int clamp)
+void NAME(adjoint)(const REAL *actions, const double *kept, const REAL *grad, REAL *grad_actions, REAL *grad_v0, int64_t rows,
+                   int64_t horizon, double dt, int clamp, int64_t first, int64_t every, int64_t count)
 {
+    states_t states = {first, every, count};
     for (int64_t row = 0; row < rows; row += LANES) {
         int many = rows - row < LANES ? (int)(rows - row) : LANES;
-        int64_t place = row * horizon;
-        NAME(pull_lanes)(actions + place * 2, v0 + row, kept + place * 2, grad + place * 4, grad_actions + place * 2,
-                         grad_v0 + row, many, horizon, (REAL)dt, clamp);
+        int64_t place = row * horizon * 2;
+        NAME(pull_lanes)(actions + place, kept + row * ((horizon + TILE - 1) / TILE) * 2, grad + row * count * 4,
+                         grad_actions + place, grad_v0 + row, many, horizon, (REAL)dt, clamp, states);
     }
 }
 

@@ -6,28 +6,36 @@ from torch import Tensor
 from alpamayo_toy.kinematics.native.library import flat, function, in_shares
 
 SHARE = 2048  # rows that are worth a thread
+TILE = 32  # as in rollout.c
 
 
-def rollout(actions: Tensor, v0: Tensor, dt: float, clamp: bool, keep: bool) -> tuple[Tensor, Tensor | None]:
-    """Actions (..., T, 2), v0 (...) -> trajectory (..., T, 4) and, to keep for the adjoint, yaw and v (..., T, 2)."""
+def rollout(
+    actions: Tensor, v0: Tensor, dt: float, clamp: bool, steps: slice, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Actions (..., T, 2), v0 (...) -> S of the T states (..., S, 4) and, to keep for the adjoint, yaw and v at every
+    32nd step (..., T / 32, 2) in float64.
+    """
     actions, v0 = flat(actions), flat(v0)
-    out = actions.new_empty(*actions.shape[:-1], 4)
-    kept = torch.empty_like(actions) if keep else None
-    _call("rollout", [actions, v0, out, kept], dt, clamp)
+    given = len(range(actions.shape[-2])[steps])
+    out = actions.new_empty(*actions.shape[:-2], given, 4)
+    tiles = -(-actions.shape[-2] // TILE)
+    kept = actions.new_empty(*v0.shape, tiles, 2, dtype=torch.float64) if keep else None
+    _call("rollout", [actions, v0, out, kept], v0.numel(), dt, clamp, steps)
     return out, kept
 
 
-def adjoint(actions: Tensor, v0: Tensor, kept: Tensor, grad: Tensor, dt: float, clamp: bool) -> tuple[Tensor, Tensor]:
-    """The gradient (..., T, 4) at the trajectory, pulled back to actions (..., T, 2) and v0 (...)."""
-    actions, v0 = flat(actions), flat(v0)
-    found = torch.empty_like(actions), torch.empty_like(v0)
-    _call("adjoint", [actions, v0, kept, flat(grad), *found], dt, clamp)
+def adjoint(actions: Tensor, kept: Tensor, grad: Tensor, dt: float, clamp: bool, steps: slice) -> tuple[Tensor, Tensor]:
+    """The gradient (..., S, 4) at those states, pulled back to actions (..., T, 2) and v0 (...)."""
+    actions = flat(actions)
+    found = torch.empty_like(actions), actions.new_empty(actions.shape[:-2])
+    _call("adjoint", [actions, kept, flat(grad), *found], found[1].numel(), dt, clamp, steps)
     return found
 
 
-def _call(name: str, tensors: list[Tensor | None], dt: float, clamp: bool) -> None:
-    actions, v0 = tensors[:2]
+def _call(name: str, tensors: list[Tensor | None], rows: int, dt: float, clamp: bool, steps: slice) -> None:
+    actions = tensors[0]
     assert actions is not None
-    assert v0 is not None
     call, horizon = function(name, actions.dtype), actions.shape[-2]
-    in_shares(lambda count, *pointers: call(*pointers, count, horizon, dt, clamp), tensors, v0.numel(), SHARE)
+    given = range(horizon)[steps]
+    rest = (horizon, dt, clamp, given.start, given.step, len(given))
+    in_shares(lambda count, *pointers: call(*pointers, count, *rest), tensors, rows, SHARE)

@@ -54,7 +54,7 @@ class Modes(nn.Module):
         self.sizes = (count * horizon * 2, count if count > 1 else 0, count * 2 * COSINES if spread else 0)
         angle = 2 * math.pi / count * torch.arange(count)
         circle = APART * torch.stack([angle.cos(), angle.sin()], -1) * (count > 1)
-        self.register_buffer("apart", circle[:, None], persistent=False)
+        self.register_buffer("apart", circle[:, None].repeat(1, horizon, 1), persistent=False)  # rows are added faster
         if spread:
             self.register_buffer("smooth", waves(COSINES, horizon), persistent=False)
             self.register_buffer("whitening", torch.eye(2 * COSINES))
@@ -85,9 +85,9 @@ class Modes(nn.Module):
             return mixture.mean
         noise = noise.to(mixture.widths).unflatten(1, (mixture.mean.shape[1], -1))
         with torch.autocast(noise.device.type, enabled=False):
-            moved = (noise * mixture.widths.unsqueeze(2).exp()) @ (self.whitening.mT @ self.smooth)
-        drawn: Tensor = mixture.mean.unsqueeze(2) + moved.unflatten(-1, (-1, 2))
-        return drawn.flatten(1, 2)
+            moved: Tensor = (noise * mixture.widths.unsqueeze(2).exp()) @ (self.whitening.mT @ self.smooth)
+        moved += mixture.mean.flatten(-2).unsqueeze(2)  # in place: it is as large as all trajectories
+        return moved.flatten(1, 2).unflatten(-1, (-1, 2))
 
     def fit(self, raw: Tensor) -> None:
         """Take the covariance of coefficients from the raw actions (N, T, 2) of the training labels."""
