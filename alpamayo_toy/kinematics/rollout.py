@@ -70,7 +70,7 @@ class UnicycleRollout(nn.Module):
 
 
 def _at(trajectory: Tensor, steps: slice) -> Tensor:
-    """Some of its states; itself where that is all, since a slice costs a copy of its gradient."""
+    """Some of its states; itself where that is all, so that nobody who looks on sees a slice."""
     return trajectory if steps == slice(None) else trajectory[..., steps, :]
 
 

@@ -114,11 +114,11 @@ static void NAME(roll_lanes)(const REAL *actions, const REAL *v0, REAL *out, dou
                 }
             }
             if (next == states.count || start + t != states.first + next * states.every) continue;
-            REAL *at = state[0] + (next++ - given) * LANES;
-            EACH_LANE at[l] = (REAL)x[l];
-            EACH_LANE at[TILE * LANES + l] = (REAL)y[l];
-            EACH_LANE at[2 * TILE * LANES + l] = (REAL)yaw[l];
-            EACH_LANE at[3 * TILE * LANES + l] = v[l];
+            int64_t at = (next++ - given) * LANES;
+            EACH_LANE state[0][at + l] = (REAL)x[l];
+            EACH_LANE state[1][at + l] = (REAL)y[l];
+            EACH_LANE state[2][at + l] = (REAL)yaw[l];
+            EACH_LANE state[3][at + l] = v[l];
         }
         NAME(put)(state, states.count * 4, many, next - given, 4, out + given * 4);
     }
@@ -158,11 +158,11 @@ static void NAME(pull_lanes)(const REAL *actions, const double *kept, const REAL
             const REAL *a = action[0] + t * LANES, *kappa = action[1] + t * LANES, *yaw = turned[0] + t * LANES;
             REAL *ga = found[0] + t * LANES, *gk = found[1] + t * LANES;
             if (last >= given && start + t == states.first + last * states.every) {
-                const REAL *at = pulled[0] + (last-- - given) * LANES;
-                EACH_LANE gx[l] += at[l];
-                EACH_LANE gy[l] += at[TILE * LANES + l];
-                EACH_LANE gyaw[l] += at[2 * TILE * LANES + l];
-                EACH_LANE gv[l] += at[3 * TILE * LANES + l];
+                int64_t at = (last-- - given) * LANES;
+                EACH_LANE gx[l] += pulled[0][at + l];
+                EACH_LANE gy[l] += pulled[1][at + l];
+                EACH_LANE gyaw[l] += pulled[2][at + l];
+                EACH_LANE gv[l] += pulled[3][at + l];
             }
             EACH_LANE v[l] = turned[1][t * LANES + l];
             EACH_LANE NAME(sin_cos)(yaw[l], &sine[l], &cosine[l]);

@@ -85,9 +85,10 @@ class Modes(nn.Module):
             return mixture.mean
         noise = noise.to(mixture.widths).unflatten(1, (mixture.mean.shape[1], -1))
         with torch.autocast(noise.device.type, enabled=False):
-            moved: Tensor = (noise * mixture.widths.unsqueeze(2).exp()) @ (self.whitening.mT @ self.smooth)
+            moved = (noise * mixture.widths.unsqueeze(2).exp()) @ (self.whitening.mT @ self.smooth)
         moved += mixture.mean.flatten(-2).unsqueeze(2)  # in place: it is as large as all trajectories
-        return moved.flatten(1, 2).unflatten(-1, (-1, 2))
+        drawn: Tensor = moved.flatten(1, 2).unflatten(-1, (-1, 2))
+        return drawn
 
     def fit(self, raw: Tensor) -> None:
         """Take the covariance of coefficients from the raw actions (N, T, 2) of the training labels."""

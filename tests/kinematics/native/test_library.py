@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from alpamayo_toy import UnicycleRollout, trajectory_to_actions
+from alpamayo_toy import ActionSpace, UnicycleRollout, trajectory_to_actions
 from alpamayo_toy.kinematics.native import library as built
-from alpamayo_toy.kinematics.native import pairs
+from alpamayo_toy.kinematics.native import pairs, squash
 from alpamayo_toy.kinematics.native import rollout as native
 from alpamayo_toy.metrics.pairs import mean_distances
 
@@ -117,17 +117,19 @@ def test_sines_are_within_two_units_in_the_last_place(dtype: torch.dtype) -> Non
 @compiled
 def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "SHARE", 64)
+    monkeypatch.setattr(squash, "SHARE", 64)
     draw = torch.Generator().manual_seed(0)
     actions = (torch.randn(3 * native.SHARE + 5, 7, 2, generator=draw)).requires_grad_()
     v0 = torch.rand(len(actions), generator=draw).requires_grad_()
     found = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        out = UnicycleRollout()(actions, v0)
+        squashed = ActionSpace().squash(actions, torch.stack([v0.detach(), v0.detach() + 1], -1))
+        out = UnicycleRollout()(squashed, v0)
         apart = mean_distances(out.unsqueeze(1), out.unsqueeze(1) + 1)
         back = trajectory_to_actions(out[..., :2], out[..., 2], v0)
         loss = out.square().sum() + apart.sum() + back.square().sum()
-        found.append((out, apart, back, *torch.autograd.grad(loss, (actions, v0))))
+        found.append((squashed, out, apart, back, *torch.autograd.grad(loss, (actions, v0))))
     torch.set_num_threads(1)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
 
