@@ -4,6 +4,7 @@
    compiler to use vectors. */
 #ifndef REAL
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #define JOIN(a, b) JOIN_(a, b)
 
 #define REAL float
+#define SIZE fabsf
+#define SIGNED copysignf
 #define BITS uint32_t
 #define FRACTION 23
 #define ROUNDS 12582912.0f /* 1.5 * 2^23: what is added to it is rounded */
@@ -22,6 +25,8 @@
 #define NAME(name) JOIN(name, _float)
 #include "squash.c"
 #undef REAL
+#undef SIZE
+#undef SIGNED
 #undef BITS
 #undef FRACTION
 #undef ROUNDS
@@ -31,6 +36,8 @@
 #undef TERMS
 #undef NAME
 #define REAL double
+#define SIZE fabs
+#define SIGNED copysign
 #define BITS uint64_t
 #define FRACTION 52
 #define ROUNDS 6755399441055744.0
@@ -46,7 +53,7 @@
 /* (e^2x - 1) / (e^2x + 1), e^2x - 1 by 2x = k ln 2 + r and its Taylor series in r, |r| <= ln 2 / 2; NaN stays NaN. */
 static inline REAL NAME(tanh_of)(REAL x)
 {
-    REAL size = x < 0 ? -x : x, twice = 2 * (size > FARTHEST ? FARTHEST : size);
+    REAL size = SIZE(x), twice = 2 * (size > FARTHEST ? FARTHEST : size);
     REAL shifted = twice * (REAL)1.44269504088896340736 + ROUNDS, k = shifted - ROUNDS;
     REAL r = (twice - k * LN2_1) - k * LN2_2, series = 0, power;
     const double share[] = {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
@@ -56,8 +63,8 @@ static inline REAL NAME(tanh_of)(REAL x)
     memcpy(&bits, &shifted, sizeof(bits));
     bits = (bits << FRACTION) + ((BITS)(sizeof(REAL) == 4 ? 127 : 1023) << FRACTION);
     memcpy(&power, &bits, sizeof(bits));
-    REAL less_one = power * (r + r * r * series) + (power - 1), found = less_one / (less_one + 2);
-    return x < 0 ? -found : found;
+    REAL less_one = power * (r + r * r * series) + (power - 1);
+    return SIGNED(less_one / (less_one + 2), x);
 }
 
 /* raw (scenes, numbers), scale (scenes, 2), space = mean, std and bound of (a, kappa) ->
