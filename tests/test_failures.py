@@ -1,10 +1,12 @@
 """Failures of somebody else's code: what is said of them, and how long they are waited for."""
 
+import pickle
+
 import pytest
 import torch
 from stand_in import Hub
 
-from alpamayo_toy.errors import UserError, out_of_memory
+from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
 from alpamayo_toy.failures import pause_s, why
 
 
@@ -50,3 +52,8 @@ def test_memory_runs_out_under_several_names() -> None:
 )
 def test_a_busy_hub_is_waited_for(error: Exception, seconds: list[float]) -> None:
     assert [pause_s(error, attempt) for attempt in range(len(seconds))] == seconds
+
+
+def test_an_interruption_comes_whole_from_another_process() -> None:
+    found = pickle.loads(pickle.dumps(Interrupted("stopped at step 3; continue: ...", 15)))
+    assert (str(found), found.exit_code) == ("stopped at step 3; continue: ...", 143)

@@ -76,3 +76,19 @@ def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"a": nan, "b": [1.5, inf, {"c": (-inf, 2)}], "d": "NaN", "e": True})
     found = json.loads((tmp_path / "x.json").read_text())
     assert found == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": "NaN", "e": True}
+
+
+def test_a_folder_that_is_being_removed_is_gone_by_its_own_name_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shard").mkdir()
+    (tmp_path / "shard" / "in").touch()
+
+    def killed(folder: Path, **rest: object) -> None:
+        if folder.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("alpamayo_toy.files.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "shard")
+    assert [path.name for path in tmp_path.iterdir()] == [".shard.removed"]

@@ -135,3 +135,14 @@ def test_whoever_looks_on_sees_every_operation(onlooker: str) -> None:
         jacobian = torch.autograd.functional.jacobian(solve, right, vectorize=True)
         found = torch.einsum("tbsc,sc->tb", jacobian, 2 * right)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_gradient_at_every_band_is_that_of_a_dense_solve() -> None:
+    matrix, _, right = systems(2, 6, 3)
+    weight = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    lower = matrix.requires_grad_()
+    whole = lower.tril().triu(-3) + lower.tril(-1).triu(-3).mT
+    dense = torch.linalg.solve(whole, right.T.unsqueeze(-1)).squeeze(-1).T
+    banded_one = solve_banded([band.nan_to_num() for band in bands_of(lower, 3)], right)
+    wanted, found = (torch.autograd.grad((x * weight).sum(), lower, retain_graph=True)[0] for x in (dense, banded_one))
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)

@@ -159,3 +159,10 @@ def test_real_teacher_trajectories_are_recovered_to_the_micrometre() -> None:
     assert bool(space.within_bounds(clamped).all())
     assert (ROLLOUT(clamped, v0)[..., :2] - waypoints[..., :2]).norm(dim=-1).max() < 5e-3
     assert 0.015 <= float(ActionSpace.fit(labels).std[1]) <= 0.02
+
+
+@pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
+def test_a_car_that_stands_while_its_heading_drifts_has_no_curvature(integrator: str) -> None:
+    trajectory = torch.zeros(1, 6, 4)
+    trajectory[..., 2] = torch.linspace(0.01, 0.06, 6)
+    assert torch.equal(label_actions(trajectory, torch.zeros(1), 0.1, integrator), torch.zeros(1, 6, 2))

@@ -300,3 +300,11 @@ def test_no_states_and_steps_that_go_backwards() -> None:
     assert torch.equal(grad, torch.zeros(2, 5, 2))
     with pytest.raises(ValueError, match="steps must go forwards"):
         UnicycleRollout()(actions, v0, slice(None, None, -1))
+
+
+def test_actions_and_speeds_of_two_types_are_integrated_in_the_wider_one() -> None:
+    actions = torch.full((2, 9, 2), 0.1)
+    for one, other in ((actions, torch.ones(2).double()), (actions.double(), torch.ones(2))):
+        found = UnicycleRollout()(one, other)
+        assert found.dtype == torch.float64
+        assert torch.equal(found, UnicycleRollout()(one.double(), other.double()))

@@ -135,3 +135,14 @@ def test_comfort_of_actions_is_that_of_their_integrator() -> None:
     for integrator, share in (("euler", 1.0), ("trapezoid", 0.0)):
         found = quality(states, torch.tensor([2.0], dtype=torch.float64), DT, actions, integrator)
         assert found["comfort_actions"]["max_abs_lateral_acceleration"] == share
+
+
+def test_the_best_until_then_is_not_the_best_of_all() -> None:
+    """One trajectory is right for 3 s and then 5 m off, the other 1 m off all the while."""
+    theirs = drives(1, 1)
+    early, steady = theirs[:, 0].clone(), theirs[:, 0].clone()
+    early[:, 30:, 1] += 5
+    steady[..., 1] += 1
+    found = score(torch.stack([early, steady], 1), theirs, speeds(1), DT).per_clip
+    assert float(found["min_ade_3.0"]) == pytest.approx(1.0)
+    assert float(found["min_ade_horizon_3.0"]) == pytest.approx(0.0, abs=1e-12)

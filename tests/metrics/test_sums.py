@@ -43,3 +43,12 @@ def test_sums_by_hand() -> None:
     assert one.counts == {"ade": 4, "miss": 2, "nothing": 0}
     assert one.means() == pytest.approx({"ade": 4.0, "miss": 0.5, "nothing": math.nan}, nan_ok=True)
     assert other.counts == {"ade": 1, "nothing": 0}
+
+
+def test_numbers_of_half_precision_are_summed_in_double() -> None:
+    few = Sums()
+    for _ in range(4):
+        few.add("ade", torch.full((1001,), 0.1, dtype=torch.bfloat16))
+    assert few.means()["ade"] == pytest.approx(float(torch.tensor(0.1, dtype=torch.bfloat16)), rel=1e-12)
+    few.add("fde", torch.tensor([1e8, 1.0, -1e8], dtype=torch.float32))
+    assert few.totals["fde"] == 1.0

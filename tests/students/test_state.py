@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from altered_checkpoints import silently_wrong, small, some, whole
+from taught import built
 from torch import nn
 
 from alpamayo_toy import __version__
@@ -161,3 +162,12 @@ def test_records_that_are_shorter_than_they_say_are_not_read(content: dict[str, 
             data = whole.read(info)
             short.writestr(info.filename, data[:4] if "/data/" in info.filename else data)
     assert "needs more than the archive holds" in used(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("name", ["action_space.bound", "action_space.std"])
+def test_what_is_divided_by_must_be_above_zero(name: str) -> None:
+    student = built()
+    weights = {key: value.clone() for key, value in student.state_dict().items()}
+    weights[name][1] = 0
+    with pytest.raises(UserError, match=f"{name} holds a number that is not > 0"):
+        check_weights(weights, student, "a.pt")

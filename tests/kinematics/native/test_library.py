@@ -146,3 +146,13 @@ def test_what_the_library_does_not_know_is_left_to_pytorch() -> None:
     assert not built.serves(plain[:0], plain[:0, 0, 0])
     negative = torch._neg_view(torch.ones(2, 3, 2))
     assert UnicycleRollout()(negative, torch.ones(2))[0, 0, 3] == pytest.approx(0.9)
+
+
+@compiled
+def test_another_processor_gets_a_library_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that two machines share: what one of them compiled for itself may crash the other."""
+    assert built.library() is not None
+    monkeypatch.setattr(built, "_processor", lambda: "another")
+    built.library.cache_clear()
+    assert built.library() is not None
+    assert len(list(cache.iterdir())) == 2
