@@ -96,10 +96,11 @@ def test_checks_hold_without_hydra() -> None:
         ScenarioConfig("LEFT", turn_angle_deg=1e39)
     with pytest.raises(UserError, match=r"scenario\.speed_change_s must be >= 0\.1"):
         ScenarioConfig("LEFT", speed_change_s=1e-46)
-    with pytest.raises(
-        UserError, match=r"speed_change_s must be long enough for 4 m/s\^2 at most \(got '15\.0 m/s\^2'\)"
-    ):
-        ScenarioConfig("STOP", speed_mps=10, speed_change_s=1)
+    for fast, slow in ((10, 0), (0, 10)):  # too hard to brake, and to speed up
+        with pytest.raises(
+            UserError, match=r"speed_change_s must be long enough for 4 m/s\^2 at most \(got '15\.0 m/s\^2'\)"
+        ):
+            ScenarioConfig("STOP", speed_mps=fast, final_speed_mps=slow, speed_change_s=1)
 
 
 def test_no_choice_leads_to_code() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from alpamayo_toy.evaluation import drives
 from alpamayo_toy.evaluation.closed_loop import Drives, straight_driver
 from alpamayo_toy.kinematics.rollout import UnicycleRollout
+from alpamayo_toy.metrics.driving import PATIENCE
 from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.config import RoadConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
@@ -54,3 +55,14 @@ def test_during_training_one_drives_for_10_s(monkeypatch: pytest.MonkeyPatch) ->
     student: Any = SimpleNamespace(rollout=UnicycleRollout(0.1, "euler"))
     found = drives.short_drive(student, here)
     assert found["progress"] == pytest.approx(10 * float(here.v0.mean()), rel=0.01)
+
+
+def test_a_drive_that_ends_before_one_has_had_time_to_stop_says_nothing_of_stops() -> None:
+    here = cars(scenario_config("STOP"))
+    assert here.course is not None
+    enough = round(float(here.course.done.max() + PATIENCE) * 10) + 1
+    line = here.stop_line().unsqueeze(-1)
+    for steps, known in ((enough, True), (round(float(here.course.done.min() + PATIENCE) * 10) - 2, False)):
+        along = line.expand(2, steps)
+        found = judged(here, along, torch.zeros(2, steps), line[:, 0])
+        assert found["stops"].isfinite().tolist() == [known] * 2

@@ -40,6 +40,12 @@ def test_evaluation_does_not_depend_on_its_batches(students: dict[str, Path], mo
     student, _ = load_student(students["shown"])
     reference = build_reference(SyntheticTeacher(scenario_config("ALL"), SHOWN), 0)
     whole = evaluate(student, reference).metrics
+    unavoidable = dict(zip(reference.labels.clip_id.tolist(), reference.floor.mean(-1).tolist(), strict=True))
+    for clip in (*whole["worst"], *whole["typical"]):
+        assert clip["above_floor"] == pytest.approx(clip["ade"] - unavoidable[clip["clip_id"]], abs=1e-5)
+    assert [clip["above_floor"] for clip in whole["worst"]] == sorted(
+        (clip["above_floor"] for clip in whole["worst"]), reverse=True
+    )
     energy = whole["distribution"]["energy"]
     assert whole["energy_over_teacher"] == pytest.approx(energy["student"]["mean"] / energy["teacher"]["mean"])
     watched = scores(student, reference)

@@ -43,7 +43,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
         "samples": 1,
         "split": "clip",
         "route_source": None,
-        "v0_sources": {"recovered": 50},
+        "v0_sources": {"recovered": 20, "smoothed": 30, "history": 7},
         "units": {"count": 3, "kind": "30 s blocks of drives"},
         "scores": {"teacher": {"student": {"ade": few, "fde": few}, "ridge": {"ade": few, "fde": few}}},
         "not_available": {"decaying_hold": "needs a history"},

@@ -57,6 +57,15 @@ def speeds(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def test_speeds_that_are_learnt_from_the_route_are_never_below_zero() -> None:
+    labels = replace(wandering(40), route=straight(40), route_source="file")
+    stops = RidgeRoute.fit(labels)
+    stops.linear.offset.sub_(100)
+    found = stops.predict(labels)
+    assert torch.equal(found[..., 3], torch.zeros_like(found[..., 3]))
+    assert float(found[..., 0].min()) >= 0
+
+
 def test_along_a_straight_route_is_constant_velocity() -> None:
     v0 = speeds(0, 3, 25)  # 160 m, twice as far as the route
     assert torch.allclose(along_the_route(v0, straight(3), 64, 0.1), constant_velocity(v0, 64, 0.1))

@@ -8,6 +8,7 @@ import torch
 from places import SHARED, Command
 
 from alpamayo_toy import load_labels
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of, straight_ahead
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.labels_npz import write
@@ -177,3 +178,12 @@ def test_kitti_windows_get_their_80_metres(tmp_path: Path) -> None:
     assert float(whole.float().mean()) == pytest.approx(0.9589, abs=5e-4)
     assert float(curvature_of(route[whole].double()).abs().max()) < 0.2
     assert (route[whole].diff(dim=1).norm(dim=-1) - ROUTE_SPACING).abs().max() < 0.2
+
+
+def test_windows_of_two_sources_with_one_clip_id_are_not_chained(tmp_path: Path) -> None:
+    """Every other window is cut from another recording: none goes on where the one before it ends."""
+    drive = windows(circle(np.arange(400) * 0.5, 1e6), every=40)
+    source = np.where(np.arange(len(drive["t0_s"])) % 2, "left", "right")
+    named = {**drive, "source": source, "clip_id": np.full(len(source), "one")}
+    with pytest.raises(UserError, match="no window begins within another's future"):
+        routed(tmp_path, named)

@@ -42,6 +42,11 @@ def test_what_a_stopped_run_has_asked_is_not_asked_again(tmp_path: Path, monkeyp
     model = Recorded()
     by_model(model, "Recorded", CLIPS, 2, 0, tmp_path / "set", (1, 1))
     assert model.asked == ["clip-3"]
+    with pytest.raises(KeyboardInterrupt):
+        by_model(Recorded(fails_at=3), "Recorded", CLIPS, 2, 0, tmp_path / "other", (1, 1))
+    anew = Recorded()
+    by_model(anew, "Recorded", CLIPS, 2, 7, tmp_path / "other", (1, 1))  # of another seed all are asked again
+    assert anew.asked == ["clip-0", "clip-1", "clip-2", "clip-3"]
     by_model(Recorded(), "Recorded", CLIPS, 2, 0, tmp_path / "whole", (1, 1))
     files = [sorted(p.relative_to(f) for p in f.rglob("*")) for f in (tmp_path / "set", tmp_path / "whole")]
     assert files[0] == files[1]

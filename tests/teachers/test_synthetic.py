@@ -121,3 +121,11 @@ def test_what_is_hidden_is_drawn_again_by_the_teachers_own_odds() -> None:
         teacher = SyntheticTeacher(MixtureConfig(parts), SyntheticConfig(reveal="speed"))
         part, _ = teacher._redrawn(torch.zeros(4000, dtype=torch.int64), torch.full((4000,), 6.0), generator())
         assert float((part == 0).double().mean()) == pytest.approx(share, abs=0.02)
+
+
+def test_held_out_scenes_are_none_of_those_trained_on() -> None:
+    teacher = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(scenes=64, val_scenes=64))
+    training, (held_out, others) = teacher.training(0), teacher.held_out(6, 0)
+    moving = training.v0[training.v0 > 0]
+    assert not torch.isin(held_out.v0, moving).any()
+    assert not torch.equal(held_out.teacher, others)

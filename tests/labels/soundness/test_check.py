@@ -128,3 +128,13 @@ def test_recorded_drives_have_no_errors(name: str) -> None:
     mirrored = Check(name)
     mirrored.add(replace(raw, teacher=raw.teacher * np.array([1, -1, 1], dtype=np.float32)))
     assert set(mirrored.report()["errors"]) <= {"left_handed"}
+
+
+def test_routes_are_counted_of_clips_that_are_kept() -> None:
+    raw = sound(4)
+    routed = replace(raw, route=np.zeros((4, 20, 2)), route_source="file")
+    assert routed.route is not None
+    routed.route[3] = np.nan
+    check = Check("file")
+    assert check.add(routed.select(np.array([0, 0, 1, 3]))).tolist() == [True, False, True, True]
+    assert check.report()["routes"] == {"file": 2}

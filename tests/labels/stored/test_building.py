@@ -120,3 +120,14 @@ def test_routes_of_some_clips_are_kept_and_of_several_sources_refused(tmp_path: 
         load_labels(tmp_path / "mixed")
     with pytest.raises(UserError, match=several):
         convert([tmp_path / "mixed"], tmp_path / "all")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_scenarios_of_which_some_were_read_off_the_future_are_an_oracles(tmp_path: Path, first: int) -> None:
+    labels = odd_clips()
+    parts = [labels.select(torch.arange(8)), replace(labels.select(torch.arange(8, 16)), scenario_source="future")]
+    with Builder(tmp_path, "0123456789abcdef") as builder:
+        for part in (parts[first], parts[1 - first]):
+            builder.add(part)
+    assert builder.common is not None
+    assert finish(tmp_path, builder.common, builder.entries, [], {}).facts["scenario_source"] == "future"

@@ -17,8 +17,9 @@ from label_sets import convert_in_small_steps, full_disk, pieces, same, tree
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
+from alpamayo_toy.labels.formats.reading import Source
 from alpamayo_toy.labels.stored.building import merge
-from alpamayo_toy.labels.stored.convert import convert, write_one_file
+from alpamayo_toy.labels.stored.convert import Unit, convert, write_one_file
 from alpamayo_toy.processes import Killed
 
 
@@ -220,3 +221,23 @@ def test_one_file_after_a_run_that_was_killed_at_its_end(tmp_path: Path, labels:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npz", "out.npz"]
     with pytest.raises(UserError, match="is there already"):
         write_one_file([given], out, "auto", False, 1)
+
+
+def test_a_unit_is_another_one_when_its_content_or_what_was_asked_changes(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.bin", tmp_path / "b.bin"
+    first.write_text("one")
+    second.write_text("two")
+    unit = Unit((Source(first, (second,)),), ("a",), "auto", 2, 64, 0.1, False, True, "")
+    asked = {
+        "told": "clips",
+        "samples": 3,
+        "horizon": 32,
+        "dt": 0.2,
+        "strict": True,
+        "names": ("b",),
+        "routes": "future",
+    }
+    keys = [unit.key, *(replace(unit, **{name: value}).key for name, value in asked.items())]
+    second.write_text("TWO")
+    keys.append(replace(unit).key)
+    assert len(set(keys)) == len(keys)
