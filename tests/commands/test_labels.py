@@ -219,6 +219,7 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         (["convert", "here", "out", "--workers", "0"], "must be a whole number >= 1 (got 0)"),
         (["convert", "here", "out.npz", "--shard", "1/2"], "shares make sets that merge puts together"),
         (["split", "here", "out", "--val", "0.6", "--test", "0.5"], "leave nothing to train on"),
+        (["split", "here", "out", "--val", "0.5", "--test", "0.5"], "leave nothing to train on"),
         (["split", "here", "out", "--val", "1.5"], "must be a fraction in [0, 1) (got 1.5)"),
         (
             ["split", "here", "out", "--val", "0.5", "--val-clips", "a"],

@@ -205,11 +205,13 @@ def test_ctrl_c_in_an_import_that_swallows_it_ends_the_command(tmp_path: Path) -
 
 def test_a_run_that_never_was_is_not_the_latest_one(tmp_path: Path) -> None:
     jobs = tmp_path / "outputs" / "train"
-    for name in ("day/a", "day/b"):
+    for name in ("day/a", "day/b", "day/c"):
         (jobs / name / ".hydra").mkdir(parents=True)
-    (jobs / LATEST).write_text("day/a\nday/b\n")
-    _forget(jobs / "day" / "b")
-    assert (jobs / LATEST).read_text() == "day/a\n"
+    (jobs / LATEST).write_text("day/a\nday/b\nday/c\n")
+    _forget(jobs / "day" / "b")  # beside another one, which began later
+    assert (jobs / LATEST).read_text() == "day/a\nday/c\n"
     assert not (jobs / "day" / "b").exists()
+    _forget(jobs / "day" / "c")
+    assert (jobs / LATEST).read_text() == "day/a\n"
     _forget(jobs / "day" / "a")
     assert not (jobs / LATEST).exists()

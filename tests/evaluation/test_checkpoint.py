@@ -165,6 +165,12 @@ def test_a_student_of_one_drive_is_not_scored_on_it_as_another_file(tmp_path: Pa
     assert evaluate_checkpoint(config, tmp_path / "again")["clips"] == found["clips"]
     with pytest.raises(UserError, match="the student was trained on all of its clips"):
         evaluate_checkpoint(replace(config, teacher=FileConfig(str(tmp_path / "one.npz"))), tmp_path / "no")
+    later = driven(["a"], 2)
+    later = replace(later, t0_us=later.t0_us + 40_000_000)
+    write(joined([driven(["a"], 1), later], tmp_path), tmp_path / "one.npz")
+    grown = evaluate_checkpoint(config, tmp_path / "grown")  # the drive went on: its end is held out by time again
+    assert grown["split"].startswith("time, of labels that changed since training")
+    assert grown["clips"] > found["clips"]
 
 
 @pytest.mark.slow

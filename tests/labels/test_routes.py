@@ -12,6 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of, straight_ahead
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.labels_npz import write
+from alpamayo_toy.labels.routes import with_routes
 from alpamayo_toy.labels.stored.convert import convert
 
 KITTI = SHARED / "drives" / "real_drives_kitti_00-07.npz"
@@ -180,10 +181,20 @@ def test_kitti_windows_get_their_80_metres(tmp_path: Path) -> None:
     assert (route[whole].diff(dim=1).norm(dim=-1) - ROUTE_SPACING).abs().max() < 0.2
 
 
-def test_windows_of_two_sources_with_one_clip_id_are_not_chained(tmp_path: Path) -> None:
-    """Every other window is cut from another recording: none goes on where the one before it ends."""
-    drive = windows(circle(np.arange(400) * 0.5, 1e6), every=40)
-    source = np.where(np.arange(len(drive["t0_s"])) % 2, "left", "right")
-    named = {**drive, "source": source, "clip_id": np.full(len(source), "one")}
-    with pytest.raises(UserError, match="no window begins within another's future"):
-        routed(tmp_path, named)
+def test_windows_of_two_sources_with_one_clip_id_are_not_chained() -> None:
+    """One of 6.4 s that goes on for 3.2 s in the other, which begins there."""
+    points = torch.zeros(2, 1, 64, 4)
+    points[..., 0], points[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    none, zeros = np.array(["one", "one"]), torch.zeros(2, dtype=torch.int64)
+    v0 = torch.full((2,), 5.0)
+    t0_us = torch.tensor([0, 3_200_000])
+    for source, lengths in ((["left", "left"], [12, 8]), (["left", "right"], [8, 8])):
+        labels = Labels(none, t0_us, v0, points, zeros - 1, np.array(source), none, "file", ground_truth=points[:, 0])
+        found = with_routes(iter([labels]), Path("two.npz"), "recorded")
+        if source[0] != source[1]:
+            with pytest.raises(UserError, match="no window begins within another's future"):
+                list(found)
+            continue
+        (part,) = found
+        assert isinstance(part, Labels)
+        assert route_of(part).isfinite().all(-1).sum(-1).tolist() == lengths

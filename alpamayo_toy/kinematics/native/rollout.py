@@ -16,11 +16,11 @@ def rollout(
     32nd step (..., T / 32, 2) in float64.
     """
     actions, v0 = flat(actions), flat(v0)
-    given = len(range(actions.shape[-2])[steps])
-    out = actions.new_empty(*actions.shape[:-2], given, 4)
+    given = range(actions.shape[-2])[steps]
+    out = actions.new_empty(*actions.shape[:-2], len(given), 4)
     tiles = -(-actions.shape[-2] // TILE)
     kept = actions.new_empty(*v0.shape, tiles, 2, dtype=torch.float64) if keep else None
-    _call("rollout", [actions, v0, out, kept], v0.numel(), dt, clamp, steps)
+    _call("rollout", [actions, v0, out, kept], v0.numel(), dt, clamp, given)
     return out, kept
 
 
@@ -28,14 +28,14 @@ def adjoint(actions: Tensor, kept: Tensor, grad: Tensor, dt: float, clamp: bool,
     """The gradient (..., S, 4) at those states, pulled back to actions (..., T, 2) and v0 (...)."""
     actions = flat(actions)
     found = torch.empty_like(actions), actions.new_empty(actions.shape[:-2])
-    _call("adjoint", [actions, kept, flat(grad), *found], found[1].numel(), dt, clamp, steps)
+    given = range(actions.shape[-2])[steps]
+    _call("adjoint", [actions, kept, flat(grad), *found], found[1].numel(), dt, clamp, given)
     return found
 
 
-def _call(name: str, tensors: list[Tensor | None], rows: int, dt: float, clamp: bool, steps: slice) -> None:
+def _call(name: str, tensors: list[Tensor | None], rows: int, dt: float, clamp: bool, given: range) -> None:
     actions = tensors[0]
     assert actions is not None
     call, horizon = function(name, actions.dtype), actions.shape[-2]
-    given = range(horizon)[steps]
     rest = (horizon, dt, clamp, given.start, given.step, len(given))
     in_shares(lambda count, *pointers: call(*pointers, count, *rest), tensors, rows, SHARE)

@@ -99,6 +99,10 @@ def test_a_compiler_that_fails_is_named(cache: Path, tmp_path: Path, monkeypatch
         assert built.library() is None
 
 
+def test_both_sides_keep_yaw_and_speed_as_often() -> None:
+    assert f"#define TILE {native.TILE} " in Path(native.__file__).with_suffix(".c").read_text()
+
+
 @compiled
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sines_are_within_two_units_in_the_last_place(dtype: torch.dtype) -> None:
