@@ -87,7 +87,7 @@ def asked_again(grad: Tensor) -> bool:
 def plain_gradients(
     compose: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Where asked_again(): the gradients of what compose() makes in PyTorch's operations, at the inputs that need one."""
+    """Where asked_again(): the gradients of compose(), in PyTorch's operations, at the inputs that need one."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = [tensor.view_as(tensor) for tensor in inputs]  # one may be there twice, with a gradient for each
