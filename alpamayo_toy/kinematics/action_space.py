@@ -71,9 +71,14 @@ class ActionSpace(nn.Module):
         scale (B, 2): what the raw actions (B, ..., T, 2) of each scene are multiplied by before.
         """
         space = self.mean, self.std, self.bound
-        if scale is None or scale.shape != (raw.shape[0], 2) or scale.requires_grad or seen_through():
-            return _squashed(raw, scale, *space)
-        if not serves(raw, scale, *space):
+        if (
+            scale is None
+            or seen_through()  # first: a tracer minds what sizes are compared with
+            or raw.dim() < 3
+            or scale.shape != (raw.shape[0], 2)
+            or scale.requires_grad
+            or not serves(raw, scale, *space)
+        ):
             return _squashed(raw, scale, *space)
         if torch.is_grad_enabled() and raw.requires_grad:
             actions: Tensor = _Squash.apply(raw, scale, *space)  # type: ignore[no-untyped-call]
