@@ -29,10 +29,11 @@ def _plain(actions: Tensor, taught: Tensor, nearest: Tensor | None, std: Tensor)
     """In PyTorch's operations."""
     if nearest is not None:
         first = actions.shape[1] * torch.arange(len(actions), device=actions.device).unsqueeze(1)
-        rows = (first + nearest).flatten()  # they cost less than gather()'s numbers
-        actions = actions.flatten(0, 1).index_select(0, rows).view(taught.shape)
-    apart = (actions - taught).flatten(-2) / std.repeat(taught.shape[-2])  # an axis of two takes five times as long
-    return functional.smooth_l1_loss(apart, torch.zeros_like(apart))
+        which = (first + nearest).flatten()  # rows cost less than gather()'s numbers
+        actions = actions.flatten(0, 1).index_select(0, which).view(taught.shape)
+    rows = std.repeat(taught.shape[-2])  # an axis of two takes five times as long
+    mine, theirs = actions.flatten(-2) / rows, taught.flatten(-2) / rows
+    return functional.smooth_l1_loss(mine.expand_as(theirs), theirs)
 
 
 class _InC(torch.autograd.Function):

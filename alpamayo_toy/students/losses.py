@@ -76,7 +76,7 @@ def counted_steps(config: LossConfig | OwnLossConfig, several: bool) -> slice:
 
 
 def counted_columns(config: LossConfig | OwnLossConfig) -> slice:
-    """The columns of the teacher's trajectories that loss_terms() takes, x and y. A loss of the user's own is given all."""
+    """The columns of trajectories that loss_terms() takes of a teacher, x and y. A loss of the user's own gets all."""
     return slice(None) if isinstance(config, OwnLossConfig) else slice(2)
 
 
@@ -94,4 +94,3 @@ def weighted(config: LossConfig | OwnLossConfig, terms: dict[str, Tensor]) -> Te
     if isinstance(config, OwnLossConfig):
         return torch.stack(list(terms.values())).sum()
     return torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
-

@@ -267,8 +267,7 @@ def _clips(
     device: torch.device,
     counted: tuple[slice, slice],
 ) -> tuple[int, Callable[[Tensor], tuple[Scene, Tensor, Tensor]]]:
-    """How many clips there are, and the scenes, clamped actions and some steps and columns of trajectories of those at an
-    index, in float32.
+    """How many clips there are; of those at an index scenes, clamped actions and what counts of trajectories, float32.
 
     All of them lie on the device, but for a set that is larger than memory: its batches are read as they are needed.
     """
