@@ -19,7 +19,8 @@ from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.students.config import LossConfig, StudentConfig
 from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.scenarios import PARAMETERS
-from alpamayo_toy.training.config import BatchConfig, OptimizerConfig, TrainConfig
+from alpamayo_toy.training.config import BatchConfig, OptimizerConfig, TrainConfig, to_dict
+from alpamayo_toy.views.web_page import flat
 
 CONFIGS = ROOT / "configs"
 
@@ -46,6 +47,13 @@ def test_every_command_composes() -> None:
     experiment = train_config("experiment=label_file", "teacher.path=x.json")
     assert isinstance(experiment.teacher, FileConfig)
     assert experiment.trainer.steps == 600
+
+
+def test_the_short_way_is_the_default_with_more_drivers_and_fewer_steps() -> None:
+    short, default = (dict(flat(to_dict(train_config(*chosen)))) for chosen in (["experiment=short"], []))
+    differ = {name: value for name, value in short.items() if value != default[name]}
+    steps = {"trainer.steps": 1800, "trainer.val_every": 900}
+    assert differ == {"teacher.scenes": 16384, "optimizer.lr": 0.01, "student.hide": 0.02, **steps}
 
 
 def test_a_copied_scenario_file_is_a_new_scenario(tmp_path: Path) -> None:
