@@ -9,7 +9,7 @@ from places import DATA
 from taught import built, stirred
 
 from alpamayo_toy import ActionSpace, Labels, load_labels
-from alpamayo_toy.evaluation.evaluate import Evaluation, evaluate, yardsticks
+from alpamayo_toy.evaluation.evaluate import Evaluation, evaluate, scores, yardsticks
 from alpamayo_toy.evaluation.reference import Reference, file_reference
 from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.distribution import medoid
@@ -127,3 +127,20 @@ def test_several_modes_stand_beside_six_anchors_or_it_is_said_why_not(reference:
     best = distance(having.prediction.trajectories.unsqueeze(2), reference.labels.teacher.unsqueeze(1)).mean(-1)
     modes = float(best.amin(1).mean())
     assert scores["student_modes"]["min_ade"]["mean"] == pytest.approx(modes, rel=1e-4)
+
+
+def test_what_is_watched_is_what_is_said_in_the_end(reference: Reference, found: Evaluation) -> None:
+    watched = scores(stirred(built(labels=reference.labels)), reference)
+    said = found.metrics["scores"]["teacher"]["student"]
+    ends = {name: said[name]["mean"] for name in ("ade", "fde")}
+    ratios = {name: found.metrics[name] for name in ("ade_over_floor", "excess_over_floor")}
+    assert watched == pytest.approx(ends | ratios, rel=1e-5)
+    student = stirred(built(StudentConfig(modes=3), reference.labels))
+    several, modes = scores(student, reference), evaluate(student, reference).metrics
+    least = modes["scores"]["teacher"]["student_modes"]["min_ade"]["mean"]
+    energy = modes["distribution"]["energy"]["student"]["mean"]
+    assert (several["min_ade"], several["energy"]) == pytest.approx((least, energy), rel=1e-4)
+    yard = yardsticks(reference)
+    rows = found.metrics["scores"]["teacher"]
+    best = min(rows["stationary"]["ade"]["mean"], rows["constant_velocity"]["ade"]["mean"])
+    assert yard == pytest.approx({"floor": float(reference.floor.mean()), "constant_velocity": best}, rel=1e-5)
