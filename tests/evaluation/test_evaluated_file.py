@@ -9,6 +9,7 @@ from places import DATA
 from taught import built, stirred
 
 from alpamayo_toy import ActionSpace, Labels, load_labels
+from alpamayo_toy.evaluation.distribution import leave_one_out
 from alpamayo_toy.evaluation.evaluate import Evaluation, evaluate, scores, yardsticks
 from alpamayo_toy.evaluation.reference import Reference, file_reference
 from alpamayo_toy.metrics.displacement import distance
@@ -70,6 +71,15 @@ def test_a_pair_is_the_student_less_the_other_one(found: Evaluation) -> None:
             assert rows[name]["mean"] == pytest.approx(less, abs=1e-6)
             assert rows[name]["decided"] is None  # of two blocks nobody can say
     assert found.metrics["units"] == {"count": 2, "kind": "30 s blocks of drives"}
+
+
+def test_the_teachers_own_energy_is_that_of_each_sample_against_the_others(
+    reference: Reference, found: Evaluation
+) -> None:
+    energy = found.metrics["distribution"]["energy"]
+    assert energy["teacher"]["mean"] == pytest.approx(float(leave_one_out(reference.labels.teacher).mean()), rel=1e-5)
+    times = energy["student"]["mean"] / energy["teacher"]["mean"]
+    assert found.metrics["energy_over_teacher"] == pytest.approx(times)
 
 
 def test_the_worst_are_furthest_above_the_floor_and_the_typical_ones_in_the_middle(

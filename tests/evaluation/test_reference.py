@@ -1,5 +1,6 @@
 """The floor is a floor."""
 
+import runpy
 from dataclasses import replace
 
 import pytest
@@ -88,3 +89,9 @@ def test_of_a_teacher_that_hides_its_intentions_64_clips_are_asked(
     assert found.training is None  # without a history there is nothing that learns
     assert found.others is not None
     assert build_reference(teacher, 0, crowd=0).crowd is None
+
+
+def test_users_have_512_drivers_in_the_crowd() -> None:
+    """The tests themselves ask fewer, so it is read where it stands."""
+    fresh = runpy.run_path(str(built.__file__))
+    assert (fresh["FLOOR_SAMPLES"], fresh["CROWD"], fresh["DRIVERS"]) == (64, 64, 512)
