@@ -56,7 +56,7 @@ def test_a_film_shows_the_plan_that_is_driven_and_the_way_so_far(tmp_path: Path,
     assert [x[0] / 10 for color, _, x, _ in drawn if color == STUDENT] == [0, 0, 1, 2, 2, 3]
     assert [len(x) for color, _, x, _ in drawn if color == MEDIAN] == [1, 3, 5, 7, 9, 11]
     with Image.open(tmp_path / "drive.gif") as film:
-        assert film.info["duration"] == 200
+        assert (film.info["duration"], film.n_frames) == (200, 6)
 
 
 def corridor(axis: Axes) -> tuple[list[float], list[float]]:
