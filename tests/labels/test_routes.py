@@ -198,3 +198,40 @@ def test_windows_of_two_sources_with_one_clip_id_are_not_chained() -> None:
         (part,) = found
         assert isinstance(part, Labels)
         assert route_of(part).isfinite().all(-1).sum(-1).tolist() == lengths
+
+
+@pytest.mark.parametrize(("aside", "points"), [(0.0, 12), (1.5, 12), (2.5, 8)])
+def test_windows_that_disagree_by_more_than_two_metres_are_not_chained(aside: float, points: int) -> None:
+    """The second window tells the end of the first one's future so far to the left of where that one does."""
+    track = torch.zeros(2, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    track[1, ..., 1] = aside
+    names, none = np.array(["one", "one"]), torch.full((2,), -1)
+    t0_us, v0 = torch.tensor([0, 3_200_000]), torch.full((2,), 5.0)
+    labels = Labels(names, t0_us, v0, track, none, names, names, "file", ground_truth=track[:, 0])
+    (part,) = with_routes(iter([labels]), Path("two.npz"), "recorded")
+    assert isinstance(part, Labels)
+    assert int(route_of(part)[0].isfinite().all(-1).sum()) == points
+
+
+def test_a_route_of_the_future_alone_is_that_of_the_first_sample() -> None:
+    track = torch.zeros(1, 2, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    track[0, 1, :, 0] *= 2
+    names = np.array(["one"])
+    labels = Labels(names, torch.zeros(1).long(), torch.tensor([5.0]), track, torch.tensor([-1]), names, names, "file")
+    (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
+    assert isinstance(part, Labels)
+    assert int(route_of(part)[0].isfinite().all(-1).sum()) == 8  # of 32 m, not of the other one's 64
+
+
+def test_a_drive_of_more_than_80_metres_fills_its_route_to_the_last_point() -> None:
+    track = torch.zeros(1, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 1.25, 12.5  # 80 m to the last step
+    names = np.array(["one"])
+    for stretch, points in ((1.0, 19), (1.02, 20)):
+        given = track * stretch
+        labels = Labels(names, torch.zeros(1).long(), torch.tensor([12.5]), given, torch.tensor([-1]), names, names, "file")
+        (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
+        assert isinstance(part, Labels)
+        assert abs(int(route_of(part)[0].isfinite().all(-1).sum()) - points) <= (1 if stretch == 1 else 0)
