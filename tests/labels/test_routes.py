@@ -12,7 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of, straight_ahead
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.routes import with_routes
+from alpamayo_toy.labels.routes import Window, drive_routes, with_routes
 from alpamayo_toy.labels.stored.convert import convert
 
 KITTI = SHARED / "drives" / "real_drives_kitti_00-07.npz"
@@ -235,3 +235,20 @@ def test_a_drive_of_more_than_80_metres_fills_its_route_to_the_last_point() -> N
         (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
         assert isinstance(part, Labels)
         assert abs(int(route_of(part)[0].isfinite().all(-1).sum()) - points) <= (1 if stretch == 1 else 0)
+
+
+def test_a_car_that_rocks_by_less_than_half_a_metre_makes_no_road() -> None:
+    """30 s to and fro by 0.2 m, then 90 m straight on: the last point of the route is 80 m away."""
+    to_and_fro, on = 0.2 * (np.arange(300) % 2), np.arange(1, 91) * 1.0
+    x = np.concatenate([[0.0], to_and_fro, on])
+    (route,) = drive_routes([Window(0.0, np.stack([x, 0 * x, 0 * x], -1), np.arange(len(x)) * 0.1)])
+    assert route[:, 0].tolist() == pytest.approx([80 / 19 * i for i in range(20)], abs=0.3)
+
+
+def test_a_teachers_samples_are_nothing_that_was_recorded() -> None:
+    track = torch.zeros(2, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    names, none = np.array(["one", "one"]), torch.full((2,), -1)
+    labels = Labels(names, torch.tensor([0, 3_200_000]), torch.full((2,), 5.0), track, none, names, names, "file")
+    with pytest.raises(UserError, match=r"two\.npz holds no recorded future that routes could be cut from"):
+        list(with_routes(iter([labels]), Path("two.npz"), "recorded"))
