@@ -77,6 +77,8 @@ def test_what_is_gathered_stays_in_order_whatever_its_size() -> None:
     found = list(gathered(parts, 4))
     assert np.concatenate([part.clip_id for part in found]).tolist() == clips.clip_id.tolist()
     assert [len(part) for part in gathered([clips], 4)] == [4, 4, 3]
+    single = [clips.select(np.array([row])) for row in range(11)]
+    assert [len(part) for part in gathered(single, 4)] == [4, 4, 3]
 
 
 def test_three_steps_are_no_trajectory_and_four_are() -> None:
