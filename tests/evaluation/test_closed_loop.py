@@ -208,7 +208,7 @@ def test_of_the_first_eight_cars_every_plan_is_kept_and_the_shares_of_a_step_tha
     found = drive(straight_driver(5), here, DriveOptions(seconds=1.2, every=5), "euler", DT)
     assert found.plans.shape == (8, 3, 5, 2)
     assert found.plan.shape == (10, 5, 2)
-    assert found.states.shape == found.actions.shape[:2] + (4,) == (10, 12, 4)
+    assert found.states.shape == (*found.actions.shape[:2], 4) == (10, 12, 4)
 
 
 def test_beside_and_heading_are_told_to_the_left_of_the_road() -> None:

@@ -21,7 +21,9 @@ ENDS: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
 
 
 @pytest.mark.parametrize(("name", "taken", "refused"), ENDS, ids=[name for name, *_ in ENDS])
-def test_a_drive_takes_its_options_up_to_their_ends(name: str, taken: tuple[Any, ...], refused: tuple[Any, ...]) -> None:
+def test_a_drive_takes_its_options_up_to_their_ends(
+    name: str, taken: tuple[Any, ...], refused: tuple[Any, ...]
+) -> None:
     for value in taken:
         assert getattr(DriveOptions(**{name: value}), name) == value
     for value in refused:

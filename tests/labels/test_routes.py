@@ -231,7 +231,9 @@ def test_a_drive_of_more_than_80_metres_fills_its_route_to_the_last_point() -> N
     names = np.array(["one"])
     for stretch, points in ((1.0, 19), (1.02, 20)):
         given = track * stretch
-        labels = Labels(names, torch.zeros(1).long(), torch.tensor([12.5]), given, torch.tensor([-1]), names, names, "file")
+        labels = Labels(
+            names, torch.zeros(1).long(), torch.tensor([12.5]), given, torch.tensor([-1]), names, names, "file"
+        )
         (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
         assert isinstance(part, Labels)
         assert abs(int(route_of(part)[0].isfinite().all(-1).sum()) - points) <= (1 if stretch == 1 else 0)

@@ -154,7 +154,9 @@ def test_held_out_labels_of_their_own_share_no_clip_with_those_to_train_on(
     assert (teacher.split, teacher.oracle) == ("file", True)
     assert teacher.validation.clip_id.tolist() == labels.clip_id[12:20].tolist()
     assert teacher.clip_ids().tolist() == labels.clip_id[:12].tolist()
-    with pytest.raises(UserError, match=rf"known\.npz: 1 of its clips are in .*train too, such as {labels.clip_id[11]}"):
+    with pytest.raises(
+        UserError, match=rf"known\.npz: 1 of its clips are in .*train too, such as {labels.clip_id[11]}"
+    ):
         built(tmp_path / "train", val_path=str(tmp_path / "known.npz"))
     short = replace(labels.select(torch.arange(12, 20)), ground_truth=None)
     write(short.with_teacher(short.teacher[:, :, :32]), tmp_path / "short.npz")

@@ -65,7 +65,9 @@ def corridor(axis: Axes) -> tuple[list[float], list[float]]:
     return [float(points[:, k].min()) for k in (0, 1)], [float(points[:, k].max()) for k in (0, 1)]
 
 
-def test_each_panel_has_the_road_of_its_own_drive(tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_panel_has_the_road_of_its_own_drive(
+    tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From 20 points before the drive to 160 beyond it, 2 m to either side of the middle."""
     panels: list[Axes] = []
     monkeypatch.setattr(drives, "write_panels", lambda path, figure, axes, *names: panels.extend(axes))

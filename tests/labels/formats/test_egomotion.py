@@ -218,9 +218,7 @@ def test_windows_are_a_second_apart_unless_it_is_said(drive: Path) -> None:
 
 
 @pytest.mark.parametrize(("column", "by", "refused"), [("x", 1e-7, False), ("x", 1e-3, True), ("qz", 1e-3, True)])
-def test_two_poses_at_one_time_may_differ_by_rounding_alone(
-    drive: Path, column: str, by: float, refused: bool
-) -> None:
+def test_two_poses_at_one_time_may_differ_by_rounding_alone(drive: Path, column: str, by: float, refused: bool) -> None:
     content = {name: np.append(values, values[-1:]) for name, values in recording(irregular()).items()}
     content[column][-1] += by
     if refused:

@@ -41,6 +41,11 @@ def moved(axis: int, metres: float, rest: bool) -> RawClips:
     return replace(clip, teacher=points, rotation=None)
 
 
+def ending_at(x: float, y: float) -> np.ndarray:
+    """A straight history that ends so far from the car."""
+    return past(np.array([8.0])) + np.array([x, y, 0.0])
+
+
 def at_speed(v: float) -> RawClips:
     return driven(waves(1) * [0.0, 0.001], np.array([v]))
 
@@ -79,8 +84,13 @@ BORDERS = [
     ("teleporting", replace(sound(1), v0=None), replace(sound(1), v0=np.array([-121.0])), False),
     ("teleporting", moved(0, 3.5, True), moved(0, 3.7, True), False),  # 3 times a step of 0.8 m and 2 m more
     ("teleporting", moved(1, 1.35, False), moved(1, 1.45, False), False),  # a quarter of 1.6 m and 1 m more
-    ("frame", replace(sound(1), history=past(np.array([8.0])) + [0.09, 0, 0]), replace(sound(1), history=past(np.array([8.0])) + [0.11, 0, 0]), False),
-    ("frame", sound(1), replace(sound(1), history=past(np.array([8.0])) + [0.0, 0.11, 0]), False),
+    (
+        "frame",
+        replace(sound(1), history=ending_at(0.09, 0.0)),
+        replace(sound(1), history=ending_at(0.11, 0.0)),
+        False,
+    ),
+    ("frame", sound(1), replace(sound(1), history=ending_at(0.0, 0.11)), False),
     ("route_bends", routed(2.55), routed(2.3), False),
     ("t0_included", from_standing(0.09, 64), from_standing(0.11, 64), False),
     ("t0_included", from_standing(0.009, 65), from_standing(0.011, 65), False),
