@@ -297,7 +297,12 @@ def test_what_is_not_said_is_as_the_help_has_it(labels: Labels, monkeypatch: pyt
     assert (converted.workers, converted.routes, converted.strict, converted.told) == (1, "", False, "auto")
     assert _parser().parse_args(["convert", "in", "out", "--routes"]).routes == "recorded"
     rules: list[object] = []
-    monkeypatch.setattr(splitting, "split_set", lambda *given: rules.append(given[3]) or {"train": 1})
+
+    def noted(path: Path, out: Path, told: str, rule: object) -> dict[str, int]:
+        rules.append(rule)
+        return {"train": 1}
+
+    monkeypatch.setattr(splitting, "split_set", noted)
     for words in ([], ["--val", "0.3"], ["--test", "0"]):
         assert labels("split", str(LABELS), "out", *words).returncode == 0
     assert rules == [ByHash(0.1, 0.1), ByHash(0.3, 0.1), ByHash(0.1, 0.0)]

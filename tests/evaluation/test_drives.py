@@ -12,6 +12,7 @@ from composed import scenario_config
 from taught import stirred
 from torch import Tensor
 
+from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation import drives
 from alpamayo_toy.evaluation.closed_loop import Drives, drive, straight_driver
 from alpamayo_toy.evaluation.config import DriveConfig, DriveOptions
@@ -125,7 +126,7 @@ def test_the_world_the_seed_and_the_longest_wait_may_be_others(asked: Asked, tmp
     content = drives.drive_checkpoint(config, tmp_path)
     assert {(seed, integrator) for _, _, integrator, seed, _ in asked} == {(7, "trapezoid")}
     assert (content["seed"], content["drive"]["integrator"]) == (7, "trapezoid")
-    with pytest.raises(drives.UserError, match=r"drive\.every must be at most 64, the steps of a plan \(got 65\)"):
+    with pytest.raises(UserError, match=r"drive\.every must be at most 64, the steps of a plan \(got 65\)"):
         drives.drive_checkpoint(replace(config, drive=replace(options, every=65)), tmp_path)
 
 

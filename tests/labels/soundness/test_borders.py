@@ -43,7 +43,8 @@ def moved(axis: int, metres: float, rest: bool) -> RawClips:
 
 def ending_at(x: float, y: float) -> np.ndarray:
     """A straight history that ends so far from the car."""
-    return past(np.array([8.0])) + np.array([x, y, 0.0])
+    points: np.ndarray = past(np.array([8.0])) + np.array([x, y, 0.0])
+    return points
 
 
 def at_speed(v: float) -> RawClips:
