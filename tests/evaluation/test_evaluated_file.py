@@ -109,10 +109,13 @@ def test_what_is_said_of_the_labels_is_theirs(reference: Reference, found: Evalu
     assert metrics["scenario_source"] == "file"
     assert sum(metrics["v0_sources"].values()) == 24
     assert metrics["not_available"]["six_residuals"] == "needs a history, which these labels do not have"
-    student = stirred(built(labels=labels))
+    student = stirred(built(labels=labels.with_teacher(labels.teacher * 0.5)))  # its own statistics are others
     blind = replace(reference, scene=replace(reference.scene, scenario=torch.full((24,), -1)))
     few = replace(blind, labels=replace(labels, scenario_source="future"))
-    assert evaluate(student, few).metrics["scenario_source"] == "unknown"
+    other = evaluate(student, few).metrics
+    assert other["scenario_source"] == "unknown"
+    assert other["action_std"]["labels"] == metrics["action_std"]["labels"] != other["action_std"]["student"]
+    assert other["action_std"]["student"] == student.action_space.std.tolist()
 
 
 def test_of_one_sample_there_is_no_floor_and_nothing_above_it() -> None:
