@@ -51,6 +51,12 @@ def at_speed(v: float) -> RawClips:
     return driven(waves(1) * [0.0, 0.001], np.array([v]))
 
 
+def begun_ahead(metres: float) -> RawClips:
+    """At 8 m/s from a first point that lies so much further away than a step."""
+    clip = at_speed(8.0)
+    return replace(clip, teacher=clip.teacher + np.array([metres, 0.0, 0.0]), rotation=None)
+
+
 def mirrored_at(v: float, bend: float) -> RawClips:
     """Of a bend (1/m) at v m/s the positions turn to the other side than the rotations."""
     clip = driven(np.full((1, 1, 64, 2), [0.0, bend]), np.array([v]))
@@ -92,6 +98,7 @@ BORDERS = [
         False,
     ),
     ("frame", sound(1), replace(sound(1), history=ending_at(0.0, 0.11)), False),
+    ("frame", begun_ahead(2.5), begun_ahead(2.7), False),  # beyond 3 times the next step of 0.8 m and 1 m more
     ("route_bends", routed(2.55), routed(2.3), False),
     ("t0_included", from_standing(0.09, 64), from_standing(0.11, 64), False),
     ("t0_included", from_standing(0.009, 65), from_standing(0.011, 65), False),
