@@ -98,6 +98,7 @@ class Machine:
         self.read: list[tuple[str, int]] = []
         self.loaded: list[tuple[str, dict[str, Any]]] = []
         self.moved: list[str] = []
+        self.cast: list[tuple[str, torch.dtype]] = []
         self.sampled: list[tuple[int, dict[str, Any]]] = []
         self.modules = {"physical_ai_av": SimpleNamespace(PhysicalAIAVDatasetInterface=self._recordings())}
         for package, module, model in (
@@ -121,10 +122,14 @@ class Machine:
 
         monkeypatch.setattr(alpamayo, "import_module", import_module)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch, "autocast", lambda *_: torch.no_grad())
+        monkeypatch.setattr(torch, "autocast", self._cast)
         for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE"):
             monkeypatch.setenv(name, "")  # as it was, afterwards
         return self
+
+    def _cast(self, device: str, dtype: torch.dtype) -> torch.no_grad:
+        self.cast.append((device, dtype))
+        return torch.no_grad()
 
     def _fail(self, where: str) -> None:
         if where in self.failures:
@@ -310,7 +315,10 @@ class Machine:
                     return_extra: bool = False,
                 ) -> tuple[Any, ...]:
                     assert set(data) == {"tokenized_data", "ego_history_xyz", "ego_history_rot"}
-                    xyz, rotation, extra = machine._sample(num_traj_samples, {"diffusion_kwargs": diffusion_kwargs})
+                    xyz, rotation, extra = machine._sample(
+                        num_traj_samples,
+                        {"diffusion_kwargs": diffusion_kwargs, "top_p": top_p, "temperature": temperature},
+                    )
                     likely = torch.zeros_like(xyz[..., 0])
                     return (xyz, rotation, likely, extra) if return_extra else (xyz, rotation, likely)
 
@@ -331,7 +339,9 @@ class Machine:
             ) -> tuple[Any, ...]:
                 assert set(data) == {"tokenized_data", "ego_history_xyz", "ego_history_rot"}
                 data["tokenized_data"].pop("input_ids")  # as R1 does
-                xyz, rotation, extra = machine._sample(num_traj_samples, kwargs)
+                xyz, rotation, extra = machine._sample(
+                    num_traj_samples, {**kwargs, "top_p": top_p, "temperature": temperature}
+                )
                 return (xyz, rotation, extra) if kwargs.get("return_extra", False) else (xyz, rotation)
 
         return WithRollout

@@ -69,3 +69,18 @@ def test_memory_is_measured_in_processes_of_their_own() -> None:
 def test_rounds_that_are_none_are_one_line() -> None:
     with pytest.raises(UserError, match=r"--rounds must be from 1 to 1000000 \(got 0\)"):
         benchmark.run(rounds=0)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_with_its_quartiles() -> None:
+    """Round by round, since a machine slows down now and then."""
+    slower, faster = [2.0, 40.0, 6.0, 8.0, 10.0], [1.0, 10.0, 2.0, 2.0, 1.0]
+    assert benchmark._ratio(slower, faster) == "4.00 [2.50, 7.00]"  # of 2, 3, 4, 4, 10
+
+
+def test_every_contestant_has_a_turn_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SLICE_S", 1e-9)
+    turns: list[str] = []
+    works = [lambda name=name: turns.append(name) for name in "ab"]
+    found = benchmark.interleaved(works, 3, torch.device("cpu"))
+    assert [len(rounds) for rounds in found] == [3, 3]
+    assert turns[-6:] == ["a", "b"] * 3

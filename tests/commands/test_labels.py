@@ -1,5 +1,6 @@
 """scripts/labels.py as a user runs it: what it prints and writes, its exit codes, one line for every mistake."""
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,12 @@ from places import DATA, Command
 from written import clip_jsons, community, results_json
 
 from alpamayo_toy import load_labels
-from alpamayo_toy.commands.labels import main
-from alpamayo_toy.errors import Interrupted
+from alpamayo_toy.commands import labels as command_of_labels
+from alpamayo_toy.commands.labels import _fraction, _parser, _positive, _share, _slurm_share, main
+from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.labels.formats.labels_npz import write
+from alpamayo_toy.labels.stored import splitting
+from alpamayo_toy.labels.stored.splitting import ByHash
 
 Labels = Callable[..., CompletedProcess[str]]
 
@@ -248,3 +252,83 @@ def test_mistakes_are_one_line(tmp_path: Path, command: Command, arguments: list
     assert "Traceback" not in result.stderr
     assert len([line for line in result.stderr.splitlines() if "error: " in line]) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("reads", "taken", "refused"),
+    [
+        (_positive, {"1": 1, "20": 20}, ["0", "-1", "1.5", "many", ""]),
+        (_fraction, {"0": 0.0, "0.99": 0.99}, ["1", "-0.1", "nan", "some"]),
+        (_share, {"1/1": (1, 1), "2/3": (2, 3), "3/3": (3, 3)}, ["0/3", "4/3", "1", "1/2/3", "-1/3"]),
+    ],
+)
+def test_a_flag_takes_what_makes_sense(
+    reads: Callable[[str], object], taken: dict[str, object], refused: list[str]
+) -> None:
+    assert {text: reads(text) for text in taken} == taken
+    for text in refused:
+        with pytest.raises(argparse.ArgumentTypeError, match="must be"):
+            reads(text)
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "count", "share"),
+    [("0", "0", "3", (1, 3)), ("2", "0", "3", (3, 3)), ("4", "4", "3", (1, 3)), ("6", "4", "3", (3, 3))],
+)
+def test_a_task_of_an_array_does_its_own_share(
+    task: str, first: str, count: str, share: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ID", task), ("MIN", first), ("COUNT", count)):
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    assert _slurm_share() == share
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(int(first) + int(count)))
+    with pytest.raises(UserError, match="this SLURM array has gaps or a step"):
+        _slurm_share()
+    monkeypatch.delenv("SLURM_ARRAY_TASK_COUNT")
+    assert _slurm_share() == (1, 1)
+
+
+def test_what_is_not_said_is_as_the_help_has_it(labels: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _parser().parse_args(["generate", "out"])
+    told = {name: getattr(made, name) for name in ("teacher", "scenario", "clips", "samples", "seed", "shard")}
+    expected = {"teacher": "synthetic", "scenario": "ALL", "clips": 8192, "samples": 6, "seed": 0, "shard": None}
+    assert told == expected
+    converted = _parser().parse_args(["convert", "in", "out"])
+    assert (converted.workers, converted.routes, converted.strict, converted.told) == (1, "", False, "auto")
+    assert _parser().parse_args(["convert", "in", "out", "--routes"]).routes == "recorded"
+    rules: list[object] = []
+
+    def noted(path: Path, out: Path, told: str, rule: object) -> dict[str, int]:
+        rules.append(rule)
+        return {"train": 1}
+
+    monkeypatch.setattr(splitting, "split_set", noted)
+    for words in ([], ["--val", "0.3"], ["--test", "0"]):
+        assert labels("split", str(LABELS), "out", *words).returncode == 0
+    assert rules == [ByHash(0.1, 0.1), ByHash(0.3, 0.1), ByHash(0.1, 0.0)]
+
+
+def test_five_files_that_cannot_be_read_are_named_and_the_others_counted(tmp_path: Path, labels: Labels) -> None:
+    (tmp_path / "in").mkdir()
+    results_json(tmp_path / "in")
+    for i in range(7):
+        (tmp_path / "in" / f"broken-{i}.json").write_text("{")
+        (tmp_path / "in" / f"config-{i}.json").write_text("{}")
+    made = labels("convert", "in", "out")
+    lines = made.stdout.splitlines()
+    unread = [line for line in lines if line.startswith("not read: ")]
+    assert [f"broken-{i}.json is not valid JSON" in line for i, line in enumerate(unread[:5])] == [True] * 5
+    assert unread[5:] == ["not read: 2 files more, see labels.json"]
+    (aside,) = (line for line in lines if line.startswith("left aside"))
+    assert aside.endswith(f"{', '.join(f'in/config-{i}.json' for i in range(5))} and 2 more")
+    assert "dropped        7  unreadable" in made.stdout
+
+
+def test_a_report_looks_at_so_many_clips_and_lies_in_a_folder_of_the_files_name(
+    tmp_path: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command_of_labels.SAMPLED == 20_000
+    monkeypatch.setattr(command_of_labels, "SAMPLED", 5)
+    said = labels("report", str(LABELS))
+    assert "a random sample of 5 of 24 clips" in said.stdout
+    assert json.loads((tmp_path / "outputs" / "report" / "labels" / "report.json").read_text())["total"] == 24

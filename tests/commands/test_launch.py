@@ -11,7 +11,7 @@ import torch
 from command_line import SMOKE, Said, run_script, wrong
 from places import DATA, ROOT, Command
 
-from alpamayo_toy.commands.launch import _forget
+from alpamayo_toy.commands.launch import _forget, _steps
 from alpamayo_toy.hints import LATEST, program
 
 KINDS = [
@@ -215,3 +215,23 @@ def test_a_run_that_never_was_is_not_the_latest_one(tmp_path: Path) -> None:
     assert (jobs / LATEST).read_text() == "day/a\n"
     _forget(jobs / "day" / "a")
     assert not (jobs / LATEST).exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached", "planned", "steps", "said"),
+    [
+        (100, 40, 100, 100, ""),
+        (101, 40, 100, 101, "learning rates are as planned until step 100"),
+        (99, 40, 100, 99, "with the learning rates of 100 steps, the run ends there"),
+        (40, 40, 100, 40, "with the learning rates of 100 steps"),
+        (39, 40, 100, 40, "is below step 40, where the run is: it ends there"),
+        (100, 100, 100, 100, ""),
+    ],
+)
+def test_other_steps_of_a_run_that_goes_on_are_never_fewer_than_it_has_done(
+    wanted: int, reached: int, planned: int, steps: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _steps(wanted, reached, planned) == steps
+    told = capsys.readouterr().err
+    assert said in told
+    assert (told == "") is (said == "")

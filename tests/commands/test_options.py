@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Said
-from composed import composed
+from composed import composed, train_config
 
 from alpamayo_toy.commands import benchmark, labels
 from alpamayo_toy.commands.launch import TO_LOWER, _one_line_errors
@@ -207,3 +207,9 @@ def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
     assert rows[4][1:] == ["failed"] * 3 + ["failed |"]
     assert rows[6] == [f"table: {tmp_path / 'table.md'}"]
     assert (tmp_path / "table.md").read_text().splitlines() == joint_table(tmp_path).splitlines()[:-1]
+
+
+def test_on_a_drive_that_is_left_out_no_step_is_chosen() -> None:
+    """One validation, at the end: else the drive's score would be that of the step that it was best at."""
+    trainer = train_config("experiment=drives", "teacher.path=drives.npz").trainer
+    assert trainer.val_every == trainer.steps

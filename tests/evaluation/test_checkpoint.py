@@ -9,20 +9,22 @@ import pytest
 import torch
 from composed import scenario_config, train_config
 from places import LABELS_60, assert_scored_alike, needs_60_clips
-from taught import FEW
+from taught import FEW, built
+from taught import left as left_of
 
 from alpamayo_toy import Labels
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.evaluation.checkpoint import evaluate_checkpoint
+from alpamayo_toy.evaluation.checkpoint import _synthetic, evaluate_checkpoint
 from alpamayo_toy.evaluation.comparison import compare
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.evaluation.results import read_clips
 from alpamayo_toy.labels.fingerprint import PATH, digests
 from alpamayo_toy.labels.formats.labels_npz import write
 from alpamayo_toy.labels.loading import joined, load_labels
-from alpamayo_toy.teachers.config import FileConfig
+from alpamayo_toy.teachers.config import FileConfig, RoadConfig, SyntheticConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.training.loop import fit
+from alpamayo_toy.views import figures
 
 
 @pytest.mark.slow
@@ -114,6 +116,55 @@ def test_labels_that_changed_since_training_are_named_and_no_clip_of_it_is_score
     if kind != "as it was":
         with pytest.raises(UserError, match=f"its labels changed since .*{said or 'its clips stand in another order'}"):
             fit(again, folder / "run")
+
+
+def test_the_page_shows_the_clips_that_the_numbers_name(
+    learnt: tuple[Path, Labels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, labels = learnt
+    write(labels, folder / "labels.npz")
+    drawn: dict[str, tuple[object, ...]] = {}
+
+    def noted(path: Path, *given: object, **named: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a picture")
+        drawn[path.name] = (*given, named)
+
+    for name in ("birds_eye", "profiles", "over_horizon"):
+        monkeypatch.setattr(figures, name, noted)
+    found = evaluate_checkpoint(EvalConfig(checkpoint=str(folder / "run")), tmp_path)
+    picked = [*found["worst"], *found["typical"]]
+    order = {name: i for i, name in enumerate(labels.clip_id.tolist())}
+    rows = torch.tensor([order[entry["clip_id"]] for entry in picked])
+    titles, teacher, mine, named = drawn["worst.png"]
+    names = [*map(str, range(1, len(found["worst"]) + 1)), *["typical"] * len(found["typical"])]
+    assert titles == [f"{name}: ADE {entry['ade']:.2f} m" for name, entry in zip(names, picked, strict=True)]
+    assert torch.equal(torch.as_tensor(teacher), load_labels(folder / "labels.npz").teacher[rows].float())
+    assert len(torch.as_tensor(mine)) == len(rows)
+    assert named["odds"].tolist() == [[1.0]] * len(rows)  # type: ignore[index]
+    seconds, errors, _ = drawn["horizon.png"]
+    assert seconds == pytest.approx([0.1 * i for i in range(1, 65)])
+    assert list(errors) == list(found["scores"])  # type: ignore[call-overload]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,YSBwaWN0dXJl") >= 3
+    evaluate_checkpoint(EvalConfig(checkpoint=str(folder / "run"), plot=False), tmp_path)
+    assert not (tmp_path / "report.html").exists()  # which would be of an earlier evaluation
+
+
+def test_on_other_scenes_a_student_is_told_what_it_was_told_or_has_inputs_for() -> None:
+    student, blind = built(), built(labels=left_of(reveal="scene"))
+    assert (student.route_points > 0, blind.route_points, blind.history_steps) == (True, 0, 0)
+    left, taught = scenario_config("LEFT"), SyntheticConfig(reveal="scene")
+    assert _synthetic(student, taught, left, None).reveal == "scene"
+    assert _synthetic(student, FileConfig("x"), left, None).reveal == "all"
+    assert _synthetic(blind, FileConfig("x"), left, None).reveal == "none"
+    assert _synthetic(blind, FileConfig("x"), RoadConfig(), None).reveal == "all"
+    own = _synthetic(student, taught, left, SyntheticConfig(val_scenes=7, history=True))
+    assert (own.val_scenes, own.history, own.reveal) == (7, True, "scene")
+    assert _synthetic(student, taught, left, None).history is (student.history_steps > 0)
+    past = built(labels=SyntheticTeacher(left, SyntheticConfig(history=True)).labels(8, 2, 0))
+    assert past.history_steps > 0
+    assert _synthetic(past, taught, left, None).history
 
 
 @pytest.mark.slow

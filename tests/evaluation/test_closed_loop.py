@@ -26,7 +26,7 @@ from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.cars import Cars
 from alpamayo_toy.teachers.config import RoadConfig, SyntheticConfig
-from alpamayo_toy.teachers.roads import allowed_speed
+from alpamayo_toy.teachers.roads import Roads, allowed_speed
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
 from alpamayo_toy.teachers.tracker import track
 
@@ -174,3 +174,59 @@ def test_what_a_drive_is_judged_by() -> None:
     line = torch.stack([torch.arange(8.0), torch.zeros(8)], -1)
     assert float(plan_jump(line, line + torch.tensor([2.0, 0.5]), 2)) == pytest.approx(0.5)
     assert bool(plan_jump(line, line, 8).isnan())
+
+
+def test_on_a_road_that_comes_back_to_itself_a_car_is_where_it_has_driven_to() -> None:
+    """Round and round a circle of 20 m: after 130 m the car is in its second lap, 4.3 m beyond its road's beginning."""
+    shape, ten = (1, 601), torch.tensor([10.0], dtype=torch.float64)
+    roads = Roads.of(torch.full(shape, 1 / 20, dtype=torch.float64), ten.expand(shape), ten)
+    at, heading = roads.path.at(torch.tensor([[130.0]], dtype=torch.float64))
+    pose = torch.cat([at[:, 0], heading], -1)
+    zero = torch.zeros(1, dtype=torch.float64)
+    last, past = torch.tensor([[0.0, 1 / 20]], dtype=torch.float64), torch.zeros(1, 16, 4, dtype=torch.float64)
+    here = Cars(roads.moved(pose), zero + 130, ten, last, past, zero, torch.tensor([-1]))
+    found = drive(steady_driver(1, DT), here, DriveOptions(seconds=3.0), "euler", DT)
+    driven = 130 + torch.arange(1, 31, dtype=torch.float64)[None]
+    torch.testing.assert_close(found.along, driven, rtol=0, atol=0.5)
+    assert found.beside.abs().max() < 0.5
+    assert found.heading_error.abs().max() < 0.1
+
+
+def test_noise_is_a_share_of_each_action_to_either_side() -> None:
+    """Of 20 actions of 60 cars that ask for 1 m/s^2 and nothing else: 1 + 0.1 N(0, 1)."""
+    here = SyntheticTeacher(RoadConfig(bends=0)).cars(60, torch.Generator().manual_seed(0), 5.0).to(torch.float64)
+    asked = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(60, 1, 2)
+    found = drive(lambda scene, now: asked, here, DriveOptions(seconds=2.0, noise=0.1), "euler", DT)
+    off = found.actions[..., 0] - 1
+    assert float(off.mean()) == pytest.approx(0, abs=0.01)
+    assert float(off.std()) == pytest.approx(0.1, abs=0.01)
+    assert not found.actions[..., 1].any()
+
+
+def test_of_the_first_eight_cars_every_plan_is_kept_and_the_shares_of_a_step_that_is_cut_are_not_driven() -> None:
+    here = cars(10)
+    found = drive(straight_driver(5), here, DriveOptions(seconds=1.2, every=5), "euler", DT)
+    assert found.plans.shape == (8, 3, 5, 2)
+    assert found.plan.shape == (10, 5, 2)
+    assert found.states.shape == (*found.actions.shape[:2], 4) == (10, 12, 4)
+
+
+def test_beside_and_heading_are_told_to_the_left_of_the_road() -> None:
+    """A car that turns left off a straight road."""
+    here = SyntheticTeacher(RoadConfig(bends=0)).cars(3, torch.Generator().manual_seed(0), 5.0).to(torch.float64)
+    left = torch.tensor([0.0, 0.1], dtype=torch.float64).expand(3, 1, 2)
+    moving = replace(here, v0=torch.full_like(here.v0, 5.0))
+    found = drive(lambda scene, now: left, moving, DriveOptions(seconds=2.0), "euler", DT)
+    turned = found.heading_error[:, -1] - found.heading_error[:, 0]
+    assert turned.tolist() == pytest.approx([5 * 0.1 * 1.9] * 3, abs=1e-6)
+    assert bool((found.beside[:, -1] > found.beside[:, 0] + 3).all())
+
+
+def test_who_steers_along_the_road_goes_on_from_the_last_curvature() -> None:
+    """In a bend of 0.1 1/m that one is in already: a wheel that began straight would be turned by 0.015 1/m a step."""
+    shape, five = (1, 201), torch.tensor([5.0], dtype=torch.float64)
+    roads = Roads.of(torch.full(shape, 0.1, dtype=torch.float64), five.expand(shape), five)
+    zero, past = torch.zeros(1, dtype=torch.float64), torch.zeros(1, 16, 4, dtype=torch.float64)
+    here = Cars(roads, zero, five, torch.tensor([[1.0, 0.1]], dtype=torch.float64), past, zero, torch.tensor([-1]))
+    found = drive(steady_driver(1, DT), here, DriveOptions(seconds=0.2), "euler", DT)
+    assert found.actions[0].flatten().tolist() == pytest.approx([0.0, 0.1, 0.0, 0.1], abs=5e-3)

@@ -29,6 +29,9 @@ def test_runs_side_by_side_are_paired_by_clip(tmp_path: Path) -> None:
     assert "B - A: +0.050 [0.050, 0.050]  differ on these clips; one seed says nothing of the method" in text
     assert "teacher.ade [m]" in text
     assert "teacher.miss [%]" in text
+    shares = [f"{100 * np.mean(read_clips(Path(run) / 'clips.csv')['teacher.student.miss']):.1f}" for run in runs]
+    assert re.search(rf"teacher\.miss \[%\] +{' +'.join(map(re.escape, shares))}\n", text)
+    assert [line[4:9] for line in text.splitlines() if " - A: " in line] == ["B - A", "C - A"] * 2  # none with itself
 
 
 def test_one_trajectory_beside_several_and_what_all_are_beside(tmp_path: Path) -> None:
@@ -73,6 +76,9 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     one, other = write_run(tmp_path / "a", 0.0), write_run(tmp_path / "b", 0.0, v0=6.0)
     with pytest.raises(UserError, match="name other clips alike"):
         compare([one, other], tmp_path / "out")
+    nearly = write_run(tmp_path / "nearly", 0.0, v0=5.01)
+    with pytest.raises(UserError, match="name other clips alike"):
+        compare([one, nearly], tmp_path / "out")
     with pytest.raises(UserError, match=r"there is no run's folder .*nowhere"):
         compare([one, str(tmp_path / "nowhere")], tmp_path / "out")
     (tmp_path / "old").mkdir()
@@ -208,3 +214,17 @@ def test_folds_of_batches_and_one_seed_of_each(tmp_path: Path) -> None:
     one = batch(tmp_path / "one", 0.5, range(1))
     text, _ = found(whole, one, out=tmp_path / "out")
     assert "too few seeds to say" in text
+
+
+def test_a_tenth_of_a_thousandth_counts_where_it_is_the_same_on_each_clip(tmp_path: Path) -> None:
+    compare([write_run(tmp_path / "a", 0.0), write_run(tmp_path / "b", 1e-4)], tmp_path / "out")
+    _, other = json.loads((tmp_path / "out" / "comparison.json").read_text())["metrics"]["teacher.student.ade"]
+    assert other["difference"]["decided"] is True
+
+
+def test_batches_without_a_common_seed_say_of_how_many_seeds_each_is(tmp_path: Path) -> None:
+    a, b = batch(tmp_path / "a", 0.0, range(3)), batch(tmp_path / "b", 0.5, range(5, 9), of=1)
+    _, content = found(a, b, out=tmp_path / "out")
+    first, second = content["metrics"]["teacher.student.ade"]
+    assert (first["difference"]["units"], second["difference"]["units"]) == (3, 4)
+    assert second["difference"]["mean"] == pytest.approx(second["mean"] - first["mean"])

@@ -11,7 +11,9 @@ from taught import stirred
 from alpamayo_toy.evaluation.distribution import distribution, equal_draws, leave_one_out, noise_for, weighted_draws
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.kinematics.manoeuvres import Scenario, classify
-from alpamayo_toy.metrics.distribution import energy_score, medoids, off_the_crowd
+from alpamayo_toy.kinematics.recovery import label_actions
+from alpamayo_toy.metrics.comfort import from_actions, passes
+from alpamayo_toy.metrics.distribution import energy_score, medoids, off_the_crowd, within_region
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.config import SyntheticConfig
@@ -83,6 +85,26 @@ def test_the_numbers_by_a_plain_loop(config: StudentConfig, reference: Reference
     for scenario in Scenario:
         mine = shares["student"][scenario.name]
         assert mine == pytest.approx(float((kinds == int(scenario)).float().mean()), abs=1e-6)
+    v0 = reference.scene.v0.unsqueeze(-1)
+    of_each = [classify(some, v0.expand(some.shape[:2])) for some in (samples.trajectories, teacher, reference.others)]
+    counted = [torch.stack([(k == int(scenario)).float().mean(1) for scenario in Scenario], 1) for k in of_each]
+    theirs = dict(zip((scenario.name for scenario in Scenario), counted[1].mean(0).tolist(), strict=True))
+    assert shares["teacher"] == pytest.approx(theirs, abs=1e-6)
+    for name, some in (("total_variation", counted[0]), ("teacher_total_variation", counted[2])):
+        assert shares[name] == pytest.approx(float((some - counted[1]).abs().sum(1).mean() / 2), abs=1e-6)
+    for who, some in (("student", samples.trajectories), ("teacher", teacher)):
+        apart = (some - some.mean(1, keepdim=True))[..., :2].norm(dim=-1).mean((0, 1))
+        assert said["spread"][who]["3.0"] == pytest.approx(float(apart[29]), rel=1e-4, abs=1e-6)
+    driven = {"student": (samples.actions, samples.trajectories)}
+    driven["teacher"] = (label_actions(teacher, v0.expand(8, 64), 0.1, "euler"), teacher)
+    for who, (acted, some) in driven.items():
+        comfortable = passes(from_actions(acted, some, v0.expand(some.shape[:2]), 0.1, "euler"))["all"]
+        assert said["comfort"][who] == pytest.approx(float(comfortable.float().mean()), abs=1e-6)
+    taught = (driven["teacher"][0][..., 0].diff(dim=-1) / 0.1).abs().flatten(1)
+    assert said["jerk_p95"]["teacher"] == pytest.approx(np.percentile(taught.numpy(), 95, axis=1).mean(), rel=1e-4)
+    if config.spread:
+        held = [within_region(samples.trajectories, teacher, share).float().mean() for share in (0.5, 0.9)]
+        assert said["regions"] == pytest.approx(dict(zip(("0.5", "0.9"), map(float, held), strict=True)), abs=1e-6)
     jerk = (samples.actions[..., 0].diff(dim=-1) / 0.1).abs().flatten(1)
     assert said["jerk_p95"]["student"] == pytest.approx(np.percentile(jerk.numpy(), 95, axis=1).mean(), rel=1e-4)
     assert (said["calibration_error"] is None) is (config.modes == 1)
@@ -139,3 +161,11 @@ def test_the_crowd_is_of_the_scenes_that_are_held_out() -> None:
     labels, _ = teacher.held_out(4, 0)
     speeds = teacher.crowd(3, 16, 0)[:, :, 0, 3].median(1).values
     torch.testing.assert_close(speeds, labels.v0[:3], rtol=0, atol=0.5)
+
+
+def test_of_each_of_many_modes_two_are_drawn_so_that_they_can_be_told_apart(reference: Reference) -> None:
+    student = made(StudentConfig(modes=64, spread=True))
+    few = reference.scene.select(torch.arange(2))
+    with torch.no_grad():
+        _, drawn = weighted_draws(student, few, noise_for(student, 2, 24, torch.Generator().manual_seed(0)))
+    assert drawn.actions.shape[:2] == (2, 2 * 64)

@@ -13,10 +13,13 @@ from alpamayo_toy import Labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.baselines import (
     PENALTY,
+    Anchors,
     Linear,
     Residuals,
     Ridge,
     baselines,
+    constant_velocity,
+    six_residuals,
 )
 from alpamayo_toy.teachers.augment import with_mirror_images
 
@@ -204,3 +207,43 @@ def test_residuals_are_drawn_from_the_training_clips_and_go_by_the_seed() -> Non
 def test_a_training_clip_is_among_its_own_residuals() -> None:
     labels = wandering(1, samples=1)
     assert torch.allclose(Residuals.fit(labels).predict(labels, samples=2), labels.teacher.expand(1, 2, 8, 4))
+
+
+def test_six_residuals_are_those_of_the_training_labels_or_a_reason() -> None:
+    training, labels = wandering(20), wandering(10, seed=1)
+    found = six_residuals(labels, training)
+    assert isinstance(found, Tensor)
+    assert torch.equal(found, Residuals.fit(training).predict(labels))
+    assert six_residuals(labels, None) == "needs training labels, and none are given"
+    assert six_residuals(replace(labels, history=None), training) == NO_HISTORY
+    bare = six_residuals(labels, replace(training, history=None))
+    assert bare == "needs a history, which the training labels do not have"
+
+
+def aside(metres: list[float]) -> Labels:
+    """A clip each, which drives straight on at a speed of its own, so many metres to the left."""
+    v0 = torch.arange(len(metres), dtype=torch.float64) + 1
+    teacher = constant_velocity(v0, 8, 0.1)
+    teacher[..., 1] += torch.tensor(metres, dtype=torch.float64)[:, None]
+    return made(None, teacher.unsqueeze(1), v0)
+
+
+def test_anchors_are_what_constant_velocity_misses_and_how_often_it_does() -> None:
+    labels = aside([0.0] * 7 + [10.0, 20.0, 30.0, 40.0, 50.0])
+    anchors = Anchors.fit(labels)
+    others = labels.select(torch.tensor([3, 11]))
+    found = anchors.predict(others) - constant_velocity(others.v0, 8, 0.1).unsqueeze(1)
+    assert found.shape == (2, 6, 8, 4)
+    assert torch.equal(found[0], found[1])
+    shares = dict(zip(found[0, :, -1, 1].tolist(), anchors.probabilities.tolist(), strict=True))
+    assert shares == pytest.approx({0.0: 7 / 12} | dict.fromkeys((10.0, 20.0, 30.0, 40.0, 50.0), 1 / 12))
+    assert float(found[..., [0, 2, 3]].abs().max()) < 1e-9
+    few = Anchors.fit(labels.select(torch.arange(6, 10)))
+    assert sorted(few.residuals[:, -1, 1].tolist()) == [0.0, 10.0, 20.0, 30.0]
+    single = Anchors.fit(replace(labels, v0=labels.v0.float()))
+    assert single.predict(replace(others, v0=others.v0.float())).dtype == torch.float32
+
+
+def test_time_steps_that_differ_in_the_last_digit_are_the_same() -> None:
+    labels = wandering(10)
+    assert isinstance(baselines(replace(labels, dt=0.1 + 1e-12), wandering(40))["ridge"], Tensor)

@@ -37,3 +37,43 @@ def test_who_stands_near_its_stop_is_done(v0: float, stop_m: float, phase: str) 
     left = dict.fromkeys(CONTEXT, 0.0) | {"speed_change_s": 2.0, "stop_m": stop_m}
     found = phase_of(torch.tensor([list(left.values())]), torch.tensor([v0]))
     assert PHASES[int(found)] == phase
+
+
+LEFT = dict.fromkeys(CONTEXT, 0.0) | {"stop_m": torch.nan}
+
+
+@pytest.mark.parametrize(
+    ("left", "phase"),
+    [
+        ({"speed_onset_s": 1.0, "steer_onset_s": 1.0, "speed_change_s": 2.0, "turn_angle_deg": 90.0}, "before"),
+        ({"speed_onset_s": 1.0, "steer_onset_s": 0.0, "speed_change_s": 2.0, "turn_angle_deg": -90.0}, "in"),
+        ({"speed_onset_s": 1.0, "steer_onset_s": 0.0, "speed_change_s": 2.0, "lane_offset_m": -3.5}, "in"),
+        ({"speed_onset_s": 1.0, "steer_onset_s": 0.0, "speed_change_s": 2.0}, "before"),  # nothing is to be steered
+        ({"speed_onset_s": 0.0, "steer_onset_s": 1.0, "speed_change_s": 2.0, "turn_angle_deg": 90.0}, "in"),
+        ({"turn_angle_deg": 90.0}, "in"),
+        ({"turn_angle_deg": 2e-3}, "in"),
+        ({"turn_angle_deg": 5e-4, "lane_offset_m": 5e-4, "speed_change_s": 5e-4}, "after"),
+        ({"lane_offset_m": -2e-3}, "in"),
+        ({"speed_change_s": 2e-3}, "in"),
+        ({"speed_change_s": 2.0, "stop_m": 1.0, "turn_angle_deg": 30.0}, "in"),  # it stands, and has still to turn
+        ({}, "after"),
+    ],
+)
+def test_a_scene_is_before_in_or_after_by_what_is_left_of_it(left: dict[str, float], phase: str) -> None:
+    found = phase_of(torch.tensor([list((LEFT | left).values())]), torch.tensor([0.05]))
+    assert PHASES[int(found)] == phase
+
+
+def test_groups_are_named_after_scenarios_what_was_driven_and_phases_that_are_told() -> None:
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(3))
+    labels = replace(labels, scenario=torch.tensor([-1, 1, 0]), context=None, context_names=())
+    straight, v0 = torch.zeros(3, 64, 4), torch.full((3,), 8.0)
+    straight[..., 0], straight[..., 3] = 0.8 * torch.arange(1, 65), 8.0
+    found = groups_of(labels, straight, v0)
+    assert [found["scenario"].of(i) for i in range(3)] == ["UNKNOWN", "LEFT", "STRAIGHT"]
+    assert {found["waymo"].of(i) for i in range(3)} == {"STRAIGHT"}
+    assert "phase" not in found
+    rain = replace(labels, context=torch.zeros(3, 2), context_names=("rain", "night"))
+    assert "phase" not in groups_of(rain, straight, v0)
+    told = replace(labels, context=torch.tensor([list(LEFT.values())] * 3), context_names=CONTEXT)
+    assert groups_of(told, straight, v0)["phase"].of(0) == "after"

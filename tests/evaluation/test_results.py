@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from clip_tables import N, write_run
+from places import DATA
 
+from alpamayo_toy import load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.evaluate import _ratio
-from alpamayo_toy.evaluation.results import read_clips, said_of, sentence, table, write_clips
+from alpamayo_toy.evaluation.groups import groups_of
+from alpamayo_toy.evaluation.results import clips_of, read_clips, said_of, sentence, table, write_clips
+from alpamayo_toy.metrics.scores import Scores
 
 
 def test_clips_come_back(tmp_path: Path) -> None:
@@ -70,6 +75,12 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
     assert _ratio(alike) is None
     text = table({**metrics, "distribution": {**metrics["distribution"], "energy": alike}})
     assert "energy score [m] 1.000, the teacher's own 0.000\n" in text
+    apart = "the student keeps its own action statistics"
+    for theirs, said in (([1.49, 0.67], False), ([1.51, 1.0], True), ([1.0, 0.66], True), ([0.68, 1.49], False)):
+        told = table({**metrics, "action_std": {"student": [1.0, 1.0], "labels": theirs}})
+        assert (apart in told) == said, theirs
+    unknown = table({**metrics, "checks": {"finite": True, "speed_non_negative": None}})
+    assert unknown.endswith("checks: passed")  # of what nobody can tell there is no complaint
 
 
 def test_several_trajectories_are_judged_as_a_distribution_first() -> None:
@@ -104,3 +115,17 @@ def test_the_table_says_what_the_file_says(students: dict[str, Path]) -> None:
     assert text.endswith("checks: passed")
     broken = {**metrics, "checks": {**metrics["checks"], "finite": False}}
     assert table(broken).endswith("checks: failed: finite")
+
+
+def test_of_the_student_every_number_is_kept_and_of_the_others_ade_and_min_ade() -> None:
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(2))
+    numbers = {name: torch.tensor([1.0, 2.0]) for name in ("ade", "min_ade", "miss")}
+    rows = {who: Scores(numbers, torch.zeros(1)) for who in ("student", "student_modes", "ridge")}
+    found = clips_of(labels, labels.v0, groups_of(labels, labels.teacher[:, 0], labels.v0), {"teacher": rows})
+    assert [name for name in found if name.startswith("teacher.")] == [
+        *(f"teacher.{who}.{name}" for who in ("student", "student_modes") for name in numbers),
+        "teacher.ridge.ade",
+        "teacher.ridge.min_ade",
+    ]
+    assert found["scenario"] == [labels.scenario_names[int(number)] for number in labels.scenario]
+    assert found["v0"] == labels.v0.tolist()

@@ -67,8 +67,8 @@ def test_speeds_that_are_learnt_from_the_route_are_never_below_zero() -> None:
 
 
 def test_along_a_straight_route_is_constant_velocity() -> None:
-    v0 = speeds(0, 3, 25)  # 160 m, twice as far as the route
-    assert torch.allclose(along_the_route(v0, straight(3), 64, 0.1), constant_velocity(v0, 64, 0.1))
+    v0 = speeds(0, 3, 25, 60)  # 384 m, five times as far as the route
+    assert torch.allclose(along_the_route(v0, straight(4), 64, 0.1), constant_velocity(v0, 64, 0.1))
     assert along_the_route(speeds(-0.1), straight(1), 64, 0.1).abs().max() < 1e-9
 
 
@@ -152,6 +152,10 @@ def test_clips_without_a_route_are_left_out_of_the_fit_and_nan() -> None:
     kept = training.select(torch.arange(5, 60))
     hidden = replace(training, route=training.route.index_fill(0, torch.arange(5), torch.nan))
     assert torch.equal(RidgeRoute.fit(hidden).linear.weight, RidgeRoute.fit(kept).linear.weight)
+    assert training.history is not None
+    blind = replace(hidden, history=training.history.index_fill(0, torch.arange(5, 9), torch.nan))
+    least = RidgeRoute.fit(training.select(torch.arange(9, 60)))
+    assert torch.equal(RidgeRoute.fit(blind).linear.weight, least.linear.weight)
     some = replace(labels, route=labels.route.index_fill(0, torch.tensor([3]), torch.nan))
     whole, found = baselines(labels, training), baselines(some, training)
     assert [name for name in found if name not in NAMES] == ["along_the_route", "ridge_route"]

@@ -75,3 +75,63 @@ def test_a_set_on_disk_has_the_fingerprint_that_it_has_in_memory(
     assert second is not None
     assert first.differs(second, in_order=True) == ""
     assert len(first.trained) + len(first.held) == 24
+
+
+def test_what_the_file_gives_counts_and_what_was_read_off_the_future_does_not() -> None:
+    labels = odd_clips()
+    assert labels.history is not None
+    assert labels.route is not None
+    future = replace(labels, scenario_source="future")
+    named = replace(labels, scenario=(labels.scenario + 1) % 8)
+    moved = replace(labels, history=labels.history + 1, route=labels.route)
+    for one, other, differs in (
+        (labels, named, True),
+        (future, replace(named, scenario_source="future"), False),
+        (labels, moved, True),
+        (labels, replace(labels, route=labels.route + 1), True),
+        (labels, replace(labels, history=torch.cat([labels.history[..., :2], 0 * labels.history[..., 2:]], -1)), False),
+    ):
+        found, known = digests(one), digests(other)
+        assert torch.equal(found[:, :ALL], known[:, :ALL])
+        assert (not torch.equal(found[:, ALL], known[:, ALL])) is differs
+
+
+@pytest.mark.parametrize(("metres", "parked"), [(0.0, True), (0.9e-3, True), (1.1e-3, False), (0.05, False)])
+def test_parked_is_who_comes_no_further_than_a_millimetre_at_any_time(metres: float, parked: bool) -> None:
+    labels = clips(2)
+    teacher = torch.zeros_like(labels.teacher)
+    teacher[:, 0, 5, 1] = -metres  # and back again
+    teacher[:, 1] = 7.0  # of another sample it does not matter
+    assert (digests(labels.with_teacher(teacher))[:, PATH] == 0).tolist() == [parked] * 2
+
+
+def test_a_clip_is_known_again_by_its_first_sample() -> None:
+    labels = clips(4)
+    known = Fingerprint.of(labels, labels.select(torch.arange(0)))
+    renamed = replace(labels, clip_id=np.array([f"x{i}" for i in range(4)]))
+    one = renamed.with_teacher(labels.teacher[:, :1])
+    moves = labels.teacher[:, 0, :, :2].abs().amax((1, 2)) > 1e-3
+    assert known.learnt(one).tolist() == moves.tolist()
+    assert known.learnt(renamed.with_teacher(labels.teacher.flip(1))).tolist() == [False] * 4
+    assert known.learnt(labels.with_teacher(labels.teacher.flip(1)), names=False).tolist() == [False] * 4
+
+
+def test_what_is_different_is_counted() -> None:
+    labels = clips(10)
+    rows = torch.arange(10)
+    before = Fingerprint.of(labels.select(rows[:6]), labels.select(rows[6:]))
+
+    def differs(train: list[int], held: list[int], in_order: bool = False, of: Labels = labels) -> str:
+        sides = (of.select(torch.tensor(side)) for side in (train, held))
+        return before.differs(Fingerprint.of(*sides), in_order)
+
+    assert differs([0, 1, 2, 3, 4, 5], [6, 7, 8, 9]) == ""
+    assert differs([1, 2, 3, 4, 5], [6, 7, 8, 9]) == "10 clips then, 1 gone"
+    slower = labels.with_teacher(torch.cat([labels.teacher[:3] * 0.5 + 1, labels.teacher[3:]]))
+    assert differs([0, 1, 2, 3, 4, 5], [6, 7, 8, 9], of=slower) == "10 clips then, 3 with other numbers"
+    assert differs([0, 1, 2, 3, 4, 6], [5, 7, 8, 9]) == "other clips of it are held out"
+    assert differs([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]) == "other clips of it are held out"
+    turned = [5, 4, 3, 2, 1, 0], [6, 7, 8, 9]
+    assert differs(*turned) == ""
+    assert differs(*turned, in_order=True) == "its clips stand in another order"
+    assert differs([0, 1, 2, 3, 4, 5], [9, 8, 7, 6], in_order=True) == ""

@@ -9,7 +9,7 @@ from places import DATA
 
 from alpamayo_toy import load_labels
 from alpamayo_toy.labels import held_out
-from alpamayo_toy.labels.held_out import is_held, split, split_by_time, split_hash
+from alpamayo_toy.labels.held_out import fits, is_held, split, split_by_time, split_hash
 
 
 def test_the_split_stays_when_clips_are_added() -> None:
@@ -53,3 +53,26 @@ def test_the_place_of_a_clip_is_that_of_its_digest() -> None:
     """SHA-256 of "a" begins with ca978112ca1bbdca."""
     assert split_hash("a") == 0xCA978112CA1BBDCA / 2**64
     assert 0.791 < split_hash("a") < 0.792
+
+
+def test_each_drive_holds_out_its_own_end_whenever_it_was_driven() -> None:
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(24))
+    seconds = torch.cat([torch.arange(12) * 2, 1000 + torch.arange(12) * 2])
+    drives = replace(labels, clip_id=np.repeat(["a", "b"], 12), t0_us=seconds * 1_000_000)
+    train, held = split_by_time(drives, 0.25)  # borders at 16.5 and 1016.5 s, 7.9 s before them is the last to train on
+    assert (held.t0_us // 1_000_000).tolist() == [18, 20, 22, 1018, 1020, 1022]
+    assert (train.t0_us // 1_000_000).tolist() == [0, 2, 4, 6, 8, 1000, 1002, 1004, 1006, 1008]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [
+        ("drive_*", ["drive_1", "drive_[2]"]),
+        ("drive_[12]", ["drive_1"]),
+        ("drive_[2]", ["drive_[2]"]),  # the id itself
+        ("DRIVE_1", ["DRIVE_1"]),
+        ("rive", []),
+    ],
+)
+def test_a_pattern_fits_whole_ids_as_they_are_written(pattern: str, fitting: list[str]) -> None:
+    assert [name for name in ("drive_1", "drive_[2]", "DRIVE_1") if fits(name, pattern)] == fitting

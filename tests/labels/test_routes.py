@@ -12,7 +12,7 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, curvature_of, straight_ahead
 from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.routes import with_routes
+from alpamayo_toy.labels.routes import Window, drive_routes, with_routes
 from alpamayo_toy.labels.stored.convert import convert
 
 KITTI = SHARED / "drives" / "real_drives_kitti_00-07.npz"
@@ -198,3 +198,59 @@ def test_windows_of_two_sources_with_one_clip_id_are_not_chained() -> None:
         (part,) = found
         assert isinstance(part, Labels)
         assert route_of(part).isfinite().all(-1).sum(-1).tolist() == lengths
+
+
+@pytest.mark.parametrize(("aside", "points"), [(0.0, 12), (1.5, 12), (2.5, 8)])
+def test_windows_that_disagree_by_more_than_two_metres_are_not_chained(aside: float, points: int) -> None:
+    """The second window tells the end of the first one's future so far to the left of where that one does."""
+    track = torch.zeros(2, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    track[1, ..., 1] = aside
+    names, none = np.array(["one", "one"]), torch.full((2,), -1)
+    t0_us, v0 = torch.tensor([0, 3_200_000]), torch.full((2,), 5.0)
+    labels = Labels(names, t0_us, v0, track, none, names, names, "file", ground_truth=track[:, 0])
+    (part,) = with_routes(iter([labels]), Path("two.npz"), "recorded")
+    assert isinstance(part, Labels)
+    assert int(route_of(part)[0].isfinite().all(-1).sum()) == points
+
+
+def test_a_route_of_the_future_alone_is_that_of_the_first_sample() -> None:
+    track = torch.zeros(1, 2, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    track[0, 1, :, 0] *= 2
+    names = np.array(["one"])
+    labels = Labels(names, torch.zeros(1).long(), torch.tensor([5.0]), track, torch.tensor([-1]), names, names, "file")
+    (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
+    assert isinstance(part, Labels)
+    assert int(route_of(part)[0].isfinite().all(-1).sum()) == 8  # of 32 m, not of the other one's 64
+
+
+def test_a_drive_of_more_than_80_metres_fills_its_route_to_the_last_point() -> None:
+    track = torch.zeros(1, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 1.25, 12.5  # 80 m to the last step
+    names = np.array(["one"])
+    for stretch, points in ((1.0, 19), (1.02, 20)):
+        given = track * stretch
+        labels = Labels(
+            names, torch.zeros(1).long(), torch.tensor([12.5]), given, torch.tensor([-1]), names, names, "file"
+        )
+        (part,) = with_routes(iter([labels]), Path("one.npz"), "future")
+        assert isinstance(part, Labels)
+        assert abs(int(route_of(part)[0].isfinite().all(-1).sum()) - points) <= (1 if stretch == 1 else 0)
+
+
+def test_a_car_that_rocks_by_less_than_half_a_metre_makes_no_road() -> None:
+    """30 s to and fro by 0.2 m, then 90 m straight on: the last point of the route is 80 m away."""
+    to_and_fro, on = 0.2 * (np.arange(300) % 2), np.arange(1, 91) * 1.0
+    x = np.concatenate([[0.0], to_and_fro, on])
+    (route,) = drive_routes([Window(0.0, np.stack([x, 0 * x, 0 * x], -1), np.arange(len(x)) * 0.1)])
+    assert route[:, 0].tolist() == pytest.approx([80 / 19 * i for i in range(20)], abs=0.3)
+
+
+def test_a_teachers_samples_are_nothing_that_was_recorded() -> None:
+    track = torch.zeros(2, 1, 64, 4)
+    track[..., 0], track[..., 3] = torch.arange(1, 65) * 0.5, 5.0
+    names, none = np.array(["one", "one"]), torch.full((2,), -1)
+    labels = Labels(names, torch.tensor([0, 3_200_000]), torch.full((2,), 5.0), track, none, names, names, "file")
+    with pytest.raises(UserError, match=r"two\.npz holds no recorded future that routes could be cut from"):
+        list(with_routes(iter([labels]), Path("two.npz"), "recorded"))

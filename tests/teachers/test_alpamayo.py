@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import re
 from pathlib import Path
@@ -52,7 +53,8 @@ def test_each_package_is_spoken_to_as_its_example_does(
     assert options == {"cache_dir": None, "local_files_only": False, "revision": "main", **asked_for}
     how = {"max_generation_length": 256, "return_extra": True}
     how = {"diffusion_kwargs": {"inference_step": 10}} if package == "alpamayo2_super" else how
-    assert machine.sampled == [(3, how)] * 4
+    assert machine.sampled == [(3, {**how, "top_p": 0.98, "temperature": 0.6})] * 4
+    assert machine.cast == [("cuda", torch.bfloat16)] * 4
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -187,6 +189,8 @@ def test_all_options_arrive(
     words += ["--offline", "--at-once", "2", "--retry", "1", "--stop-after", "3", "--samples", "3"]
     assert labels_command.main(["generate", str(tmp_path / "out"), "--teacher", "alpamayo", *words]) == 0
     assert "2 clips of 3 samples" in capsys.readouterr().out
+    (source,) = json.loads((tmp_path / "out" / "labels.json").read_text())["sources"]
+    assert source["name"] == "me/mine@v1"
     ((weights, options),) = machine.loaded
     assert (weights, options["revision"], options["attn_implementation"]) == ("me/mine", "v1", "eager")
     assert [count for count, _ in machine.sampled] == [2, 1, 2, 1]

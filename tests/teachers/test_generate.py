@@ -1,5 +1,6 @@
 """Labels made by running a teacher: the synthetic one, a stand-in for NVIDIA's model, and what a killed run leaves."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,43 @@ def test_a_set_of_an_earlier_teacher_is_not_gone_on_with(tmp_path: Path, monkeyp
     monkeypatch.undo()
     with pytest.raises(UserError, match="is a set of other clips; name another folder"):
         synthetic("LEFT", 4, 2, 0, tmp_path / "set", (1, 1))
+
+
+def test_shares_of_the_synthetic_teacher_are_its_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "SHARD_BYTES", 4 * 64 * 16)
+    for i in (1, 2):
+        synthetic("LEFT", 10, 1, 0, tmp_path / str(i), (i, 2))
+    synthetic("LEFT", 10, 1, 0, tmp_path / "whole", (1, 1))
+    first, second, whole = (load_labels(tmp_path / name) for name in ("1", "2", "whole"))
+    assert (len(first), len(second)) == (6, 4)
+    assert set(first.clip_id) | set(second.clip_id) == set(whole.clip_id)
+    assert len(set(whole.clip_id)) == len(set(whole.teacher[:, 0, -1, 0].tolist())) == 10
+    with pytest.raises(UserError, match="is a set of other clips; name another folder for 8 of synthetic LEFT"):
+        synthetic("LEFT", 8, 1, 0, tmp_path / "whole", (1, 1))
+
+
+def test_4096_samples_of_a_clip_are_asked_for_and_not_one_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(generate, "synthetic", lambda *given: asked.append(given[2]))
+    options = dict.fromkeys(generate.OF_A_MODEL.split()) | {"teacher": "synthetic", "scenario": "LEFT"}
+    for samples in (4096, 4097):
+        told = Namespace(**options, clips=1, samples=samples, seed=0)
+        if samples == 4096:
+            generate.generate(told, tmp_path, (1, 1))
+        else:
+            with pytest.raises(UserError, match=r"--samples must be at most 4096 \(got 4097\)"):
+                generate.generate(told, tmp_path, (1, 1))
+    assert asked == [4096]
+
+
+def test_a_list_names_each_clip_once_in_two_words_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "clips.txt"
+    path.write_text("# my clips\na\n\nb 7\na 5100000\nb 8\n")
+    assert listed(path) == [("a", 5_100_000), ("b", 7), ("b", 8)]
+    for line, number in (("a 1 2", 1), ("\na 1.5", 2), ("a -1", 1)):
+        path.write_text(f"{line}\n")
+        with pytest.raises(UserError, match=f"line {number}: must be 'clip_id' or 'clip_id t0_us'"):
+            listed(path)
+    path.write_text("# nothing\n")
+    with pytest.raises(UserError, match="lists no clips"):
+        listed(path)

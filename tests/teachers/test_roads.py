@@ -230,3 +230,56 @@ def test_a_column_is_read_linearly_and_held_beyond_its_ends() -> None:
     roads = Roads.of(column * 0, column, torch.tensor([math.nan], dtype=torch.float64))
     along = SPACING * torch.tensor([[-1.0, 0.25, 1.0, 1.5, 2.0, 9.0]], dtype=torch.float64)
     assert roads.read(column, along)[0].tolist() == pytest.approx([0.0, 0.25, 1.0, 2.0, 3.0, 3.0])
+
+
+def test_a_driver_sees_80_m_ahead_and_6_m_behind_at_points_half_a_metre_apart() -> None:
+    roads = draw_roads(RoadConfig(), 3, 300.0, generator())
+    assert roads.path.distance[0, :3].tolist() == [0.0, 0.5, 1.0]
+    seen = roads.seen(torch.tensor([0.0, 50.0, 100.25]))
+    assert seen.path.distance[:, 0].tolist() == [0.0, 44.0, 94.0]
+    assert seen.path.distance[:, -1].tolist() == [86.0, 130.0, 180.0]
+
+
+def test_a_bend_is_driven_with_2_m_per_second_squared_sideways() -> None:
+    v = allowed_speed(torch.full((1, 4), -0.02, dtype=torch.float64), torch.tensor([50.0], dtype=torch.float64))
+    torch.testing.assert_close(v, torch.full((1, 4), 10.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("limit", "radius", "rate"),
+    [
+        (4.0, 20.0, 0.15 / 1.5),  # 1/m/s: the wheel is turned two thirds as fast as one can
+        (14.0, 60.0, 4.0 / (2 * 60)),  # fast, 4 m/s^3 sideways at the bend's own speed
+    ],
+)
+def test_a_bend_winds_up_as_fast_as_wheel_and_comfort_allow(limit: float, radius: float, rate: float) -> None:
+    one = RoadConfig(bends=1, turn_deg=100.0, radius_m=radius, straight_m=10.0, speed_limit_mps=limit)
+    roads = draw_roads(one, 2, 300.0, generator())
+    steepest = float(roads.kappa.diff(dim=-1).abs().max()) / SPACING
+    assert steepest * min(limit, math.sqrt(2 * radius)) == pytest.approx(rate, rel=2e-2)
+
+
+def test_cars_begin_anywhere_on_the_first_120_m_beside_the_lane_at_any_share_of_the_speed() -> None:
+    """1.5 s before t0, with offsets of 0.7 m and headings of 0.06 rad to either side."""
+    made = SyntheticTeacher(RoadConfig(bends=0, from_rest=0.0, speed_limit_mps=10.0)).cars(600, generator())
+    began = made.along + made.history[:, 0, 0]
+    assert float(began.min()) == pytest.approx(0, abs=3)
+    assert float(began.max()) == pytest.approx(120, abs=3)
+    assert float(began.mean()) == pytest.approx(60, abs=4)
+    _, beside, heading = made.roads.path.locate(made.history[:, :1, :2])
+    assert float(beside.std()) == pytest.approx(0.7, abs=0.07)
+    assert float((made.history[:, 0, 2] - heading[:, 0]).std()) == pytest.approx(0.06, abs=0.006)
+    share = made.history[:, 0, 3] / 10
+    assert (float(share.min()), float(share.max())) == pytest.approx((0.3, 1.1), abs=0.02)
+    standing = SyntheticTeacher(RoadConfig(from_rest=1.0)).cars(5, generator())
+    assert not standing.v0.any()
+    assert not standing.wait.any()  # who stood until t0 goes then
+
+
+def test_a_drivers_own_speed_limit_is_what_it_is_told() -> None:
+    cars = SyntheticTeacher(RoadConfig(speed_limit_mps=[6.0, 14.0])).cars(5, generator())
+    state = torch.cat([torch.zeros(5, 3), cars.v0[:, None]], -1)
+    context = cars.scene(state, cars.along, cars.wait, None).context
+    assert context is not None
+    assert torch.equal(context, cars.roads.limit[:, None])
+    assert bool((cars.roads.limit >= 6).all())

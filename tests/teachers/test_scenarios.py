@@ -173,3 +173,64 @@ def test_names_of_what_is_told() -> None:
     expected = [6.0, 6.0, 0.0, 1.0, 45.0, 0.0, 0.0, 2.0, math.nan]
     assert left.tolist() == pytest.approx(expected, abs=1e-3, nan_ok=True)
     assert SyntheticConfig().reveal == "all"
+
+
+def course(*scene: float, before: float = BEFORE) -> Course:
+    return Course.of(torch.tensor([scene], dtype=torch.float64), before)
+
+
+def test_a_change_of_speed_ends_softly() -> None:
+    """v1 + (v0 - v1) (1 - u)^1.5: of 8 m/s in the middle of 4 s 8 / 2^1.5 are left."""
+    stop = course(8.0, 0.0, 1.0, 4.0, 0.0, 0.0, 0.0, 5.0)
+    t = torch.tensor([[0.0, 1.0, 3.0, 5.0, 9.0]], dtype=torch.float64)
+    assert stop.speed(t)[0].tolist() == pytest.approx([8.0, 8.0, 8 / 2**1.5, 0.0, 0.0])
+    assert stop.distance(t)[0].tolist() == pytest.approx([0.0, 8.0, 8 + 8 * 4 / 2.5 * (1 - 2**-2.5), 20.8, 20.8])
+
+
+def test_the_speed_of_a_road_is_the_mean_over_four_tenths_of_a_second_to_either_side() -> None:
+    stop = course(8.0, 0.0, 1.0, 4.0, 0.0, 0.0, 0.0, 5.0)
+    for moment in (0.8, 1.0, 3.0, 4.9, 5.2):
+        around = moment + torch.linspace(-0.4, 0.4, 8001, dtype=torch.float64)[None]
+        found = stop.smooth_speed(torch.tensor([[moment]], dtype=torch.float64))
+        assert float(found) == pytest.approx(float(stop.speed(around).mean()), abs=1e-3)
+
+
+def test_a_turn_winds_up_over_three_tenths_of_its_length() -> None:
+    """90 degrees over 24 m: at most pi/2 / 24 / 0.7 1/m, half of it after 3.6 m."""
+    turn = course(6.0, 6.0, 0.0, 4.0, 90.0, 0.0, 1.0, 4.0)
+    s = torch.tensor([[6.0, 9.6, 13.2, 18.0, 22.8, 26.4, 30.0]], dtype=torch.float64)
+    most = math.pi / 2 / 24 / 0.7
+    expected = [0.0, most / 2, most, most, most, most / 2, 0.0]
+    assert turn.curvature(s)[0].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("scene", "end"),
+    [
+        ((6.0, 6.0, 1.0, 2.0, 90.0, 0.0, 1.0, 4.0), 5.0),
+        ((6.0, 6.0, 1.0, 2.0, 0.0, 3.0, 1.0, 4.0), 5.0),
+        ((6.0, 6.0, 1.0, 7.0, 90.0, 0.0, 1.0, 4.0), 8.0),
+        ((6.0, 6.0, 1.0, 2.0, 0.0, 0.0, 1.0, 4.0), 3.0),  # nothing is to be steered
+    ],
+)
+def test_a_scene_is_over_when_all_of_it_has_been_done(scene: tuple[float, ...], end: float) -> None:
+    assert course(*scene).end.tolist() == [end]
+
+
+def test_who_never_moves_turns_nowhere_and_the_moments_of_a_slow_stop_are_told_apart() -> None:
+    still = course(0.0, 0.0, 0.0, 4.0, 90.0, 3.0, 0.0, 4.0)
+    assert bool(still.roads(20.0).kappa.isfinite().all())
+    stop = course(15.0, 0.0, 0.0, 10.0, 0.0, 0.0, 0.0, 5.0)
+    t = torch.linspace(0, 9, 91, dtype=torch.float64)[None]
+    assert float((stop.time_at(stop.distance(t)) - t).abs().max()) < 0.02
+
+
+def test_a_stop_line_lies_where_the_road_ends_at_rest() -> None:
+    """Counted along the road, which begins before the scene does."""
+    cars = SyntheticTeacher(scenario_config("STOP")).cars(20, torch.Generator().manual_seed(0), first=True)
+    assert cars.course is not None
+    line = cars.stop_line().unsqueeze(-1)
+    assert float(cars.roads.read(cars.roads.speed, line + 2).max()) < 0.1
+    assert float(cars.roads.read(cars.roads.speed, line - 2).min()) > 0.2
+    rolls = SyntheticTeacher(scenario_config("LEFT")).cars(5, torch.Generator().manual_seed(0), first=True)
+    assert bool(rolls.stop_line().isnan().all())

@@ -129,3 +129,54 @@ def test_held_out_scenes_are_none_of_those_trained_on() -> None:
     moving = training.v0[training.v0 > 0]
     assert not torch.isin(held_out.v0, moving).any()
     assert not torch.equal(held_out.teacher, others)
+
+
+@pytest.mark.parametrize("name", ["LEFT", "START"])
+def test_who_is_at_the_very_beginning_has_done_nothing_yet(name: str) -> None:
+    """Its speed is the scene's to the bit, its last action none, and it waits for as long as the scene says."""
+    cars = SyntheticTeacher(scenario_config(name)).cars(20, generator(), first=True)
+    assert cars.course is not None
+    scene = cars.course.scene
+    assert torch.equal(cars.v0, scene[:, 0])
+    assert not cars.last.any()
+    waits = torch.where(scene[:, 0] == 0, scene[:, 2], 0.0)
+    torch.testing.assert_close(cars.wait, waits, rtol=0, atol=1e-5)
+    x = scene[:, :1] * torch.arange(-15, 1) * 0.1
+    torch.testing.assert_close(cars.history[..., 0], x)
+    assert not cars.history[..., 1:3].any()
+
+
+def test_others_come_too_fast_or_too_slow_and_misjudge_by_up_to_eight_deviations() -> None:
+    labels = SyntheticTeacher(scenario_config("STRAIGHT"), SyntheticConfig(history=True)).labels(800, 1, 0)
+    assert labels.history is not None
+    assert labels.context is not None
+    planned = labels.history[:, :, 1].abs().amax(1) == 0
+    told = labels.context[:, labels.context_names.index("speed_mps")]
+    off = (labels.history[:, 0, 3] / told - 1)[~planned]  # 1.5 s before t0
+    assert 0.2 < float(off.std()) < 0.4
+    misjudged = SyntheticTeacher._misjudged(20_000, generator())
+    assert float(misjudged.std()) == pytest.approx(3.85, abs=0.15)
+    assert (float(misjudged.min()), float(misjudged.max())) == (-8.0, 8.0)
+
+
+def test_windows_are_cut_until_a_second_and_a_half_behind_a_scenes_end() -> None:
+    cars = SyntheticTeacher(scenario_config("LEFT")).cars(1500, generator())
+    assert cars.course is not None
+    behind = cars.course.time_at((cars.along - cars.course.begin).unsqueeze(-1))[:, 0] - cars.course.end
+    assert 1.0 < float(behind.max()) < 3.0  # who is faster than the course has come somewhat further
+    assert 0.02 < float((behind > 0.5).double().mean()) < 0.2
+
+
+def test_samples_that_are_scored_beside_others_and_in_a_crowd_are_all_drawn_by_themselves() -> None:
+    teacher = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(val_scenes=4, reveal="none"), horizon=8)
+    scored, others = teacher.held_out(6, 0)
+    drawn = [scored.teacher, others, teacher.crowd(4, 6, 0), teacher.labels(4, 6, 0).teacher]
+    for i, one in enumerate(drawn):
+        for other in drawn[:i]:
+            assert not torch.isin(one[..., -1, 0], other[..., -1, 0]).any()
+
+
+@pytest.mark.parametrize("reveal", ["all", "scene", "none", "speed"])
+def test_a_scenario_that_is_not_told_is_one_of_the_future(reveal: str) -> None:
+    labels = SyntheticTeacher(scenario_config("LEFT"), SyntheticConfig(reveal=reveal)).labels(3, 1, 0)
+    assert labels.scenario_source == ("future" if reveal == "speed" else "file")

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alpamayo_toy.views.events import EventFile
@@ -61,3 +62,39 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(OSError, match="No space left on device") as caught:
         EventFile(tmp_path)
     assert "events.out.tfevents." in str(caught.value.filename)
+
+
+@pytest.mark.parametrize(("begun", "written", "first"), [(50, 10, 51), (10, 50, 51), (10, 20, 30)])
+def test_a_file_stands_behind_the_last_moment_that_an_earlier_one_tells(
+    begun: int, written: int, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name as well as by when it was written, whichever is later; here at 30 s past a round moment."""
+    start = 1_800_000_000
+    earlier = tmp_path / f"events.out.tfevents.{start + begun}.host.1.0"
+    earlier.touch()
+    os.utime(earlier, (start + written, start + written))
+    monkeypatch.setattr(time, "time", lambda: start + 30.0)
+    events = EventFile(tmp_path)
+    events.close()
+    assert events.path.name.startswith(f"events.out.tfevents.{start + first}.")
+
+
+def test_what_a_validation_is_looked_at_beside_is_a_line_of_the_same_chart(tmp_path: Path) -> None:
+    """In a folder of its own each, which closes with the log."""
+    log = Logger(tmp_path)
+    for step in (1, 2):
+        log.lines("val/ade", {"floor": 0.5, "ridge": 0.25 * step}, step)
+    log.close()
+    for line, values in (("floor", [0.5, 0.5]), ("ridge", [0.25, 0.5])):
+        read = EventAccumulator(str(tmp_path / "beside" / line)).Reload()
+        assert [(point.step, point.value) for point in read.Scalars("val/ade")] == list(enumerate(values, 1))
+    assert all(events._file.closed for events in (log.events, *log.beside.values()))
+
+
+def test_a_histogram_tells_small_numbers_apart_on_either_side_of_zero(tmp_path: Path) -> None:
+    log = Logger(tmp_path)
+    log.histogram("weights", torch.tensor([-1e-6, -1e-9, 1e-9, 1e-6, 1e3]), 1)
+    log.close()
+    (found,) = EventAccumulator(str(tmp_path)).Reload().Histograms("weights")
+    counts = [count for count in found.histogram_value.bucket if count]
+    assert counts == [1.0] * 5

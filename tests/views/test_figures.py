@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alpamayo_toy import UnicycleRollout
@@ -143,3 +144,92 @@ def test_a_histogram_is_of_shares_of_what_is_finite(tmp_path: Path, drawn: list[
     heights = bins.get_data().values  # type: ignore[attr-defined]
     assert sorted(heights[heights > 0]) == [0.25, 0.25, 0.5]
     assert [text.get_text() for text in none.texts] == ["no values"]
+
+
+def lines_of(axis: Axes, color: str) -> list[list[tuple[float, float]]]:
+    """Points (x, y) of each line of a colour that is no dots."""
+    mine = [line for line in axis.lines if line.get_color() == color and line.get_linestyle() != "None"]
+    return [list(zip(map(float, line.get_xdata()), map(float, line.get_ydata()), strict=True)) for line in mine]  # type: ignore[arg-type]
+
+
+def test_each_panel_shows_its_own_scene_from_the_car_on_and_left_is_left(tmp_path: Path, drawn: list[Figure]) -> None:
+    """Points (x, y) = (forward, left) are drawn at (-left, forward), whose ticks say how far to the left."""
+    teacher = torch.arange(2 * 2 * 12 * 4.0).reshape(2, 2, 12, 4) + 1
+    student, truth, center = teacher[:, :2] + 0.25, teacher[:, 0] + 0.5, teacher[:, 1, :, :2] + 0.75
+    odds = torch.tensor([[0.5, 0.5], [0.2, 0.8]])
+    figures.birds_eye(
+        tmp_path / "two.png", ["a", "b"], teacher, student, center, ground_truth=truth, ends=True, odds=odds
+    )
+    for i, axis in enumerate(drawn[0].axes):
+        for color, tracks in (
+            (figures.TEACHER, teacher[i]),
+            (figures.STUDENT, student[i]),
+            (figures.TRUTH, truth[i : i + 1]),
+            (figures.MEDIAN, center[i : i + 1]),
+        ):
+            expected = [[(0.0, 0.0), *((-y, x) for x, y in track[:, :2].tolist())] for track in tracks]
+            assert lines_of(axis, color) == expected
+        (ends,) = (line for line in axis.lines if line.get_marker() == ".")
+        assert list(ends.get_xdata()) == (-teacher[i, :, -1, 1]).tolist()
+        assert list(ends.get_ydata()) == teacher[i, :, -1, 0].tolist()
+        tick = axis.xaxis.get_major_formatter()
+        assert [tick(value, 0) for value in (-3.0, 0.0, 2.5)] == ["3", "0", "-2.5"]
+        ways = [line for line in axis.lines if line.get_color() == figures.STUDENT and line.get_marker() != "o"]
+        likely = (odds[i] / odds[i].max()).tolist()
+        assert [way.get_linewidth() for way in ways] == pytest.approx([0.6 + 1.6 * share for share in likely])
+    assert drawn[0].axes[0].get_ylabel() == "x, forward [m]"
+    assert [axis.get_xlabel() for axis in drawn[0].axes] == ["y, left [m]"] * 2
+
+
+def test_rows_have_scales_of_their_own_and_outer_axes_have_the_names(tmp_path: Path, drawn: list[Figure]) -> None:
+    reached = torch.tensor([5.0, 5.0, 100.0, 100.0])
+    straight = torch.zeros(4, 1, 10, 4)
+    straight[..., 0] = reached[:, None, None] * torch.arange(1, 11) / 10
+    figures.birds_eye(tmp_path / "rows.png", list("abcd"), straight, None, columns=2)
+    axes = drawn[0].axes
+    spans = [axis.get_ylim()[1] - axis.get_ylim()[0] for axis in axes]
+    assert spans[0] == pytest.approx(spans[1])
+    assert spans[2] == pytest.approx(spans[3])
+    assert spans[0] < 20 < 100 < spans[2]
+    assert [bool(axis.get_xlabel()) for axis in axes] == [False, False, True, True]
+    assert [bool(axis.get_ylabel()) for axis in axes] == [True, False, True, False]
+
+
+def test_a_profile_has_speeds_at_the_beginning_of_each_step_and_each_column_its_scene(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    actions, v0 = torch.zeros(2, 1, 6, 2), torch.tensor([3.0, 5.0])
+    actions[0, ..., 0], actions[1, ..., 0] = 1.0, 2.0
+    teacher = UnicycleRollout(0.2, "euler")(actions, v0[:, None])
+    figures.profiles(tmp_path / "p.png", ["a", "b"], teacher, v0, teacher[:, 0] + 1, 0.2, "euler", teacher[:, 0])
+    for i, (start, a) in enumerate(((3.0, 1.0), (5.0, 2.0))):
+        acceleration, _, speeds, _ = (drawn[0].axes[2 * row + i] for row in range(4))
+        assert acceleration.lines[0].get_ydata() == pytest.approx([a] * 6, abs=1e-4)
+        assert speeds.lines[0].get_ydata() == pytest.approx([start + a * 0.2 * k for k in range(6)], abs=1e-5)
+        assert speeds.lines[0].get_xdata() == pytest.approx([0.2 * k for k in range(6)])
+        colors = [line.get_color() for line in speeds.lines]
+        assert colors == [figures.TEACHER, figures.TRUTH, figures.STUDENT]
+
+
+def test_errors_over_the_horizon_stand_on_a_log_scale_that_what_is_exact_does_not_stretch(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    lines = {"student": [1e-9, 1.0, 2.0], "floor": [1e-3, 1.0, 2.0]}
+    figures.over_horizon(tmp_path / "h.png", [0.1, 0.2, 0.3], {"teacher": lines})
+    (axis,) = drawn[0].axes
+    assert axis.get_yscale() == "log"
+    assert axis.get_xlim() == (0, 0.3)
+    low, high = axis.get_ylim()
+    assert 2 < high < 20
+    assert low == pytest.approx(high / 1e4)
+    student, floor = axis.lines
+    assert floor.get_zorder() > student.get_zorder()
+
+
+def test_a_histogram_has_80_bins(tmp_path: Path, drawn: list[Figure]) -> None:
+    figures.histograms(tmp_path / "h.png", {"a": torch.arange(81.0)})
+    (bins,) = drawn[0].axes[0].patches
+    data = bins.get_data()  # type: ignore[attr-defined]
+    assert len(data.values) == 80
+    assert (data.edges[0], data.edges[-1]) == (0.0, 80.0)
+    assert drawn[0].axes[0].get_yscale() == "log"

@@ -58,3 +58,17 @@ def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_duration_as_people_say_it(seconds: float, text: str) -> None:
     assert duration_said(seconds) == text
+
+
+def test_on_a_terminal_a_bar_begins_where_the_work_goes_on(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Bar(100, "step", done=20) as bar:
+        bar.update(5)
+        assert (bar.bar.initial, bar.bar.n, bar.bar.total) == (20, 25, 100)
+        clock[0] += 100
+        bar.update()
+    assert capsys.readouterr().out == ""  # no line beside the bar
+    with Bar(100, "step", hidden=True) as bar:
+        assert bar.bar.disable

@@ -198,3 +198,39 @@ def test_a_broken_recording_is_one_line(drive: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             windows(drive, columns, every_s=0.1)
+
+
+def test_between_far_samples_a_car_turns_at_constant_speed(drive: Path) -> None:
+    """On the spot by 2 rad/s, told every 0.4 s."""
+    t = np.arange(0, 12.05, 0.4)
+    content = recording(t, speed=0.0)
+    content["qz"], content["qw"] = np.sin(t), np.cos(t)
+    raw = windows(drive, content)
+    assert raw.rotation is not None
+    yaw = 2 * 0.1 * np.arange(1, 65)
+    assert np.abs(raw.rotation[:, 0, :, 0, 0] - np.cos(yaw)).max() < 1e-9
+    assert np.abs(raw.rotation[:, 0, :, 1, 0] - np.sin(yaw)).max() < 1e-9
+
+
+def test_windows_are_a_second_apart_unless_it_is_said(drive: Path) -> None:
+    (raw,) = egomotion.clips(saved(drive, recording(irregular())))
+    assert set(np.diff(raw.t0_us)) == {1_000_000}
+
+
+@pytest.mark.parametrize(("column", "by", "refused"), [("x", 1e-7, False), ("x", 1e-3, True), ("qz", 1e-3, True)])
+def test_two_poses_at_one_time_may_differ_by_rounding_alone(drive: Path, column: str, by: float, refused: bool) -> None:
+    content = {name: np.append(values, values[-1:]) for name, values in recording(irregular()).items()}
+    content[column][-1] += by
+    if refused:
+        with pytest.raises(UserError, match="is there twice with different poses"):
+            windows(drive, content)
+    else:
+        assert len(windows(drive, content)) > 3
+
+
+def test_numbers_beyond_all_drives_are_refused_to_either_side(drive: Path) -> None:
+    for far in (1.1e9, -1.1e9):
+        content = recording(irregular())
+        content["y"][17] = far
+        with pytest.raises(UserError, match="row 17 holds numbers beyond 1e"):
+            windows(drive, content)

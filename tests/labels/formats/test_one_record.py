@@ -1,6 +1,7 @@
 """What one record says, on its borders: short plans, two keys of one field, times between microseconds, rows beside."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,3 +84,37 @@ def test_each_field_has_a_row_for_each_clip(tmp_path: Path, key: str, rows_there
     npz(clip_id=np.array(CLIPS), pred_xyz=XYZ, **content)(tmp_path)
     with pytest.raises(UserError, match=f"{N} clip_id but {rows_there} rows in {key}"):
         load_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "dt"),
+    [
+        ({"pred_tvals": (0.2 * np.arange(1, 65)).tolist()}, 0.2),
+        ({"pred_tvals": (0.2 * np.arange(1, 65) + 1e-4 * (np.arange(64) % 2)).tolist()}, 0.200002),
+        ({"pred_tvals": (0.2 * np.arange(1, 65) + 2e-2 * (np.arange(64) % 2)).tolist()}, None),
+        ({"pred_tvals": (-0.2 * np.arange(1, 65)).tolist()}, None),
+        ({"horizon_s": 12.8}, 0.2),  # of 64 steps
+        ({"horizon_s": 0}, None),
+        ({"fps": 5}, 0.2),
+        ({"fps": 1e-3}, None),  # of 1000 s, which is no time step
+        ({"fps": 0.9e-3}, None),
+        ({"dt_ms": 200}, 0.2),
+    ],
+)
+def test_the_length_of_a_step_is_said_in_one_of_many_ways(
+    said: dict[str, Any], dt: float | None, tmp_path: Path
+) -> None:
+    js(rows(pred_xyz=lambda i: XYZ[i], **said))(tmp_path)
+    if dt is None:
+        with pytest.raises(UserError, match=rf"{next(iter(said))} of clip clip-0|dt is 1000"):
+            load_labels(tmp_path)
+    else:
+        assert load_labels(tmp_path).dt == pytest.approx(dt, abs=2e-6)
+
+
+@pytest.mark.parametrize(("steps", "named"), [(3, False), (4, True)])
+def test_an_array_of_four_points_may_be_a_trajectory(steps: int, named: bool, tmp_path: Path) -> None:
+    js(rows(my_key=lambda i: XYZ[i, :, :steps], dt=0.5))(tmp_path)
+    with pytest.raises(UserError) as refused:
+        load_labels(tmp_path)
+    assert ("--map teacher=my_key" in str(refused.value)) is named

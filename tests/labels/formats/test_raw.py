@@ -77,3 +77,48 @@ def test_what_is_gathered_stays_in_order_whatever_its_size() -> None:
     found = list(gathered(parts, 4))
     assert np.concatenate([part.clip_id for part in found]).tolist() == clips.clip_id.tolist()
     assert [len(part) for part in gathered([clips], 4)] == [4, 4, 3]
+    single = [clips.select(np.array([row])) for row in range(11)]
+    assert [len(part) for part in gathered(single, 4)] == [4, 4, 3]
+
+
+def test_three_steps_are_no_trajectory_and_four_are() -> None:
+    raw = straight(8.0)
+    assert len(labels_of(replace(raw, teacher=raw.teacher[:, :, :4], rotation=None), PATH)) == 1
+    with pytest.raises(UserError, match="teacher has 3 steps; at least 4 are needed"):
+        labels_of(replace(raw, teacher=raw.teacher[:, :, :3], rotation=None), PATH)
+
+
+@pytest.mark.parametrize(("rough", "source"), [([2], "recovered"), ([1, 2], "smoothed")])
+def test_a_clip_is_an_exact_rollout_where_most_of_its_samples_are(rough: list[int], source: str) -> None:
+    raw = straight(8.0, 8.0, 8.0)
+    points = raw.teacher.copy()
+    points[0, rough, ::2, 0] += 0.02
+    assert labels_of(replace(raw, teacher=points, rotation=None), PATH).v0_source.tolist() == [source]
+
+
+def test_a_speed_that_is_stated_counts_before_that_of_the_history() -> None:
+    raw = sound(2)
+    past = labels_of(raw, PATH)
+    assert past.v0_source.tolist() == ["history"] * 2
+    assert past.v0.tolist() == pytest.approx([8.0, 9.0], abs=1e-3)
+    stated = labels_of(replace(raw, v0=np.array([8.5, 9.5])), PATH)
+    assert (stated.v0_source.tolist(), stated.v0.tolist()) == (["file"] * 2, [8.5, 9.5])
+
+
+@pytest.mark.parametrize("poses", [3, 4])
+def test_a_history_of_three_poses_is_none(poses: int) -> None:
+    raw = sound(2)
+    assert raw.history is not None
+    assert raw.history_rotation is not None
+    short = replace(raw, history=raw.history[:, -poses:], history_rotation=raw.history_rotation[:, -poses:])
+    assert short.has_history.tolist() == [poses == 4] * 2
+
+
+def test_headings_of_a_history_without_rotations_are_those_of_its_course() -> None:
+    """0.3 rad a second to the left at 8 m/s, so that it came from the right."""
+    yaw = 0.3 * 0.1 * np.arange(-15.0, 1)
+    points = 8 / 0.3 * np.stack([np.sin(yaw), 1 - np.cos(yaw), 0 * yaw], -1)
+    past = history_of(replace(straight(8.0), history=points[None]))
+    assert past is not None
+    assert past[0, :, 2].tolist() == pytest.approx(yaw.tolist(), abs=0.02)
+    assert past[0, :, 3].tolist() == pytest.approx([8.0] * 16, abs=0.1)

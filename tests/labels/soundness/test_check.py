@@ -9,7 +9,7 @@ from places import LABELS_60, SHARED, needs_60_clips
 from raw_clips import codes, driven, judged, sound, waves
 
 from alpamayo_toy.labels.formats.raw import RawClips
-from alpamayo_toy.labels.soundness.check import NAMED, Check, leakage, table
+from alpamayo_toy.labels.soundness.check import Check, leakage, table
 
 DRIVES = ("comma2k19", "av2", "kitti_00-07", "commonroad_ngsim")
 
@@ -50,7 +50,7 @@ def test_few_clips_are_named_of_many() -> None:
     raw = sound(30)
     report = judged(replace(raw, text=np.array([""] * 30)))
     assert report["warnings"]["empty_text"]["count"] == 30
-    assert report["warnings"]["empty_text"]["clips"] == [f"clip-{i} 0" for i in range(NAMED)]
+    assert report["warnings"]["empty_text"]["clips"] == [f"clip-{i} 0" for i in range(20)]
     assert "and 27 more" in table(report)
 
 
@@ -138,3 +138,44 @@ def test_routes_are_counted_of_clips_that_are_kept() -> None:
     check = Check("file")
     assert check.add(routed.select(np.array([0, 0, 1, 3]))).tolist() == [True, False, True, True]
     assert check.report()["routes"] == {"file": 2}
+
+
+def test_a_table_lists_ten_files_left_aside_and_thirty_names_not_read() -> None:
+    check = Check("file")
+    check.add(replace(sound(1), notes=frozenset(f"not read: key{i:02d}" for i in range(32)) | {"dt is guessed"}))
+    for i in range(12):
+        check.left_aside(f"folder/{i:02d}.json", "holds no clips")
+        check.left_aside(f"other/{i:02d}.json", "holds no clips")
+    lines = table(check.report()).splitlines()
+    (unread,) = (line for line in lines if "not read" in line)
+    assert unread == f"  not read: {', '.join(f'key{i:02d}' for i in range(30))} and 2 more"
+    (aside,) = (line for line in lines if "left aside" in line)
+    assert aside.endswith(f"{', '.join(f'{i:02d}.json (2 of them)' for i in range(10))} and 2 more")
+    assert "  dt is guessed" in lines
+
+
+def test_the_kinematic_fit_is_summed_up_over_all_clips() -> None:
+    check = Check("file")
+    check._fits = [np.arange(50) / 1000, np.arange(50, 101) / 1000]
+    check._clips = check._kept = 101
+    assert check.report()["kinematic_fit"] == {"mean": 0.05, "p99": 0.099, "max": 0.1}
+
+
+def test_a_file_of_which_some_clips_came_before_is_no_summary() -> None:
+    raw = sound(4)
+    check = Check("folder")
+    for name, rows in (("a.json", [0, 1]), ("b.json", [1, 2]), ("c.json", [0, 2])):
+        check.add(replace(raw.select(np.array(rows)), origin=np.array([name] * 2)))
+    report = check.report()
+    assert check.summaries() == ["c.json"]
+    assert report["left_aside"] == {"c.json": "holds nothing but clips of other files"}
+    assert (report["clips"], report["kept"], codes(report)) == (4, 3, {"repeated": 1})
+
+
+def test_steps_that_differ_by_rounding_are_the_same() -> None:
+    raw = sound(2)
+    check = Check("file", dt=0.1)
+    assert check.add(replace(raw, dt=0.1 * (1 + 5e-5))).all()
+    assert not check.add(replace(raw, dt=0.1 * (1 + 5e-4), t0_us=raw.t0_us + 1)).any()
+    assert codes(check.report()) == {"time_step": 2}
+    assert codes(judged(replace(raw, dt=0.1 * (1 + 5e-5)))) == {}  # 0.1 s as others write it
