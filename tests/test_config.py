@@ -58,6 +58,33 @@ def test_a_copied_scenario_file_is_a_new_scenario(tmp_path: Path) -> None:
     assert config.scenario.range("turn_angle_deg") == (20.0, 30.0)
 
 
+FROM_A_FILE = ("teacher=file", "teacher.path=x.json", "optimizer.lr=2e-3")
+EXPERIMENTS = {
+    "drives": (*FROM_A_FILE, "trainer.steps=1000", "trainer.val_every=1000", "loss.action=0.1"),
+    "hidden": ("scenario=ALL", "teacher.reveal=speed", "student.modes=6", "student.spread=true"),
+    "label_file": (*FROM_A_FILE, "trainer.steps=600", "trainer.val_every=50", "loss.action=0.1"),
+    "waypoints": (
+        *FROM_A_FILE,
+        "trainer.steps=1000",
+        "trainer.val_every=50",
+        "loss.action=0",
+        "student.output=waypoints",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+def test_an_experiment_is_the_defaults_but_for_what_it_is_about(name: str) -> None:
+    """On a drive that was left out no step is chosen: it is validated at the end alone."""
+    told = [option for option in EXPERIMENTS[name] if option == "teacher.path=x.json"]
+    assert train_config(f"experiment={name}", *told) == train_config(*EXPERIMENTS[name])
+
+
+def test_a_smoke_run_is_over_in_seconds() -> None:
+    told = ("steps=40", "batch_size=32", "val_every=20", "log_every=5", "pictures=1")
+    assert train_config("trainer=smoke") == train_config(*(f"trainer.{option}" for option in told))
+
+
 @pytest.mark.slow
 def test_ranges_inside_a_mixture_can_be_set() -> None:
     config = train_config("scenario=ALL", "scenario.parts.LEFT.turn_angle_deg=[20,30]", "scenario.parts.STOP.weight=5")

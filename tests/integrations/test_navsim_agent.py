@@ -96,10 +96,10 @@ def agent_of(folder: Path) -> Any:
 
 
 def statuses(seed: int, command: str | None) -> Any:
-    """An AgentInput of a car that turns, across the seam of headings."""
+    """An AgentInput of a car that turns and heads west, across the seam of headings."""
     draw = np.random.default_rng(seed)
     headings = np.cumsum(draw.normal(0, 0.3, 4))
-    headings = (headings - headings[-1] + np.pi) % (2 * np.pi) - np.pi
+    headings = (headings - headings[-1]) % (2 * np.pi) - np.pi
     one_hot = np.eye(4, dtype=int)[COMMANDS[command]]
     speeds = draw.uniform(-1, 15, 4)
     seen = [

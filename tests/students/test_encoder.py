@@ -71,6 +71,9 @@ def test_its_context_is_found_by_name() -> None:
     assert half is not None
     assert torch.equal(half[:, 0], labels.context[:, 4])
     assert bool(half[:, 1].isnan().all())
+    swapped = student.known_of(few.scene(), tuple(reversed(few.context_names))).context
+    assert swapped is not None
+    assert torch.equal(swapped, labels.context[:, [5, 4]])
 
 
 def test_a_constant_input_does_not_explode_elsewhere() -> None:
@@ -91,3 +94,16 @@ def test_one_scene_among_others_that_is_unlike_training_is_named() -> None:
     context[7, labels.context_names.index("turn_angle_deg")] = -1e6
     found = student.encoder.foreign(replace(scene, context=context), labels.context_names)
     assert found == {"turn_angle_deg": f"turn_angle_deg: {said}"}
+
+
+def test_statistics_are_those_of_the_clips_that_have_an_input() -> None:
+    """Context of 1 and 5 and one that is unknown: mean 3, standard deviation 2; numbers are told in these."""
+    labels = left(3)
+    told = torch.tensor([[1.0, 5.0], [torch.nan, 5.0], [5.0, 5.0]])
+    student = built(labels=replace(labels, context=told, context_names=("some", "constant")))
+    encoder = student.encoder
+    assert encoder.get_buffer("context_mean").tolist() == [3.0, 5.0]
+    assert encoder.get_buffer("context_std").tolist() == [2.0, 1.0]  # a constant keeps its own scale
+    asked = encoder._standardised("context", torch.tensor([[7.0, 5.5], [-200.0, torch.nan]]), 2)
+    assert asked[0].tolist() == [2.0, 0.5]
+    assert asked[1].tolist() == [-10.0, 0.0]  # cut off; learned where it is unknown
