@@ -26,12 +26,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from alpamayo_toy import Scenario, load_student
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_line
+from alpamayo_toy.ranks import Ranks
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import LossConfig
-from alpamayo_toy.training.config import TrainConfig, from_dict
-from alpamayo_toy.ranks import Ranks
 from alpamayo_toy.training import loop
-from alpamayo_toy.training.loop import LossWatch, fit, in_round, schedule
+from alpamayo_toy.training.config import TrainConfig, from_dict
+from alpamayo_toy.training.loop import LossWatch, fit, schedule
 from alpamayo_toy.views.tensorboard import CURVES
 
 SMALL = ("trainer=smoke", "teacher.scenes=256", "teacher.val_scenes=16", "student.width=32", "student.embedding=16")
