@@ -100,6 +100,7 @@ def test_a_spread_is_fitted_to_how_labels_vary() -> None:
 def test_a_spread_is_fitted_to_numbers_that_give_back_the_actions(integrator: str) -> None:
     draw = torch.Generator().manual_seed(0)
     actions = torch.randn(4, 3, 64, 2, generator=draw, dtype=torch.float64) * torch.tensor([1.0, 0.05])
+    actions[0, 0, 5], actions[0, 0, 6] = torch.tensor([9.7, 0.3]), torch.tensor([-9.7, -0.3])  # near their bounds
     labels = left(4)
     v0 = labels.v0.double() + 10
     driven = UnicycleRollout(labels.dt, integrator)(actions, v0.unsqueeze(-1))
