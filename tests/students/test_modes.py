@@ -43,6 +43,10 @@ def test_shapes_and_odds(modes: int, spread: bool, samples: int) -> None:
         assert torch.equal(rolled, prediction.trajectories)
     assert torch.equal(drawn.log_probabilities, drawn.log_probabilities[:1, :1].expand(4, samples))
     assert torch.equal(student(labels.scene(), samples).actions, drawn.actions)  # seeded where nobody gives a seed
+    seeds = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    same, others = (student(labels.scene(), samples, seed).actions for seed in seeds)
+    assert torch.equal(same, drawn.actions)
+    assert not spread or not torch.equal(others, drawn.actions)
 
 
 def test_modes_begin_apart_around_the_mean_action_and_mirror_each_other() -> None:
