@@ -61,19 +61,42 @@ def test_a_copied_scenario_file_is_a_new_scenario(tmp_path: Path) -> None:
 def test_who_says_nothing_gets_what_the_figures_were_made_with() -> None:
     saved = to_dict(train_config())
     assert saved["student"] == {
-        **{"embedding": 128, "width": 256, "layers": 2, "modes": 1, "spread": False, "hide": 0.05},
-        **{"inputs": ["scenario", "v0", "history", "context", "route"], "output": "actions"},
+        "embedding": 128,
+        "width": 256,
+        "layers": 2,
+        "modes": 1,
+        "spread": False,
+        "hide": 0.05,
+        "inputs": ["scenario", "v0", "history", "context", "route"],
+        "output": "actions",
     }
     assert saved["loss"] == {"position": 1.0, "action": 1.0, "winner": 0.5, "samples": 2, "horizon": [1.0]}
     assert saved["optimizer"] == {
-        **{"lr": 5e-3, "weight_decay": 1e-4, "warmup_steps": 100, "clip_norm": 1.0, "ema_decay": 0.995}
+        "lr": 5e-3,
+        "weight_decay": 1e-4,
+        "warmup_steps": 100,
+        "clip_norm": 1.0,
+        "ema_decay": 0.995,
     }
     assert saved["trainer"] == {
-        **{"steps": 4000, "batch_size": 256, "val_every": 500, "log_every": 25, "best": "ade", "pictures": 6},
-        **{"device": "auto", "threads": 1, "bf16": False, "init_from": None, "processes": 1, "resume": None},
+        "steps": 4000,
+        "batch_size": 256,
+        "val_every": 500,
+        "log_every": 25,
+        "best": "ade",
+        "pictures": 6,
+        "device": "auto",
+        "threads": 1,
+        "bf16": False,
+        "init_from": None,
+        "processes": 1,
+        "resume": None,
     }
     assert {name: saved[name] for name in ("horizon", "dt", "seed", "name")} == {
-        **{"horizon": 64, "dt": 0.1, "seed": 0, "name": ""}
+        "horizon": 64,
+        "dt": 0.1,
+        "seed": 0,
+        "name": "",
     }
     batch = composed("batch", BatchConfig)
     assert (batch.seeds, batch.train, batch.workers, batch.resume) == (8, True, 1, None)

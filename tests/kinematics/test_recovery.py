@@ -166,3 +166,28 @@ def test_a_car_that_stands_while_its_heading_drifts_has_no_curvature(integrator:
     trajectory = torch.zeros(1, 6, 4)
     trajectory[..., 2] = torch.linspace(0.01, 0.06, 6)
     assert torch.equal(label_actions(trajectory, torch.zeros(1), 0.1, integrator), torch.zeros(1, 6, 2))
+
+
+@pytest.mark.parametrize(("step", "moves"), [(0.9e-3, False), (1.1e-3, True)])
+def test_a_step_of_a_millimetre_has_a_direction(step: float, moves: bool) -> None:
+    """After a metre ahead, steps to the left; of an exact rollout v is along the heading that it is held at."""
+    points = torch.tensor([[1.0, 0.0], [1.0, step], [1.0, 2 * step]], dtype=torch.float64)
+    course = torch.tensor([0.0, math.pi / 2, math.pi / 2], dtype=torch.float64)
+    torch.testing.assert_close(driven_states(points)[:, 2], course if moves else 0 * course)
+    left = torch.tensor([[0.0, step]], dtype=torch.float64)  # in one step from rest
+    turned = recover_states(left, torch.tensor(0.0).double())[0, 2]
+    assert float(turned.abs()) == pytest.approx(math.pi / 2 if moves else 0.0)
+
+
+def test_a_wrong_speed_alternates_by_half_of_its_way() -> None:
+    line = torch.stack([0.5 * torch.arange(1.0, 21), torch.zeros(20)], -1).double()
+    found = alternation(line.expand(2, 20, 2), torch.tensor([5.0, 5.4], dtype=torch.float64))
+    assert found.tolist() == pytest.approx([0.0, 0.4 * 0.1 / 2], abs=1e-12)
+
+
+def test_a_heading_that_is_known_is_taken_as_it_is() -> None:
+    """A car that slides: 1 m/s ahead and 1 m/s to the left with its nose straight on."""
+    points = 0.1 * torch.arange(1.0, 9).double()[:, None].expand(8, 2)
+    states = recover_states(points, torch.tensor(1.0).double(), yaw=torch.zeros(8, dtype=torch.float64))
+    assert states[:, 2].abs().max() == 0
+    torch.testing.assert_close(states[:, 3], torch.ones(8, dtype=torch.float64))

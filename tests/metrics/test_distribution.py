@@ -140,7 +140,7 @@ def test_medoids_look_at_the_middle_and_the_end() -> None:
     """Of 64 steps at the 32nd and the 64th, wherever the samples are at all others."""
     samples = 50 * torch.randn(4, 64, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     samples[:, [31, 63]] = 0.0
-    samples[3, 31, 0] = 9.0
+    samples[3, 31, 0], samples[1, 32, 0] = 9.0, 900.0
     index, share = medoids(samples, 2)
     assert (index.tolist()[1], share.tolist()) == (3, [0.75, 0.25])
     samples[:, 31], samples[1, 63, 1] = 0.0, 9.0

@@ -11,6 +11,8 @@ from alpamayo_toy.metrics.driving import along_a_path, from_rest, plan_jump, sto
 
 def test_a_drive_that_is_too_short_says_nothing_of_getting_going() -> None:
     v0, speed = torch.tensor([0.0, 0.09, 0.11]), torch.ones(3, 50)
+    slow = from_rest(v0, speed * torch.tensor([1.9, 0.51, 9.0])[:, None], 0.1)
+    assert slow["under_way"].tolist()[:2] == [0.0, 0.0]
     whole = from_rest(v0, speed * torch.tensor([0.51, 2.1, 9.0])[:, None], 0.1)
     assert whole["pulls_away"].tolist()[:2] == [1.0, 1.0]
     assert whole["under_way"].tolist()[:2] == [0.0, 1.0]
@@ -58,10 +60,10 @@ def test_a_drive_that_wanders_by_hand() -> None:
 
 def test_what_one_did_before_the_end_is_no_way_of_standing_there() -> None:
     v0 = torch.zeros(2)
-    speed = torch.cat([torch.linspace(0, 3, 30), torch.linspace(3, 0.2, 20), torch.full((10,), 9.0)])
+    speed = torch.cat([torch.linspace(0, 3, 30), torch.linspace(5, 0.2, 20), torch.full((10,), 9.0)])
     found = from_rest(v0, torch.stack([speed, speed.clamp(max=0.4)]), 0.1)
     assert found["pulls_away"].tolist() == [1.0, 0.0]
-    assert found["under_way"].tolist() == [0.0, 0.0]  # it was at 3 m/s, and will be at 9: not at 5 s
+    assert found["under_way"].tolist() == [0.0, 0.0]  # it was at 5 m/s, and will be at 9: not after 5 s
     line = torch.tensor([10.0, 10.0])
     stopped = stopping(line, torch.tensor([[2.0, 9.5], [2.0, 10.25]]), torch.tensor([[5.0, 0.0], [0.0, 5.0]]))
     assert stopped["stop_error"].tolist() == [0.5, 0.25]

@@ -148,6 +148,20 @@ def test_the_best_until_then_is_not_the_best_of_all() -> None:
     found = score(torch.stack([early, steady], 1), theirs, speeds(1), DT).per_clip
     assert float(found["min_ade_3.0"]) == pytest.approx(1.0)
     assert float(found["min_ade_horizon_3.0"]) == pytest.approx(0.0, abs=1e-12)
+    late = theirs[:, 0].clone()
+    late[:, 63, 1] += 3  # the best of all, but for where it ends
+    ends = score(torch.stack([late, steady], 1), theirs, speeds(1), DT).per_clip
+    assert float(ends["min_fde"]) == pytest.approx(1.0)
+    assert float(ends["min_ade"]) == pytest.approx(3 / 64)
+
+
+@pytest.mark.parametrize(("off", "missed"), [(2.0, 0.0), (2.001, 1.0)])
+def test_two_metres_are_no_miss(off: float, missed: float) -> None:
+    theirs = torch.zeros(1, 1, 64, 4, dtype=torch.float64)
+    mine = theirs.clone()
+    mine[..., 1] = off
+    for samples in (1, 2):
+        assert float(score(mine.expand(1, samples, 64, 4), theirs, speeds(1), DT).per_clip["miss"]) == missed
 
 
 def of_one(mine: Tensor, truth: Tensor, v0: Tensor) -> dict[str, Tensor]:
