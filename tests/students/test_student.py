@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from taught import built, left, stirred
 
-from alpamayo_toy import Labels
+from alpamayo_toy import ActionSpace, Labels
 from alpamayo_toy.students.config import StudentConfig
 from alpamayo_toy.students.student import Student, build_student
 
@@ -21,7 +21,9 @@ def test_it_starts_at_the_mean_action_of_its_labels() -> None:
     actions, trajectory = prediction.actions, prediction.trajectories
     assert actions.shape == (32, 1, 64, 2)
     assert trajectory.shape == (32, 1, 64, 4)
-    assert torch.allclose(actions, student.action_space.mean.expand_as(actions), atol=1e-3)
+    space = ActionSpace.fit(labels)
+    assert torch.allclose(actions, space.mean.expand_as(actions), atol=1e-3)
+    assert torch.equal(student.action_space.std, space.std)
 
 
 @pytest.fixture(scope="module")

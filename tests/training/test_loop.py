@@ -26,12 +26,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from alpamayo_toy import Scenario, load_student
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_line
-from alpamayo_toy.ranks import Ranks
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import LossConfig
-from alpamayo_toy.training import loop
 from alpamayo_toy.training.config import TrainConfig, from_dict
-from alpamayo_toy.training.loop import LossWatch, fit, schedule
+from alpamayo_toy.training.loop import fit, schedule
 from alpamayo_toy.views.tensorboard import CURVES
 
 SMALL = ("trainer=smoke", "teacher.scenes=256", "teacher.val_scenes=16", "student.width=32", "student.embedding=16")
@@ -349,45 +347,3 @@ def test_a_short_drive_is_watched_and_may_choose_the_best(tmp_path: Path) -> Non
         UserError, match=r"trainer\.best=drive needs a synthetic teacher and a student that is shown its"
     ):
         fit(train_config("scenario=LEFT", "trainer.best=drive", "student.inputs=[v0]", *few), tmp_path / "none")
-
-
-def test_the_first_of_the_best_validations_is_kept_by_energy_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where the run is stopped between them: what was best before it stopped stays the best."""
-    few = ("trainer.val_every=1", "teacher.scenes=8", "teacher.val_scenes=2")
-
-    def kept(run: Path, steps: int, rows: list[dict[str, float]], *more: str) -> int:
-        left = iter(rows)
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "scores", lambda *given: next(left, rows[-1]))
-            fit(small(*few, f"trainer.steps={steps}", *more), run)
-        step: int = checkpoint.load(run)["step"]
-        return step
-
-    one = [{"ade": ade} for ade in (2.0, 1.0, 1.0, 3.0)]
-    assert kept(tmp_path / "one", 4, one) == 2
-    several = [{"ade": ade, "energy": energy} for ade, energy in ((1.0, 2.0), (2.0, 1.0), (0.5, 1.5))]
-    assert kept(tmp_path / "several", 3, several, "student.modes=2") == 2
-    assert kept(tmp_path / "one", 6, [{"ade": 1.5}, {"ade": 1.0}], f"trainer.resume={tmp_path / 'one'}") == 2
-    assert checkpoint.load(tmp_path / "one", "last")["training"]["best"] == 1.0
-
-
-def test_of_several_processes_losses_are_means_and_one_that_is_not_finite_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of two steps: 1 and 3 here, 5 and 7 in another process."""
-    others = torch.tensor([5.0, 7.0])
-    monkeypatch.setattr(Ranks, "gathered", lambda self, own: [own, {"loss/total": others}])
-    watch = LossWatch(tmp_path, Ranks(0, 2))
-
-    def seen() -> LossWatch:
-        for step, value in ((11, 1.0), (12, 3.0)):
-            watch.add(step, {"loss/total": torch.tensor(value, requires_grad=True)})
-        return watch
-
-    assert seen().means() == {"loss/total": 4.0}
-    assert seen().means() == {"loss/total": 4.0}  # since the last call
-    others[1] = torch.nan
-    with pytest.raises(UserError, match=r"^loss/total is nan at step 12; there is no checkpoint yet; try a lower"):
-        seen().check()
