@@ -3,6 +3,7 @@
 import shutil
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 from composed import composed, train_config
@@ -16,10 +17,10 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.evaluation.config import EvalConfig
 from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.kinematics.manoeuvres import Scenario
-from alpamayo_toy.students.config import LossConfig, StudentConfig
+from alpamayo_toy.students.config import LossConfig, OwnLossConfig, OwnStudentConfig, StudentConfig
 from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.scenarios import PARAMETERS
-from alpamayo_toy.training.config import BatchConfig, OptimizerConfig, TrainConfig, to_dict
+from alpamayo_toy.training.config import RESUMABLE, BatchConfig, OptimizerConfig, TrainConfig, TrainerConfig, to_dict
 
 CONFIGS = ROOT / "configs"
 
@@ -172,6 +173,93 @@ def test_checks_hold_without_hydra() -> None:
             UserError, match=r"speed_change_s must be long enough for 4 m/s\^2 at most \(got '15\.0 m/s\^2'\)"
         ):
             ScenarioConfig("STOP", speed_mps=fast, final_speed_mps=slow, speed_change_s=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "least", "most"),
+    [
+        *((TrainerConfig, name, 1, 10**9) for name in ("steps", "val_every", "log_every")),
+        (TrainerConfig, "batch_size", 1, 10**6),
+        *((TrainerConfig, name, 1, 256) for name in ("threads", "processes")),
+        (TrainerConfig, "pictures", 0, 1000),
+        (OptimizerConfig, "warmup_steps", 0, 10**9),
+        *((StudentConfig, name, 1, 8192) for name in ("embedding", "width")),
+        *((StudentConfig, name, 1, 64) for name in ("layers", "modes")),
+        *((kind, "samples", 2, 1024) for kind in (LossConfig, OwnLossConfig)),
+        (BatchConfig, "seeds", 1, 10_000),
+        (BatchConfig, "workers", 1, 256),
+    ],
+)
+def test_whole_numbers_have_two_ends(kind: Any, option: str, least: int, most: int) -> None:
+    for taken in (least, most):
+        assert getattr(kind(**{option: taken}), option) == taken
+    for refused in (least - 1, most + 1):
+        with pytest.raises(UserError, match=rf"{option} must be .*\(got {refused}\)"):
+            kind(**{option: refused})
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "taken", "refused"),
+    [
+        (OptimizerConfig, "lr", (1e-300, 1e38), (0.0, 1.1e38)),
+        (OptimizerConfig, "weight_decay", (0.0, 1e38), (-1e-300, 1.1e38)),
+        (OptimizerConfig, "clip_norm", (1e-300, 1e38), (0.0, 1.1e38)),
+        (OptimizerConfig, "ema_decay", (0.0, 0.9999), (-0.1, 1.0)),
+        *((kind, "hide", (0.0, 0.9999), (-0.1, 1.0)) for kind in (StudentConfig, OwnStudentConfig)),
+        *((LossConfig, name, (0.0, 1e38), (-1e-300, 1.1e38)) for name in ("position", "action", "winner")),
+    ],
+)
+def test_numbers_have_two_ends_and_nan_is_beyond(
+    kind: Any, option: str, taken: tuple[float, ...], refused: tuple[float, ...]
+) -> None:
+    for value in taken:
+        assert getattr(kind(**{option: value}), option) == value
+    for value in (*refused, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"{option} must be "):
+            kind(**{option: value})
+
+
+def test_what_may_change_when_a_run_goes_on_changes_no_weight() -> None:
+    free = ("resume", "steps", "device", "threads", "processes", "log_every", "pictures")
+    assert tuple(f"trainer.{name}" for name in free) == RESUMABLE
+
+
+@pytest.mark.parametrize(
+    ("batch", "processes", "shared"), [(256, 1, True), (256, 3, False), (6, 3, True), (3, 6, False)]
+)
+def test_a_batch_is_shared_out_equally_or_not_at_all(batch: int, processes: int, shared: bool) -> None:
+    if shared:
+        assert TrainerConfig(batch_size=batch, processes=processes).batch_size == batch
+    else:
+        with pytest.raises(UserError, match=rf"must be a multiple of the {processes} processes, .* \(got {batch}\)"):
+            TrainerConfig(batch_size=batch, processes=processes)
+
+
+@pytest.mark.parametrize("name", ["", "wide", "a.b-c_d", "x" * 80, "Bögen"])
+def test_a_name_that_makes_a_folder_is_taken(name: str) -> None:
+    assert TrainConfig(name=name).name == name
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "-x", "a b", "x" * 81, "a\n"])
+def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"name must be letters, digits, '\.', '-' and '_', at most 80"):
+        TrainConfig(name=name)
+
+
+def test_latest_is_the_last_run_that_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.latest_run("train") is None
+    runs = Path("outputs/train")
+    for name in ("LEFT/a", "LEFT/b"):
+        (runs / name).mkdir(parents=True)
+    (runs / "latest").write_text("LEFT/a\nLEFT/b\nLEFT/gone\n")
+    assert config.latest_run("train") == str(runs / "LEFT/b")
+    assert config.latest_run("batch") is None
+    made = train_config("trainer.resume=latest")
+    assert made.trainer.resume == str(runs / "LEFT/b")
+    (runs / "latest").write_text("LEFT/gone\n")
+    with pytest.raises(UserError, match=r"^trainer\.resume=latest: train\.py has made no run in outputs/train; name a"):
+        train_config("trainer.resume=latest")
 
 
 def test_no_choice_leads_to_code() -> None:

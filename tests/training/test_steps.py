@@ -30,6 +30,7 @@ def steps_of(run: Path, name: str) -> list[int]:
     return [point.step for point in EventAccumulator(str(run)).Reload().Scalars(CURVES[name][0])]
 
 
+@pytest.mark.slow
 def test_what_adamw_is_given_and_what_is_kept_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clipped gradients, planned rates; validated, kept and averaged is a running mean that begins with the first."""
     seen: list[dict[str, Any]] = []
@@ -75,6 +76,7 @@ def names_of(content: dict[str, Any]) -> list[str]:
     return [name for name, _ in checkpoint.student_of(content, "x")[0].named_parameters()]
 
 
+@pytest.mark.slow
 def test_everything_that_a_step_draws_is_of_the_runs_seed_and_of_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_step_lies_in_the_round_that_it_was_given_with() -> None:
     assert [in_round(step, [8, 12]) for step in (0, 7, 8, 11)] == [(0, 8), (7, 8), (0, 4), (3, 4)]
 
 
+@pytest.mark.slow
 def test_the_first_of_the_best_validations_is_kept_by_energy_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
