@@ -152,6 +152,20 @@ def test_its_poses_are_the_students(integrator: str, history: bool, options: dic
             assert np.abs(found.poses - wanted.numpy()).max() < 1e-4
 
 
+@pytest.mark.usefixtures("navsim")
+@torch.no_grad()
+def test_what_is_far_from_training_is_cut_off_where_the_student_cuts_it(tmp_path: Path) -> None:
+    model = student("trapezoid", history=False)
+    write_agent(model, tmp_path)
+    agent = agent_of(tmp_path)
+    for speed in (200.0, -200.0, 0.0):
+        given = statuses(0, "LEFT")
+        for status in given.ego_statuses:
+            status.ego_velocity[0] = speed
+        wanted = model(scene_of(given, int(Scenario.LEFT), False)).trajectories[0, 0, :40, :3]
+        assert np.abs(agent.compute_trajectory(given).poses - wanted.numpy()).max() < 1e-3
+
+
 def test_it_needs_python_3_9_and_numpy_alone() -> None:
     tree = ast.parse(AGENT.read_text(), feature_version=(3, 9))
     found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
