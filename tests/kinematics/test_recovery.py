@@ -122,6 +122,12 @@ def test_a_wave_of_ten_radians_a_second_is_halved() -> None:
     torch.testing.assert_close(smoothed_heading(track)[20:44], slope[20:44] / 2, rtol=0, atol=1e-4)
 
 
+def test_a_parabola_is_no_rough_track_and_has_its_own_course_to_the_end() -> None:
+    moment = torch.arange(1, 33, dtype=torch.float64) * 0.1
+    track = torch.stack([8 * moment, 0.9 * moment**2], -1)
+    torch.testing.assert_close(smoothed_heading(track), torch.atan2(1.8 * moment, torch.full_like(moment, 8.0)))
+
+
 def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
     """3 m ahead in 3 s, then back the same way: straight on, and along a circle of 10 m."""
     moment = torch.arange(1, 65, dtype=torch.float64) * 0.1

@@ -44,6 +44,7 @@ def test_the_curvature_of_a_circle_is_one_over_its_radius() -> None:
     )
     assert curvature_of(coarse * torch.tensor([1.0, -1.0])).max() < 0
     assert curvature_of(straight_ahead(coarse)).abs().max() == 0
+    assert straight_ahead(coarse)[[0, 1, -1], 0].tolist() == pytest.approx([0.0, 80 / 19, 80.0])
 
 
 @given(st.floats(0.05, 4.5), st.floats(-6, 6))
