@@ -311,3 +311,31 @@ def test_an_evaluation_finds_its_folder_again_and_no_other_one_gets_it(tmp_path:
         assert [Path(folder).name for folder in found] == ["test", "test-2", "test-3", "test-4"]
     again = config._eval_folder(run, None, "a/test.npz", None, None, ["plot=false", f"checkpoint={run}"])
     assert Path(again).name == "test"
+
+
+def test_an_evaluation_is_named_after_what_it_is_scored_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.touch()
+    monkeypatch.chdir(tmp_path)
+
+    def name(scenario: str | None = None, labels: str | None = None, seed: int | None = None, *words: str) -> str:
+        found = Path(config._eval_folder("run", scenario, labels, seed, None, words))
+        assert found.parent == Path("run/eval")
+        return found.name
+
+    assert [name(), name("LEFT"), name("LEFT", "a/test.npz"), name(None, None, 3)] == [
+        *("held_out", "LEFT", "test", "held_out_seed3")
+    ]
+    apart = ("output=x", "device=cuda", "plot=false", "predictions=true", "student.module=a.py:B", "checkpoint=run")
+    assert name("LEFT", None, None, *apart) == "LEFT"  # what changes no number
+    assert name("LEFT", None, None, "hide=[route]") == "LEFT-2"
+    assert config._eval_folder(str(last), "LEFT", None, None, None) == str(tmp_path / "run" / "eval" / "LEFT-3")
+    assert config._eval_folder("run", None, None, None, "mine") == "mine"
+    assert config._eval_folder("gone", None, None, None, None).startswith("outputs/eval/")
+    driven = config._drive_folder("run", ["drive.every=5", "checkpoint=run", "plot=false", "hide=[route]"], None)
+    assert Path(driven).name == "drive_every=5_hide=route"
+    assert (config._export_folder("a/out", ""), config._export_folder("", "agent")) == (
+        "a/.out.partial",
+        ".agent.partial",
+    )
