@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composed import composed, train_config
+from composed import composed, scenario_config, train_config
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from places import ROOT
@@ -30,6 +30,52 @@ def test_the_yaml_the_enum_and_the_schema_know_the_same_scenarios() -> None:
     assert {p.stem for p in (CONFIGS / "scenario").glob("*.yaml")} == {*SCENARIOS, "ALL", "ROAD"}
     assert set(train_config("scenario=ALL").scenario.parts) == set(SCENARIOS)
     assert [name for name in vars(ScenarioConfig("LEFT")) if name not in ("name", "weight")] == list(PARAMETERS)
+
+
+TURN = {"speed_mps": (4.5, 7.5), "final_speed_mps": (4.0, 6.5), "speed_onset_s": (0.0, 0.5), "speed_change_s": (3, 5)}
+TURN |= {"steer_onset_s": (0.2, 1.5), "steer_s": (3.6, 4.6)}
+STEADY = {"speed_onset_s": (0.0, 1.0), "speed_change_s": (4.8, 6.0)}
+LANE = {"speed_mps": (6, 12), "final_speed_mps": (6, 12), **STEADY, "steer_onset_s": (0.2, 1.0), "steer_s": (3.4, 4.2)}
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "STRAIGHT": {
+        "speed_mps": (5, 12),
+        "final_speed_mps": (5, 12),
+        **STEADY,
+        "turn_angle_deg": (-1.5, 1.5),
+        "steer_onset_s": (0.0, 1.0),
+        "steer_s": (4.0, 5.0),
+    },
+    "LEFT": {**TURN, "turn_angle_deg": (60, 100)},
+    "RIGHT": {**TURN, "turn_angle_deg": (-100, -60)},
+    "STOP": {"speed_mps": (4, 10), "final_speed_mps": (0, 0), "speed_onset_s": (0, 0.5), "speed_change_s": (4.2, 5)},
+    "START": {
+        "speed_mps": (0, 0),
+        "final_speed_mps": (3.5, 8),
+        "speed_onset_s": (0.2, 1.2),
+        "speed_change_s": (5.2, 6.5),
+    },
+    "LANE_CHANGE_LEFT": {**LANE, "lane_offset_m": (3.4, 4.0)},
+    "LANE_CHANGE_RIGHT": {**LANE, "lane_offset_m": (-4.0, -3.4)},
+    "U_TURN": {
+        "speed_mps": (3.9, 4.5),
+        "final_speed_mps": (3.9, 4.5),
+        "speed_onset_s": (0, 0.5),
+        "speed_change_s": (3, 5),
+        "turn_angle_deg": (165, 180),
+        "steer_onset_s": (0, 0.3),
+        "steer_s": (5.4, 5.8),
+    },
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_manoeuvre_is_driven_as_the_figures_were(name: str) -> None:
+    """What a file does not name has the schema's own range."""
+    found, plain = scenario_config(name), ScenarioConfig(name)
+    assert isinstance(found, ScenarioConfig)
+    assert (found.name, found.weight) == (name, 1.0)
+    for option in PARAMETERS:
+        assert found.range(option) == RANGES[name].get(option, plain.range(option)), option
 
 
 @pytest.mark.parametrize(
