@@ -203,13 +203,20 @@ def test_what_is_divided_by_must_be_above_zero(name: str) -> None:
         (("training", "optimizer", "state", 99), {}, "must have its state by the number of the parameter"),
         (("training", "optimizer", "state", 0, "step"), torch.tensor(0.0), "parameter 0 is of step 0, all else of"),
         (("training", "optimizer", "param_groups", 0, "eps"), 0, "its optimizer has eps 0, the config makes it 1e-08"),
+        (
+            ("training", "optimizer", "param_groups", 0, "fused"),
+            1,
+            "its optimizer has fused 1, the config makes it True",
+        ),
+        (("training", "optimizer", "param_groups", 0, "lr"), 1e-9, ""),  # it is planned anew
         (("labels", "trained"), torch.zeros(2, 4, dtype=torch.int32), "another type for trained: torch.int32 in the"),
     ],
 )
 def test_a_strangers_numbers_are_named(
     keys: tuple[Any, ...], to: Any, said: str, content: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert said in altered(content, tmp_path, *keys, to=to)
+    found = altered(content, tmp_path, *keys, to=to)
+    assert said in found if said else found == ""
 
 
 def test_the_last_parameter_is_one_and_the_next_is_none(content: dict[str, Any]) -> None:
