@@ -255,3 +255,24 @@ def test_a_run_goes_on_with_the_labels_that_it_learnt_from(content: dict[str, An
     for other in (trained.flip(0), trained[:2], trained + 1):
         with pytest.raises(UserError, match=r"x\.pt: its labels changed since it learnt from them: "):
             checkpoint.continue_with(student, *parts(student), str(tmp_path / "x.pt"), Fingerprint(other, held))
+
+
+def test_what_older_versions_did_not_write_may_be_missing(content: dict[str, Any], tmp_path: Path) -> None:
+    """Which scenarios were seen, and the steps at which learning rates end: then all, and those of its config."""
+    older = copy.deepcopy(content)
+    for weights, name in (
+        (older["weights"], "encoder.seen"),
+        (older["training"]["student"], "encoder.seen"),
+        (older["training"]["averaged"], "module.encoder.seen"),
+        (older["training"], "ends"),
+    ):
+        del weights[name]
+    torch.save(older, tmp_path / "x.pt")
+    assert used(tmp_path / "x.pt") == ""
+    assert bool(load_student(tmp_path / "x.pt")[0].encoder.seen.all())
+    student = small()[1]
+    found = checkpoint.continue_with(student, *parts(student), str(tmp_path / "x.pt"))
+    assert found == (2, 1.0, [older["config"]["trainer"]["steps"]])
+    del older["weights"]["encoder.v0_std"]
+    torch.save(older, tmp_path / "x.pt")
+    assert "encoder.v0_std is missing" in used(tmp_path / "x.pt")
