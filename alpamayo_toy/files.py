@@ -13,6 +13,11 @@ from typing import Any, BinaryIO
 
 from alpamayo_toy.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class _Noting(io.FileIO):
     """A file that remembers what went wrong while it was written: a library that writes into it may hide it."""
@@ -35,7 +40,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)  # one name: what a killed run leaves, the next one overwrites
-    raw = _Noting(partial, "w")
+    raw = _Noting(partial, "w", opener=_opened_alone)
+    ours = os.dup(raw.fileno()) if fcntl is not None else None  # the lock outlives the file that is renamed
     file = io.BufferedWriter(raw)
     try:
         with naming(path):
@@ -49,9 +55,33 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         raw.close()
         partial.replace(path)
-    finally:
+    except BaseException:
         raw.close()  # past the buffer, whose rest a full disk would refuse again
         partial.unlink(missing_ok=True)
+        raise
+    finally:
+        if ours is not None:
+            os.close(ours)
+
+
+def _opened_alone(name: str, flags: int) -> int:
+    """Open a file to write it anew: of two processes that write one file the second waits, and then writes its own.
+
+    Raises UserError where the first has not ended after a minute.
+    """
+    while True:
+        descriptor = os.open(name, flags & ~os.O_TRUNC, 0o666)
+        if not _locked(descriptor, seconds=60):
+            os.close(descriptor)
+            raise UserError(f"{name} is being written by another process; wait for it, or end it")
+        try:
+            ours = os.path.samestat(os.fstat(descriptor), Path(name).stat())
+        except FileNotFoundError:
+            ours = False
+        if ours:
+            os.ftruncate(descriptor, 0)
+            return descriptor
+        os.close(descriptor)  # the first one has renamed it meanwhile
 
 
 @contextmanager
@@ -100,25 +130,30 @@ def locked(folder: Path, shared: bool = False, seconds: float = 0) -> Iterator[N
     Waits so many seconds for it, then raises UserError. A lock ends with the process that holds it. Without effect
     where the file system or the operating system (Windows) knows no such lock.
     """
-    try:
-        import fcntl
-    except ImportError:
+    if fcntl is None:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
-    deadline = time.monotonic() + seconds
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    said = f"{folder} is being written by another process; wait for it, or name another folder"
-                    raise UserError(said) from None
-                time.sleep(0.05)
-            except OSError:
-                break  # a network file system without locks
+        if not _locked(descriptor, shared, seconds):
+            raise UserError(f"{folder} is being written by another process; wait for it, or name another folder")
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, shared: bool = False, seconds: float = 0) -> bool:
+    """Lock an open file or folder; False where another process has had it for so many seconds."""
+    if fcntl is None:
+        return True
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        except OSError:
+            return True  # a network file system without locks

@@ -4,6 +4,7 @@ import json
 import resource
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import inf, nan
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.files import locked, remove_folder, replacing, write_json
+from alpamayo_toy.files import locked, partial_of, remove_folder, replacing, write_json
 
 
 @contextmanager
@@ -43,6 +44,32 @@ def test_what_else_goes_wrong_in_the_block_stays_what_it_was(tmp_path: Path) -> 
             raise error
         assert found.value is error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_who_write_one_file_the_second_waits_and_then_writes_its_own(tmp_path: Path) -> None:
+    """Two evaluations of one checkpoint at once, say: what is there is always one of both, and neither fails."""
+    path = tmp_path / "metrics.json"
+
+    def second() -> None:
+        with replacing(path) as file:
+            file.write(b"second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with replacing(path) as file:
+            file.write(b"fir")
+            file.flush()
+            waiting = pool.submit(second)
+            assert not wait([waiting], timeout=0.2).done
+            file.write(b"st")
+        waiting.result()
+    assert path.read_bytes() == b"second"
+    assert [found.name for found in tmp_path.iterdir()] == ["metrics.json"]
+    partial_of(path).write_bytes(b"what a killed run left, longer than what comes")
+    with pytest.raises(ZeroDivisionError), replacing(path):
+        raise ZeroDivisionError
+    second()
+    assert path.read_bytes() == b"second"
+    assert [found.name for found in tmp_path.iterdir()] == ["metrics.json"]
 
 
 def test_a_lock_is_waited_for_and_shared_ones_go_together(tmp_path: Path) -> None:

@@ -45,10 +45,12 @@ class UnicycleRollout(nn.Module):
 
         steps: which of the T states are given, forwards; to a loss that looks at a few, the others would be written and
         read back for nothing. The batch dimensions of actions and v0 broadcast. float32 and float64 are integrated as
-        given; bfloat16 and float16 are upcast to float32 with one warning. Raises TypeError for what is no tensor,
-        ValueError for other shapes, dtypes, devices or steps.
+        given; bfloat16 and float16 are upcast to float32 with one warning. Raises TypeError for no tensor or
+        slice, ValueError for other shapes, dtypes, devices or steps.
         """
         actions, v0 = _checked(actions, v0)
+        if not isinstance(steps, slice):
+            raise TypeError(f"steps must be a slice (got {type(steps).__name__})")
         if steps.step is not None and steps.step < 1:
             raise ValueError(f"steps must go forwards (got {steps})")
         if torch.is_autocast_enabled(actions.device.type):

@@ -29,7 +29,9 @@ def energy_score(
     draws too, so many draws of each mode, one after the other, which share its probability, and no draw is paired with
     itself either. M = 1 leaves the plain mean distance. Steps may count by step_weights (T,), whose mean is 1.
     """
-    m = samples.shape[-3]
+    m, to = samples.shape[-3], mean_distances(samples, teacher_samples, step_weights).mean(-1)
+    if m == 1:
+        return to.squeeze(-1)
     if probabilities is None:
         probabilities, draws = samples.new_full((m,), 1 / m), m
     draws = draws or 1
@@ -37,7 +39,6 @@ def energy_score(
     once_more = draws / (draws - 1) if draws > 1 else 1.0
     share = torch.where(mode == mode.unsqueeze(-1), once_more, 1.0)
     p, among = probabilities, distances_among(samples, step_weights)
-    to = mean_distances(samples, teacher_samples, step_weights).mean(-1)
     return (p * to).sum(-1) - (share * p.unsqueeze(-1) * p.unsqueeze(-2) * among).sum((-2, -1)) / 2
 
 

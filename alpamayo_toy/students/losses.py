@@ -5,13 +5,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from alpamayo_toy.kinematics.action_space import ActionSpace
 from alpamayo_toy.kinematics.trajectory import Prediction
-from alpamayo_toy.metrics.displacement import distance
 from alpamayo_toy.metrics.distribution import energy_score
 from alpamayo_toy.metrics.pairs import mean_distances
+from alpamayo_toy.students.action_loss import action_loss
 from alpamayo_toy.students.config import LossConfig, OwnLossConfig
 from alpamayo_toy.students.own import own_object
 
@@ -41,7 +40,7 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """K modes against every sample of the teacher, unweighted, by name; drawn: K m draws, m of each.
 
-    teacher_actions (B, Y, T, 2), and of all trajectories the counted_steps(), (B, Y or K or K m, S, 4).
+    teacher_actions (B, Y, T, 2), and of all trajectories the counted_steps(), (B, Y or K or K m, S, 2 or more).
 
     position: the energy score in metres, sum_k p_k mean_y |g_k - y| - 1/2 sum_kl p_k p_l E |g_k - g_l|, |.| the mean
     distance of waypoints. Of one trajectory that is its mean distance, whose minimum is the samples' geometric median.
@@ -52,10 +51,7 @@ def loss_terms(
     one = modes.actions.shape[1] == 1
     weights = step_weights(config, teacher)
     terms = {}
-    if config.position > 0 and drawn.actions.shape[1] == 1:
-        apart = distance(drawn.trajectories, teacher)
-        terms["position"] = (apart if weights is None else apart * weights).mean()
-    elif config.position > 0:
+    if config.position > 0:
         draws = drawn.actions.shape[1] // modes.actions.shape[1]
         each = energy_score(drawn.trajectories, teacher, drawn.probabilities, draws, weights)
         terms["position"] = each.mean()
@@ -67,8 +63,7 @@ def loss_terms(
             reached = (1 - RELAXED) * nearest.mean() + RELAXED * apart.mean()
             terms["winner"] = reached - modes.log_probabilities.gather(1, winner).mean()
     if config.action > 0:
-        mine, theirs = space.normalize(modes.actions), space.normalize(teacher_actions)
-        terms["action"] = functional.smooth_l1_loss(_of(mine, winner, theirs), theirs)
+        terms["action"] = action_loss(space, modes.actions, teacher_actions, winner)
     return terms
 
 
@@ -78,6 +73,11 @@ def counted_steps(config: LossConfig | OwnLossConfig, several: bool) -> slice:
     """
     some = several and isinstance(config, LossConfig) and len(set(config.horizon)) == 1
     return slice(OFFSET, None, EVERY) if some else slice(None)
+
+
+def counted_columns(config: LossConfig | OwnLossConfig) -> slice:
+    """The columns of trajectories that loss_terms() takes of a teacher, x and y. A loss of the user's own gets all."""
+    return slice(None) if isinstance(config, OwnLossConfig) else slice(2)
 
 
 def step_weights(config: LossConfig, teacher: Tensor) -> Tensor | None:
@@ -94,12 +94,3 @@ def weighted(config: LossConfig | OwnLossConfig, terms: dict[str, Tensor]) -> Te
     if isinstance(config, OwnLossConfig):
         return torch.stack(list(terms.values())).sum()
     return torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
-
-
-def _of(actions: Tensor, winner: Tensor | None, like: Tensor) -> Tensor:
-    """The actions (B, Y, T, 2) of the mode that is nearest to each sample; of the one that there is."""
-    if winner is None:
-        return actions.expand_as(like)
-    first = actions.shape[1] * torch.arange(len(actions), device=actions.device).unsqueeze(1)
-    whole = actions.flatten(0, 1).index_select(0, (first + winner).flatten())  # rows cost less than gather()'s numbers
-    return whole.view(like.shape)

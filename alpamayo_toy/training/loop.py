@@ -32,7 +32,7 @@ from alpamayo_toy.processes import signals
 from alpamayo_toy.ranks import ALONE, Ranks, joined, launched
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import OwnStudentConfig
-from alpamayo_toy.students.losses import build_loss, counted_steps, weighted
+from alpamayo_toy.students.losses import build_loss, counted_columns, counted_steps, weighted
 from alpamayo_toy.students.own import own_object
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.cars import Cars
@@ -96,7 +96,7 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
         require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
         ends += [trainer.steps] if trainer.steps > ends[-1] else []
     steps = counted_steps(config.loss, student.several)
-    clips, clips_at = _clips(teacher, labels, scene, student, device, steps)
+    clips, clips_at = _clips(teacher, labels, scene, student, device, (steps, counted_columns(config.loss)))
     twice = isinstance(config.teacher, FileConfig) and config.teacher.mirror and labels.context is None
     said_clips = f"{clips} clips, mirror images among them" if twice else f"{clips} clips"
     roads = _roads(config, teacher, student, device, ranks)
@@ -265,10 +265,9 @@ def _clips(
     scene: Scene,
     student: Student,
     device: torch.device,
-    steps: slice,
+    counted: tuple[slice, slice],
 ) -> tuple[int, Callable[[Tensor], tuple[Scene, Tensor, Tensor]]]:
-    """How many clips there are, and the scenes, clamped actions and some steps of trajectories of those at an index, in
-    float32.
+    """How many clips there are; of those at an index scenes, clamped actions and what counts of trajectories, float32.
 
     All of them lie on the device, but for a set that is larger than memory: its batches are read as they are needed.
     """
@@ -282,10 +281,10 @@ def _clips(
 
         def read(index: Tensor) -> tuple[Scene, Tensor, Tensor]:
             seen, trajectory = teacher.batch(index)
-            return seen.to(device), actions_of(trajectory, seen.v0), trajectory[..., steps, :].to(device)
+            return seen.to(device), actions_of(trajectory, seen.v0), trajectory[..., *counted].to(device)
 
         return len(teacher), read
-    whole, trajectories = scene.to(device), labels.teacher[..., steps, :].float().contiguous().to(device)
+    whole, trajectories = scene.to(device), labels.teacher[..., *counted].float().contiguous().to(device)
     actions = actions_of(labels.teacher, labels.v0)
 
     def held(index: Tensor) -> tuple[Scene, Tensor, Tensor]:

@@ -20,6 +20,7 @@ WRONG: dict[str, Any] = {
     "complex": torch.zeros(8, 2, dtype=torch.complex64),
     "sparse": torch.zeros(8, 2).to_sparse(),
     "meta": torch.zeros(8, 2, device="meta"),
+    "nested": torch.nested.nested_tensor([torch.zeros(8, 2)]),
 }
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, torch.Tensor]]] = {
     "rollout": (UnicycleRollout(), {"actions": torch.zeros(8, 2), "v0": torch.tensor(3.0)}),

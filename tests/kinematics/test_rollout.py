@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,6 +301,9 @@ def test_no_states_and_steps_that_go_backwards() -> None:
     assert torch.equal(grad, torch.zeros(2, 5, 2))
     with pytest.raises(ValueError, match="steps must go forwards"):
         UnicycleRollout()(actions, v0, slice(None, None, -1))
+    number: Any = 3
+    with pytest.raises(TypeError, match=r"steps must be a slice \(got int\)"):
+        UnicycleRollout()(actions, v0, number)
 
 
 def test_actions_and_speeds_of_two_types_are_integrated_in_the_wider_one() -> None:

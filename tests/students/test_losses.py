@@ -11,7 +11,7 @@ from alpamayo_toy.kinematics.trajectory import Prediction
 from alpamayo_toy.metrics.distribution import energy_score
 from alpamayo_toy.metrics.pairs import mean_distances
 from alpamayo_toy.students.config import LossConfig, OwnLossConfig, StudentConfig
-from alpamayo_toy.students.losses import RELAXED, counted_steps, loss_terms, step_weights, weighted
+from alpamayo_toy.students.losses import RELAXED, counted_columns, counted_steps, loss_terms, step_weights, weighted
 from alpamayo_toy.students.student import Student
 
 
@@ -85,6 +85,8 @@ def test_terms_of_several_modes_by_a_plain_loop(spread: bool) -> None:
 def test_every_step_counts_of_one_trajectory_of_unequal_stretches_and_for_a_loss_of_ones_own() -> None:
     everything = [(LossConfig(), False), (LossConfig(horizon=[1.0, 2.0]), True), (OwnLossConfig(), True)]
     assert [counted_steps(*asked) for asked in everything] == [slice(None)] * 3
+    columns = [list(range(4))[counted_columns(config)] for config in (LossConfig(), OwnLossConfig())]
+    assert columns == [[0, 1], [0, 1, 2, 3]]
 
 
 def test_all_modes_take_a_twentieth_of_the_winners_distance() -> None:

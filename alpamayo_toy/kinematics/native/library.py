@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from alpamayo_toy.files import replacing
 
-SOURCES = [Path(__file__).with_name(name) for name in ("rollout.c", "pairs.c", "banded.c", "inverse.c", "squash.c")]
+NAMES = ("rollout", "pairs", "banded", "inverse", "squash", "action_loss")
+SOURCES = [Path(__file__).with_name(f"{name}.c") for name in NAMES]
 HEADERS = [Path(__file__).with_name(name) for name in ("banded.h", "sine.h")]
 # no fused multiply-add: the clamp must fall on the steps where a plain loop's does
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
@@ -91,11 +92,13 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
     rolling: list[Any] = [*[ctypes.c_int64] * 2, ctypes.c_double, ctypes.c_int, *[ctypes.c_int64] * 3]
     inverting = [ctypes.c_int64] * 2 + [ctypes.c_double] * 3 + [ctypes.c_int]
     squashing: list[Any] = [ctypes.c_int64] * 2
+    comparing: list[Any] = [ctypes.c_int64] * 4
     arguments: dict[str, tuple[int, list[Any]]] = {
         "rollout": (4, rolling),
         "adjoint": (5, rolling),
         "distances": (7, [ctypes.c_int64] * 6),
         "squash": (5, squashing),
+        "action_loss": (6, comparing),
         "inverse": (5, inverting),
         "inverse_adjoint": (8, inverting),
     }
@@ -103,7 +106,7 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
         for name, (pointers, sizes) in arguments.items():
             entry = getattr(found, f"{name}_{kind}")
             entry.argtypes = [*[ctypes.c_void_p] * pointers, *sizes]
-            entry.restype = None if sizes in (rolling, squashing) else ctypes.c_int
+            entry.restype = None if sizes in (rolling, squashing, comparing) else ctypes.c_int
     found.banded.argtypes = [*[ctypes.c_void_p] * 9, *[ctypes.c_int64] * 3]
     found.banded.restype = ctypes.c_int
     return found

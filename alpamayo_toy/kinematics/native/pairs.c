@@ -38,14 +38,21 @@ typedef struct {
 #else
 
 /* x and y of `many` trajectories, (many, padded) each, one after the other. */
+static inline void NAME(apart_of)(const REAL *restrict rows, int64_t many, int64_t width, steps_t steps, REAL *restrict x)
+{
+    REAL *restrict y = x + many * steps.padded;
+    for (int64_t i = 0; i < many; i++, rows += steps.count * width)
+        for (int64_t s = 0; s < steps.count; s++) {
+            x[i * steps.padded + s] = rows[s * width];
+            y[i * steps.padded + s] = rows[s * width + 1];
+        }
+}
+
 static void NAME(apart)(const REAL *rows, int64_t many, int64_t width, steps_t steps, REAL *x)
 {
-    REAL *y = x + many * steps.padded;
-    for (int64_t i = 0; i < many; i++)
-        for (int64_t s = 0; s < steps.count; s++, rows += width) {
-            x[i * steps.padded + s] = rows[0];
-            y[i * steps.padded + s] = rows[1];
-        }
+    if (width == 4) NAME(apart_of)(rows, many, 4, steps, x); /* known widths are read by vectors */
+    else if (width == 2) NAME(apart_of)(rows, many, 2, steps, x);
+    else NAME(apart_of)(rows, many, width, steps, x);
 }
 
 /* And back, zeros in other columns. */
