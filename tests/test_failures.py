@@ -31,7 +31,10 @@ def test_memory_runs_out_under_several_names() -> None:
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert out_of_memory(RuntimeError("CUDA error: out of memory"))
     assert out_of_memory(wrapped(torch.OutOfMemoryError("no"), ValueError("generation failed")))
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("Out of Memory"))
     assert not out_of_memory(RuntimeError("size mismatch"))
+    assert why(MemoryError("40 GiB")) == "MemoryError: 40 GiB; memory is too small for it"
 
 
 @pytest.mark.parametrize(
