@@ -20,7 +20,15 @@ from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.students.config import LossConfig, OwnLossConfig, OwnStudentConfig, StudentConfig
 from alpamayo_toy.teachers.config import SCENARIOS, FileConfig, MixtureConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.scenarios import PARAMETERS
-from alpamayo_toy.training.config import RESUMABLE, BatchConfig, OptimizerConfig, TrainConfig, TrainerConfig, to_dict
+from alpamayo_toy.training.config import (
+    RESUMABLE,
+    BatchConfig,
+    OptimizerConfig,
+    TrainConfig,
+    TrainerConfig,
+    from_dict,
+    to_dict,
+)
 
 CONFIGS = ROOT / "configs"
 
@@ -385,3 +393,28 @@ def test_an_evaluation_is_named_after_what_it_is_scored_on(tmp_path: Path, monke
         "a/.out.partial",
         ".agent.partial",
     )
+
+
+def test_a_saved_config_is_read_by_the_types_of_its_options() -> None:
+    saved = to_dict(train_config("student=custom", "student.module=mine.py:Mine"))
+    assert saved["student"]["module"] == "mine.py:Mine"
+    assert from_dict(saved).student.module == ""  # nothing that was saved says what is to be executed
+    saved = to_dict(train_config())
+    assert from_dict({**saved, "optimizer": {**saved["optimizer"], "lr": 1}}).optimizer.lr == 1  # JSON knows no 1.0
+    for group, option, value in (
+        ("optimizer", "lr", 2**63),
+        ("optimizer", "lr", True),
+        ("trainer", "steps", 5.0),
+        ("student", "inputs", ["v0"] * 4097),
+        ("scenario", "speed_mps", [1.0] * 4097),
+        ("loss", "horizon", ["1"]),
+    ):
+        with pytest.raises(UserError, match=f"^{group}.{option} must be "):
+            from_dict({**saved, group: {**saved[group], option: value}})
+
+
+@pytest.mark.parametrize(("told", "reveal"), [({}, "scene"), ({"reveal": "none"}, "none"), ({"history": True}, "all")])
+def test_a_synthetic_teacher_of_older_versions_showed_what_it_did(told: dict[str, Any], reveal: str) -> None:
+    saved = to_dict(train_config())
+    teacher = {name: value for name, value in saved["teacher"].items() if name not in ("history", "reveal")}
+    assert from_dict({**saved, "teacher": {**teacher, **told}}).teacher.reveal == reveal
