@@ -6,7 +6,7 @@ import pytest
 import torch
 from stand_in import Hub
 
-from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
+from alpamayo_toy.errors import Interrupted, UserError, causes, out_of_memory, require, shortened
 from alpamayo_toy.failures import pause_s, why
 
 
@@ -31,7 +31,10 @@ def test_memory_runs_out_under_several_names() -> None:
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert out_of_memory(RuntimeError("CUDA error: out of memory"))
     assert out_of_memory(wrapped(torch.OutOfMemoryError("no"), ValueError("generation failed")))
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("Out of Memory"))
     assert not out_of_memory(RuntimeError("size mismatch"))
+    assert why(MemoryError("40 GiB")) == "MemoryError: 40 GiB; memory is too small for it"
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,34 @@ def test_a_busy_hub_is_waited_for(error: Exception, seconds: list[float]) -> Non
 def test_an_interruption_comes_whole_from_another_process() -> None:
     found = copy.copy(Interrupted("stopped at step 3; continue: ...", 15))  # is made of its parts, as there
     assert (str(found), found.exit_code) == ("stopped at step 3; continue: ...", 143)
+
+
+def test_a_value_of_any_size_is_one_short_line() -> None:
+    values: list[tuple[object, str]] = [
+        *((None, "None"), (True, "True"), (1.5, "1.5"), ("a\nb", "'a\\nb'"), (b"x", "b'x'")),
+        *((2**99 - 1, str(2**99 - 1)), (2**99, "100 bits"), (-(2**70000), "70001 bits")),
+        *(("x" * 58, repr("x" * 58)), ("x" * 59, f"'{'x' * 56}...")),
+        *(([1, 2], "list of 2"), ((), "tuple of 0"), ({"a": 1}, "dict of 1"), (torch.zeros(3), "Tensor")),
+    ]
+    for value, said in values:
+        assert shortened(value) == said
+        assert len(said) <= 60
+
+
+def test_what_does_not_hold_names_option_and_value() -> None:
+    require(True, "x", "y", 1)
+    with pytest.raises(UserError, match=r"^trainer\.steps must be >= 1 \(got 0\)$"):
+        require(False, "trainer.steps", ">= 1", 0)
+    with pytest.raises(UserError, match=r"\(got 70001 bits\)$"):  # of which Python prints no digits
+        require(False, "seed", "smaller", 2**70000)
+    with pytest.raises(UserError) as long:
+        require(False, "name", "short", "x" * 1000)
+    assert len(str(long.value)) < 350
+
+
+def test_causes_go_down_to_the_first() -> None:
+    first, second = KeyError("a"), ValueError("b")
+    assert list(causes(wrapped(first, second))) == [second, first]
+    third = OSError("c")
+    third.__context__ = first  # while the first was handled
+    assert list(causes(third)) == [third, first]

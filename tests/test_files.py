@@ -100,8 +100,8 @@ def test_a_folder_that_was_half_removed_is_hidden_and_goes_with_the_next(tmp_pat
 
 
 def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"a": nan, "b": [1.5, inf, {"c": (-inf, 2)}], "d": "NaN", "e": True})
-    found = json.loads((tmp_path / "x.json").read_text())
+    write_json(tmp_path / "new" / "x.json", {"a": nan, "b": [1.5, inf, {"c": (-inf, 2)}], "d": "NaN", "e": True})
+    found = json.loads((tmp_path / "new" / "x.json").read_text())
     assert found == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": "NaN", "e": True}
 
 

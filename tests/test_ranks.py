@@ -30,6 +30,7 @@ def test_torchrun_says_which_process_this_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert launched() == Ranks(5, 8, 1)
     assert not launched().leads
+    assert not Ranks(8, 16, 0).leads  # the first one of a second machine
 
 
 def test_alone_there_is_nobody_to_ask() -> None:

@@ -4,7 +4,9 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -240,6 +242,44 @@ def test_a_late_route_is_moved_along_with_the_car(aside: float) -> None:
     steps, left = np.arange(20) * ROUTE_SPACING, 10 * aside
     wanted = np.stack([np.cos(0.5) * steps - np.sin(0.5) * left, -np.sin(0.5) * steps - np.cos(0.5) * left], -1)
     torch.testing.assert_close(route[0], torch.tensor(wanted).float(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("ahead", "known_here"), [(2 * 80 / 19 - 0.1, True), (2 * 80 / 19 + 0.1, False)])
+def test_a_route_that_begins_two_points_ahead_says_nothing_of_here(ahead: float, known_here: bool) -> None:
+    line = np.stack([2.0 * np.arange(60) + ahead, np.zeros(60), np.zeros(60)], -1)
+    route = scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], line))).route
+    assert (route is not None) is known_here
+    assert route is None or float(route[0, 0].norm()) < 1e-4
+
+
+def test_a_route_that_comes_back_is_begun_where_it_begins() -> None:
+    """2 m beside its first part, and where its way back crosses."""
+    there = np.stack([2.0 * np.arange(21), np.full(21, 2.0)], -1)
+    back = np.stack([40 - 2.0 * np.arange(31), np.full(31, 0.0)], -1)
+    line = np.concatenate([np.concatenate([there, back]), np.zeros((52, 1))], -1)
+    route = scene_of(Pursuer(), known(session(np.zeros((1, 3)), [0], [5.0], line))).route
+    assert route is not None
+    wanted = torch.stack([torch.arange(9) * ROUTE_SPACING, torch.full((9,), 2.0)], -1)
+    torch.testing.assert_close(route[0, :9], wanted.float())
+
+
+@pytest.mark.parametrize(("told", "limit"), [(13.9, 13.9), (0.0, np.nan), (-1.0, np.nan), (np.inf, np.nan)])
+def test_a_speed_limit_is_shown_where_one_is_told(told: float, limit: float) -> None:
+    context = replace(session(np.zeros((1, 3)), [0], [5.0]), renderer_data=SimpleNamespace(speed_limit_mps=told))
+    found = scene_of(Pursuer(), known(context)).context
+    assert found is not None
+    assert found.tolist() == [pytest.approx([limit], nan_ok=True)]
+
+
+def test_a_history_of_a_student_with_longer_steps_reaches_as_far_back() -> None:
+    """Poses every 0.1 s, of which 1.6 s are looked at every 0.2 s."""
+    student = Pursuer()
+    student.history_steps, student.rollout = 9, UnicycleRollout(0.2, "trapezoid")  # type: ignore[misc]
+    poses = np.stack([0.5 * np.arange(40), np.zeros(40), np.zeros(40)], -1)
+    history = scene_of(student, known(session(poses, [k * STEP_US for k in range(40)], [5.0] * 40))).history
+    assert history is not None
+    assert history[0, :, 0].tolist() == pytest.approx([-1.0 * k for k in range(8, -1, -1)], abs=1e-5)
+    assert history[0, :, 3].tolist() == [5.0] * 9
 
 
 def test_what_is_no_number_is_held_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

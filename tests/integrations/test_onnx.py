@@ -119,6 +119,23 @@ def test_inputs_are_those_that_the_student_has() -> None:
     assert flat("drawn", "euler").inputs == ("scenario", "v0", "history", "context", "route", "share", "noise")
 
 
+def test_what_a_scene_has_not_goes_in_as_unknown() -> None:
+    form = flat("one", "euler")
+    scene = full(3).scene()
+    bare = form.of(replace(scene, history=None, context=None, v0=scene.v0.double()))
+    assert [(name, tuple(value.shape)) for name, value in bare.items()] == [
+        *(("scenario", (3,)), ("v0", (3,)), ("history", (3, 16, 4)), ("context", (3, 2)), ("route", (3, 20, 2)))
+    ]
+    assert [name for name, value in bare.items() if bool(value.isnan().all())] == ["history", "context"]
+    assert torch.equal(bare["route"], scene.route)
+    assert bare["v0"].dtype == torch.float32
+    drawn = form.example(64)
+    assert sorted(set(drawn["scenario"].tolist())) == list(range(-1, 8))
+    assert all(0.1 < float(drawn[name].isnan().float().mean()) < 0.4 for name in ("history", "context", "route"))
+    assert torch.equal(form.example(64, seed=1)["scenario"], drawn["scenario"])
+    assert not torch.equal(form.example(64, seed=1)["v0"], drawn["v0"])
+
+
 def test_samples_follow_from_their_noise() -> None:
     student = flat("drawn", "trapezoid")
     given = student.example(5)

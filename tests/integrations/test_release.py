@@ -232,14 +232,15 @@ def test_metrics_of_another_version_are_named(folder: Path, tmp_path: Path) -> N
 
 def test_no_path_of_this_machine_is_released(tmp_path: Path) -> None:
     config = train_config("experiment=label_file", "teacher.path=/home/me/labels.json", "trainer.init_from=../mine")
-    config.trainer.resume = "/home/me/outputs/run"
+    config.trainer.resume, config.teacher.val_path = "/home/me/outputs/run", "/home/me/others.json"
     for name in SEALED[1:]:
         (tmp_path / name).touch()
     student = built()
     released.write_weights(tmp_path, student)
     released.seal(tmp_path, config, 7, student)
     _, read = load_student(tmp_path)
-    assert (read.teacher.path, read.trainer.init_from, read.trainer.resume) == ("labels.json", "mine", "run")
+    assert (read.teacher.path, read.teacher.val_path) == ("labels.json", "others.json")
+    assert (read.trainer.init_from, read.trainer.resume) == ("mine", "run")
     assert "home" not in (tmp_path / ABOUT).read_text()
 
 

@@ -1,5 +1,7 @@
 """The action space: inside its bounds, there and back, statistics only where the car moves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -107,3 +109,31 @@ def test_tanh_is_within_three_units_in_the_last_place(dtype: torch.dtype) -> Non
     found = space.squash(raw, one.unsqueeze(0)).numpy()
     exact = np.tanh(raw.numpy().astype(np.longdouble))
     assert (np.abs(found - exact) <= 3 * np.spacing(np.abs(found))).all()
+
+
+def test_the_released_numbers() -> None:
+    space = ActionSpace.alpamayo()
+    assert space.mean.tolist() == pytest.approx([0.029026947, 0.000269217], rel=1e-5)
+    assert space.std.tolist() == pytest.approx([0.681042674, 0.026148281], rel=1e-6)
+    assert space.bound.tolist() == pytest.approx([9.8, 0.33])
+    cut = ActionSpace().clamp(torch.tensor([[-10.0, 0.1], [3.0, -0.5], [11.0, 0.4]]))
+    torch.testing.assert_close(cut, torch.tensor([[-9.8, 0.1], [3.0, -0.33], [9.8, 0.33]]))
+    inside = torch.tensor([[[0.0, 0.0], [9.9, 0.0]], [[0.0, 0.0], [0.0, -0.34]], [[-9.8, 0.33], [0.0, 0.0]]])
+    assert ActionSpace().within_bounds(inside).tolist() == [False, False, True]
+
+
+def test_statistics_by_hand() -> None:
+    """Of population, as divided by n; backwards as fast as forwards; steps of 0.2 s."""
+    back = torch.tensor([[[1.0, 0.1], [-1.0, 0.3]]], dtype=torch.float64)
+    labels = labels_of(back, torch.tensor([-5.0]).double())
+    found = ActionSpace.fit(labels)
+    assert found.mean.tolist() == pytest.approx([0.0, 0.2])
+    assert found.std.tolist() == pytest.approx([1.0, 0.1])
+    slower = ActionSpace.fit(replace(labels, dt=0.2))  # the same states in twice the time: half of a and of kappa
+    assert slower.std.tolist() == pytest.approx([0.5, 0.05])
+    still = ActionSpace.fit(labels_of(back * torch.tensor([0.1, 0.0]), torch.tensor([0.5]).double()))
+    assert still.mean[1] == 0
+    turns = torch.tensor([[[0.0, 0.2], [0.0, -0.2]]], dtype=torch.float64)
+    for speed, spread in ((0.59, 1e-3), (0.61, 0.2)):
+        slow = ActionSpace.fit(labels_of(turns, torch.tensor([speed], dtype=torch.float64)))
+        assert slow.std[1] == pytest.approx(spread)

@@ -396,3 +396,19 @@ def test_an_answer_may_be_changed_in_place() -> None:
     (wanted,) = torch.autograd.grad(2 * speed.sum(), points, retain_graph=True)
     speed *= 2
     torch.testing.assert_close(torch.autograd.grad(speed.sum(), points)[0], wanted)
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_a_car_that_backs_up_has_the_gradient_of_pytorch(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Braked through rest and driven backwards, at speeds where the ridge weighs most."""
+    speeds = torch.stack([torch.linspace(1, -1, 13), torch.linspace(-0.2, -2, 13), torch.linspace(-0.1, 0.3, 13)])
+    speeds = speeds.double()
+    actions = torch.stack([speeds.diff(dim=-1) / 0.1, 0.2 * torch.linspace(-1, 2, 12).double().expand(3, 12)], -1)
+    driven = ROLLOUT(actions, speeds[:, 0])
+    inputs = tuple(t.clone().requires_grad_() for t in (driven[..., :2], driven[..., 2], speeds[:, 0]))
+    upstream = torch.randn(3, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = torch.autograd.grad(trajectory_to_actions(*inputs, guard=guard), inputs, upstream)
+    monkeypatch.setattr(inverse, "serves", lambda *tensors: False)
+    wanted = torch.autograd.grad(trajectory_to_actions(*inputs, guard=guard), inputs, upstream)
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-7 * float(theirs.abs().max()))

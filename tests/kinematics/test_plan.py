@@ -18,7 +18,9 @@ def test_the_heading_turns_at_the_yaw_rate() -> None:
     turned = (plan.yaw_rate[:, 1:] + plan.yaw_rate[:, :-1]) / 2 * 0.1  # v, and so the yaw rate, is linear in time
     torch.testing.assert_close(plan.yaw.diff(dim=-1), turned)
     torch.testing.assert_close(plan.v, v0[:, None] + 1.5 * plan.time)
-    assert plan.time[1, -1] == pytest.approx(6.4)
+    assert plan.time[1].tolist() == pytest.approx([0.1 * (i + 1) for i in range(64)])
+    back = plan_of(actions[:1, :1], torch.tensor([[[0.0, 0.0, 0.0, -2.0]]]).double(), WHEELBASE)
+    assert back.yaw_rate.item() == pytest.approx(-0.16)  # wheels to the left, and backwards: the nose goes right
 
 
 @pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
@@ -43,5 +45,7 @@ def test_a_circle_of_its_wheelbase_takes_45_degrees() -> None:
 def test_what_does_not_go_together_is_named() -> None:
     with pytest.raises(ValueError, match=r"got \(3, 2\) and \(4, 4\)"):
         plan_of(torch.zeros(3, 2), torch.zeros(4, 4), WHEELBASE)
+    with pytest.raises(ValueError, match=r"trajectory \(\.\.\., T, 4\) \(got \(3, 2\) and \(3, 3\)\)"):
+        plan_of(torch.zeros(3, 2), torch.zeros(3, 3), WHEELBASE)
     with pytest.raises(ValueError, match="wheelbase must be > 0 m"):
         plan_of(torch.zeros(3, 2), torch.zeros(3, 4), 0.0)

@@ -122,6 +122,12 @@ def test_a_wave_of_ten_radians_a_second_is_halved() -> None:
     torch.testing.assert_close(smoothed_heading(track)[20:44], slope[20:44] / 2, rtol=0, atol=1e-4)
 
 
+def test_a_parabola_is_no_rough_track_and_has_its_own_course_to_the_end() -> None:
+    moment = torch.arange(1, 33, dtype=torch.float64) * 0.1
+    track = torch.stack([8 * moment, 0.9 * moment**2], -1)
+    torch.testing.assert_close(smoothed_heading(track), torch.atan2(1.8 * moment, torch.full_like(moment, 8.0)))
+
+
 def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
     """3 m ahead in 3 s, then back the same way: straight on, and along a circle of 10 m."""
     moment = torch.arange(1, 65, dtype=torch.float64) * 0.1
@@ -166,3 +172,28 @@ def test_a_car_that_stands_while_its_heading_drifts_has_no_curvature(integrator:
     trajectory = torch.zeros(1, 6, 4)
     trajectory[..., 2] = torch.linspace(0.01, 0.06, 6)
     assert torch.equal(label_actions(trajectory, torch.zeros(1), 0.1, integrator), torch.zeros(1, 6, 2))
+
+
+@pytest.mark.parametrize(("step", "moves"), [(0.9e-3, False), (1.1e-3, True)])
+def test_a_step_of_a_millimetre_has_a_direction(step: float, moves: bool) -> None:
+    """After a metre ahead, steps to the left; of an exact rollout v is along the heading that it is held at."""
+    points = torch.tensor([[1.0, 0.0], [1.0, step], [1.0, 2 * step]], dtype=torch.float64)
+    course = torch.tensor([0.0, math.pi / 2, math.pi / 2], dtype=torch.float64)
+    torch.testing.assert_close(driven_states(points)[:, 2], course if moves else 0 * course)
+    left = torch.tensor([[0.0, step]], dtype=torch.float64)  # in one step from rest
+    turned = recover_states(left, torch.tensor(0.0).double())[0, 2]
+    assert float(turned.abs()) == pytest.approx(math.pi / 2 if moves else 0.0)
+
+
+def test_a_wrong_speed_alternates_by_half_of_its_way() -> None:
+    line = torch.stack([0.5 * torch.arange(1.0, 21), torch.zeros(20)], -1).double()
+    found = alternation(line.expand(2, 20, 2), torch.tensor([5.0, 5.4], dtype=torch.float64))
+    assert found.tolist() == pytest.approx([0.0, 0.4 * 0.1 / 2], abs=1e-12)
+
+
+def test_a_heading_that_is_known_is_taken_as_it_is() -> None:
+    """A car that slides: 1 m/s ahead and 1 m/s to the left with its nose straight on."""
+    points = 0.1 * torch.arange(1.0, 9).double()[:, None].expand(8, 2)
+    states = recover_states(points, torch.tensor(1.0).double(), yaw=torch.zeros(8, dtype=torch.float64))
+    assert states[:, 2].abs().max() == 0
+    torch.testing.assert_close(states[:, 3], torch.ones(8, dtype=torch.float64))

@@ -14,7 +14,9 @@ from alpamayo_toy.kinematics.route import (
     curvature_of,
     in_frame,
     route_ahead,
+    states_in_frame,
     straight_ahead,
+    wrapped,
 )
 from alpamayo_toy.kinematics.trajectory import ROUTE_POINTS
 
@@ -42,6 +44,7 @@ def test_the_curvature_of_a_circle_is_one_over_its_radius() -> None:
     )
     assert curvature_of(coarse * torch.tensor([1.0, -1.0])).max() < 0
     assert curvature_of(straight_ahead(coarse)).abs().max() == 0
+    assert straight_ahead(coarse)[[0, 1, -1], 0].tolist() == pytest.approx([0.0, 80 / 19, 80.0])
 
 
 @given(st.floats(0.05, 4.5), st.floats(-6, 6))
@@ -146,3 +149,32 @@ def test_the_curvature_of_points_is_that_of_the_circle_through_three_wherever_th
     for side in (1.0, -1.0):
         points = 10 * torch.stack([angle.sin(), side * (1 - angle.cos())], -1)
         torch.testing.assert_close(curvature_of(points), torch.full((3,), side * 0.1, dtype=torch.float64))
+
+
+def test_states_are_seen_from_a_pose_by_hand() -> None:
+    """From (1, 2), heading to the left: what is 3 m further on is 3 m to the right."""
+    pose = torch.tensor([[1.0, 2.0, math.pi / 2]], dtype=torch.float64)
+    states = torch.tensor([[[4.0, 2.0, math.pi, 7.0]]], dtype=torch.float64)
+    wanted = torch.tensor([[[0.0, -3.0, math.pi / 2, 7.0]]], dtype=torch.float64)
+    torch.testing.assert_close(states_in_frame(states, pose), wanted)
+    turns = torch.tensor([0.0, 3.0, 4.0, -4.0, 9.0], dtype=torch.float64)
+    assert wrapped(turns).tolist() == pytest.approx([math.remainder(x, math.tau) for x in turns.tolist()])
+
+
+def test_headings_at_the_points_of_a_path() -> None:
+    """Half a turn at each corner; none where there is no point; round the corner they go on without a jump."""
+    path = Path.of(torch.tensor([[0.0, 0.0], [-2.0, 0.0], [-2.0, -2.0], [torch.nan, torch.nan]], dtype=torch.float64))
+    assert path.heading[:3].tolist() == pytest.approx([math.pi, 1.25 * math.pi, 1.5 * math.pi])
+    assert path.heading[3].isnan()
+    assert path.distance[:3].tolist() == pytest.approx([0.0, 2.0, 4.0])
+    _, beside, heading = path.locate(torch.tensor([[5.0, 1.0]], dtype=torch.float64))  # behind the beginning
+    assert (beside.item(), heading.item()) == pytest.approx((-1.0, math.pi))
+
+
+def test_one_is_looked_for_from_two_metres_back_to_four_ahead() -> None:
+    """On a straight road in pieces of half a metre, of a car that is far off either way."""
+    path = Path.of(torch.stack([torch.arange(0.0, 100.5, 0.5), torch.zeros(201)], -1).double())
+    position = torch.tensor([[50.0, 1.0]], dtype=torch.float64)
+    for near, low, high in ((10.25, 14.25, 14.5), (90.25, 88.0, 88.25), (47.0, 50.0, 50.0), (51.0, 50.0, 50.0)):
+        along, _, _ = path.locate(position, torch.tensor([near], dtype=torch.float64))
+        assert low <= float(along) <= high, near

@@ -70,6 +70,11 @@ def test_horizons_are_named_by_seconds() -> None:
     assert horizons(errors[:8], 0.1) == {"0.8": 8}
 
 
+def test_a_time_between_two_steps_is_the_nearest_one() -> None:
+    errors = horizons(torch.arange(1.0, 21.0), 0.3)  # 5 s are 16.7 steps
+    assert errors == {"1.0": 3.0, "2.0": 7.0, "3.0": 10.0, "4.0": 13.0, "5.0": 17.0, "6.0": 20.0}
+
+
 def test_ade_and_fde_by_hand() -> None:
     truth = at_rest(3)
     driven = torch.tensor([[3.0, 4, 0, 0], [0, 1, 0, 0], [0, 0, 9, 9]], dtype=torch.float64)

@@ -15,6 +15,7 @@ from alpamayo_toy.metrics.distribution import (
     energy_score,
     geometric_median,
     manoeuvre_shares,
+    medoid,
     medoids,
     nearest_shares,
     off_the_crowd,
@@ -43,6 +44,7 @@ def test_energy_score_and_spread_by_hand() -> None:
     assert energy_score(samples[:1], teacher).item() == pytest.approx(2.0)
     assert spread(samples).item() == pytest.approx(1.0)
     assert spread(samples[:1]).item() == pytest.approx(0.0, abs=1e-12)
+    assert spread(ending_at((0, 0), (3, 0), (0, 0))).item() == pytest.approx(4 / 3)  # 1, 2 and 1 from their mean
 
 
 def test_energy_score_is_least_for_the_teachers_own_distribution() -> None:
@@ -109,6 +111,7 @@ def test_medoids_by_hand() -> None:
     assert index.tolist() == [4, 5]
     assert share.tolist() == pytest.approx([0.6, 0.4])
     assert medoids(samples, 1)[0].tolist() == [2]
+    assert medoid(samples.unflatten(0, (2, 3))).tolist() == [1, 1]
     with pytest.raises(ValueError, match=r"between 1 and the number of samples, 6 \(got 7\)"):
         medoids(samples, 7)
 
@@ -133,6 +136,30 @@ def test_medoids_are_samples_and_as_good_as_any_swap_within_a_cluster(k: int, se
             assert float(apart[clip][chosen, members].sum()) <= float(costs.min()) + 1e-9
 
 
+def test_medoids_look_at_the_middle_and_the_end() -> None:
+    """Of 64 steps at the 32nd and the 64th, wherever the samples are at all others."""
+    samples = 50 * torch.randn(4, 64, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    samples[:, [31, 63]] = 0.0
+    samples[3, 31, 0], samples[1, 32, 0] = 9.0, 900.0
+    index, share = medoids(samples, 2)
+    assert (index.tolist()[1], share.tolist()) == (3, [0.75, 0.25])
+    samples[:, 31], samples[1, 63, 1] = 0.0, 9.0
+    assert medoids(samples, 2)[0].tolist()[1] == 1
+
+
+def test_medoids_move_until_each_is_the_middle_of_its_own() -> None:
+    """Of 40 samples on a line, more and more apart: it takes several rounds until nothing moves."""
+    away = 3 * torch.randn(40, generator=torch.Generator().manual_seed(6)).double().exp()
+    samples = ending_at(*((x, 0.0) for x in away.tolist()))
+    index, _ = medoids(samples, 4)
+    x = samples[:, -1, 0]
+    apart = (x[:, None] - x[index]).abs()
+    for j, chosen in enumerate(index.tolist()):
+        members = x[apart.argmin(1) == j]
+        costs = (members[:, None] - members).abs().sum(1)
+        assert float((members - x[chosen]).abs().sum()) == pytest.approx(float(costs.min()))
+
+
 def test_twins_can_both_be_medoids() -> None:
     same = ending_at((3, 0), (3, 0), (3, 0))
     index, share = medoids(same, 2)
@@ -151,12 +178,19 @@ def test_shares_of_manoeuvres() -> None:
     turned = manoeuvre_shares(samples[[0, 0, 0, 1]], torch.tensor(5.0))
     assert total_variation(shares, turned).item() == pytest.approx(0.5)
     assert total_variation(shares, shares).item() == 0
+    slow = straight.clone()
+    slow[..., 3] = 0.3  # at the end of all: a stop for the one that came with more than 2 m/s
+    both = manoeuvre_shares(slow.expand(2, 3, 64, 4), torch.tensor([2.5, 1.5]))
+    assert both[:, [Scenario.STOP, Scenario.STRAIGHT]].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_where_nobody_drives() -> None:
     crowd = ending_at(*((0.1 * i, 0.0) for i in range(100)))
-    samples = ending_at((5.0, 0.0), (5.0, 0.05), (5.0, 3.0), (30.0, 0.0))
-    assert off_the_crowd(samples, crowd).tolist() == [False, False, True, True]
+    samples = ending_at((5.0, 0.0), (5.0, 0.05), (5.0, 0.15), (5.0, 3.0), (30.0, 0.0))
+    assert off_the_crowd(samples, crowd).tolist() == [False, False, True, True, True]
+    # two of a hundred have no neighbour within a metre: nobody is off the crowd for being half a metre away
+    lonely = ending_at(*((0.1 * i, 0.0) for i in range(98)), (50.0, 0.0), (51.0, 0.0))
+    assert off_the_crowd(ending_at((5.0, 0.5), (5.0, 1.1)), lonely).tolist() == [False, True]
 
 
 def test_calibration_of_modes() -> None:
@@ -171,6 +205,10 @@ def test_calibration_of_modes() -> None:
     assert calibration_error(torch.tensor([[0.95, 0.05]] * 4), shares).item() == pytest.approx(0.2, abs=1e-6)
     right = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     assert calibration_error(p, right).item() == pytest.approx(0.0)
+    # tenths: 0.71 and 0.79 are one bin, in which too little and too much make up; 0.65 and 0.75 are two
+    for said, happened, error in (([0.71, 0.79], [1.0, 0.5], 0.0), ([0.65, 0.75], [1.0, 0.4], 0.35)):
+        said, happened = (torch.tensor([[x, 1 - x] for x in first]) for first in (said, happened))
+        assert calibration_error(said, happened).item() == pytest.approx(error, abs=1e-6)
     certain = torch.tensor([[1.0, 0.0]])
     assert calibration_error(certain, certain).item() == 0.0
     assert calibration_error(certain, certain.flip(-1)).item() == pytest.approx(1.0)
@@ -184,6 +222,11 @@ def test_regions_hold_the_share_that_they_claim() -> None:
         truths = torch.randn(200, 64, 1, 2, generator=generator)
         return [float(within_region(samples, truths, share).float().mean()) for share in (0.5, 0.9)]
 
+    end = ending_at((0, 0), (1, 0), (2, 0), (30, 0), steps=5)
+    start = torch.full((4, 1, 4), 7.0, dtype=end.dtype)  # where all begin counts for nothing
+    near = ending_at((2.9, 0), (4.1, 0), (9, 0), (0, -0.5), steps=5)
+    samples, truths = torch.cat([start, end], 1), torch.cat([start, near], 1)
+    assert within_region(samples, truths, 0.5).tolist() == [True, False, False, True]
     assert held(1.0) == pytest.approx([0.5, 0.9], abs=0.02)
     assert held(0.5)[1] < 0.75  # too narrow
     assert held(2.0)[1] > 0.95  # too wide

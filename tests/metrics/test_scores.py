@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alpamayo_toy import UnicycleRollout
-from alpamayo_toy.metrics import scores
-from alpamayo_toy.metrics.distribution import energy_score
+from alpamayo_toy.metrics import displacement, pairs, scores
+from alpamayo_toy.metrics.distribution import energy_score, spread
 from alpamayo_toy.metrics.scores import Scores, of_errors, quality, score
 
 DT = 0.1
@@ -88,6 +88,8 @@ def test_chunks_do_not_matter(chunk: int, samples: int) -> None:
     whole = score(mine, theirs, speeds(7), DT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "AT_ONCE", chunk * 500)
+        patch.setattr(pairs, "AT_ONCE", chunk * 100)  # of the energy score, where PyTorch measures
+        patch.setattr(pairs, "serves", lambda *tensors: False)
         same(score(mine, theirs, speeds(7), DT), whole)
 
 
@@ -146,3 +148,97 @@ def test_the_best_until_then_is_not_the_best_of_all() -> None:
     found = score(torch.stack([early, steady], 1), theirs, speeds(1), DT).per_clip
     assert float(found["min_ade_3.0"]) == pytest.approx(1.0)
     assert float(found["min_ade_horizon_3.0"]) == pytest.approx(0.0, abs=1e-12)
+    late = theirs[:, 0].clone()
+    late[:, 63, 1] += 3  # the best of all, but for where it ends
+    ends = score(torch.stack([late, steady], 1), theirs, speeds(1), DT).per_clip
+    assert float(ends["min_fde"]) == pytest.approx(1.0)
+    assert float(ends["min_ade"]) == pytest.approx(3 / 64)
+
+
+@pytest.mark.parametrize(("off", "missed"), [(2.0, 0.0), (2.001, 1.0)])
+def test_two_metres_are_no_miss(off: float, missed: float) -> None:
+    theirs = torch.zeros(1, 1, 64, 4, dtype=torch.float64)
+    mine = theirs.clone()
+    mine[..., 1] = off
+    for samples in (1, 2):
+        assert float(score(mine.expand(1, samples, 64, 4), theirs, speeds(1), DT).per_clip["miss"]) == missed
+
+
+def of_one(mine: Tensor, truth: Tensor, v0: Tensor) -> dict[str, Tensor]:
+    """What one trajectory (T, 4) scores against one truth, by metrics that are proven by themselves."""
+    final = displacement.final_errors(mine, truth)
+    return {
+        "ade": displacement.ade(mine, truth),
+        **{f"fde_{s}.0": displacement.fde(mine, truth, 10 * s - 1) for s in range(1, 6)},
+        "fde": displacement.fde(mine, truth),
+        "miss": displacement.miss(mine[None], truth),
+        **{f"waymo_miss_{s}": x for s, x in displacement.waymo_miss(mine[None], truth, v0, DT).items()},
+        "heading_error": displacement.heading_error(mine, truth),
+        "speed_error": displacement.speed_error(mine, truth),
+        **{name: error.abs() for name, error in final.items()},
+        "corner_distance": displacement.corner_distance(mine[None], truth),
+    }
+
+
+def of_several(mine: Tensor, truth: Tensor, v0: Tensor) -> dict[str, Tensor]:
+    """The same of (K, T, 4)."""
+    times = {"0.5": 5, "1.0": 10, "3.0": 30, "5.0": 50}
+    return {
+        "min_ade": displacement.min_ade(mine, truth),
+        **{f"min_ade_{s}": displacement.min_ade(mine, truth, step) for s, step in times.items()},
+        **{f"min_ade_horizon_{s}": displacement.min_ade(mine, truth, n, "horizon") for s, n in times.items()},
+        "min_fde": displacement.min_fde(mine, truth),
+        "miss": displacement.miss(mine, truth),
+        **{f"waymo_miss_{s}": x for s, x in displacement.waymo_miss(mine, truth, v0, DT).items()},
+        "corner_distance": displacement.corner_distance(mine, truth),
+    }
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_every_number_is_the_mean_over_the_truths_of_its_metric(samples: int) -> None:
+    mine = drives(3, samples)
+    theirs = mine[:, :1] + 0.07 * (drives(3, 30, seed=1) - mine[:, :1])  # near enough to be missed now and then
+    v0 = torch.tensor([1.0, 6.0, 12.0], dtype=torch.float64)  # by which Waymo's thresholds grow
+    found = score(mine, theirs, v0, DT).per_clip
+    for clip in range(3):
+        each = [
+            of_one(mine[clip, 0], truth, v0[clip]) if samples == 1 else of_several(mine[clip], truth, v0[clip])
+            for truth in theirs[clip]
+        ]
+        expected = {name: torch.stack([one[name].double() for one in each]).mean() for name in each[0]}
+        if samples > 1:
+            expected |= {"spread": spread(mine[clip]), "energy_score": energy_score(mine[clip], theirs[clip])}
+        assert list(found) == list(expected)
+        for name, value in expected.items():
+            assert float(found[name][clip]) == pytest.approx(float(value), abs=1e-9), name
+    assert 0 < float(found["miss"].mean()) < 1
+
+
+def test_a_time_that_is_the_end_has_no_name_of_its_own() -> None:
+    mine, theirs = drives(2, 2)[:, :, :50], drives(2, 1, seed=1)[:, :, :50]
+    one, several = (score(mine[:, :k], theirs, speeds(2), DT).per_clip for k in (1, 2))
+    assert [name for name in one if name.startswith("fde")] == ["fde_1.0", "fde_2.0", "fde_3.0", "fde_4.0", "fde"]
+    assert [name for name in several if name.startswith("min_ade_") and "horizon" not in name][-1] == "min_ade_3.0"
+    assert "waymo_miss_5.0" in one
+
+
+def test_a_score_is_whole_where_every_clip_has_one() -> None:
+    mine = drives(3, 1)
+    assert score(mine, drives(3, 1, seed=1), speeds(3), DT).is_whole
+    mine[1, 0, 63, 2] = math.inf
+    found = score(mine, drives(3, 1, seed=1), speeds(3), DT)
+    assert not found.is_whole
+    assert found.per_clip["ade"].isnan().tolist() == [False, True, False]
+    other = of_errors(torch.tensor([[1.0, 2.0], [5.0, 4.0]]), DT)
+    assert other.per_step.tolist() == [3.0, 3.0]
+    assert other.per_clip["ade"].tolist() == [1.5, 4.5]
+
+
+def test_shares_of_clips_at_steps_of_their_own_length() -> None:
+    """2 m/s^2 from rest in steps of 0.2 s is comfortable, a curvature of 0.34 1/m is more than a car can."""
+    actions = torch.tensor([2.0, 0.0], dtype=torch.float64).repeat(2, 20, 1)
+    actions[1, 3, 1] = 0.34
+    v0 = torch.zeros(2, dtype=torch.float64)
+    found = quality(UnicycleRollout(0.2, "trapezoid")(actions * torch.tensor([1.0, 0.0]), v0), v0, 0.2, actions)
+    assert found["feasible"] == {"within_bounds": 0.5, "no_teleport": 1.0}
+    assert found["comfort_positions"]["max_longitudinal_acceleration"] == 1.0

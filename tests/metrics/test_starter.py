@@ -39,6 +39,19 @@ def test_sanity_checks_can_fail() -> None:
         rounded = straight.clone()
         rounded[0, 2, 0] = 1.5 + beyond
         assert sanity_checks(actions, rounded, v0, dt, "euler")["no_teleport"] is passed
+    for v0_other, last, passed in ((0.0, 5.0, True), (5.0, 0.0, True), (4.9, 4.9, False)):  # m/s at a step's two ends
+        ends = straight[:, :1].clone()
+        ends[..., 3] = last
+        assert sanity_checks(actions[:, :1], ends, torch.tensor([v0_other]), dt, "euler")["no_teleport"] is passed
+    assert sanity_checks(actions, straight + torch.tensor([0.5, 0, 0, 0]), v0, dt, "euler")["no_teleport"] is False
+    two = torch.cat([straight, jump])
+    assert sanity_checks(actions.repeat(2, 1, 1), two, v0.repeat(2), dt, "euler")["no_teleport"] is False
+    backwards = straight * torch.tensor([-1.0, 1.0, 1.0, -1.0])
+    assert sanity_checks(actions, backwards, -v0, dt, "trapezoid")["no_teleport"] is True
+    stopped = straight.clone()
+    stopped[0, 2] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    assert sanity_checks(actions, stopped, v0, dt, "euler") == good
+    assert sanity_checks(actions, straight * math.nan, v0, dt, "euler")["finite"] is False
     back = straight.clone()
     back[0, 2, 3] = -0.1
     assert sanity_checks(actions, back, v0, dt, "euler")["speed_non_negative"] is False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from altered_checkpoints import parts, small, whole
 from composed import train_config
 from places import DATA, Command
 
@@ -145,3 +146,22 @@ def test_a_student_of_absolute_speeds_is_refused(tmp_path: Path, command: Comman
     assert found.returncode == 1
     assert found.stderr.startswith("error: run/checkpoints/best.pt has format 1 and a student that takes the absolute")
     assert found.stderr.count("\n") == 1
+
+
+def test_a_run_goes_on_from_its_own_step_with_its_best_validation_and_its_rounds(tmp_path: Path) -> None:
+    content = whole(tmp_path)
+    content["training"] |= {"best": 0.75, "ends": [2, 9]}
+    for name, tensor in content["training"]["averaged"].items():
+        if name == "module.head.0.bias":
+            tensor.fill_(3.0)
+    torch.save(content, tmp_path / "last.pt")
+    _, student = small()
+    averaged, optimizer = parts(student)
+    found = checkpoint.continue_with(student, averaged, optimizer, str(tmp_path / "last.pt"))
+    assert found == (2, 0.75, [2, 9])
+    state = content["training"]
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(tensor, state["student"][name])
+    assert averaged.module.head[0].bias.tolist() == [3.0] * 4
+    for number, moments in optimizer.state_dict()["state"].items():
+        assert all(torch.equal(tensor, state["optimizer"]["state"][number][name]) for name, tensor in moments.items())

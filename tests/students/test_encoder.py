@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from composed import scenario_config
 from taught import built, left, stirred
@@ -71,6 +72,9 @@ def test_its_context_is_found_by_name() -> None:
     assert half is not None
     assert torch.equal(half[:, 0], labels.context[:, 4])
     assert bool(half[:, 1].isnan().all())
+    swapped = student.known_of(few.scene(), tuple(reversed(few.context_names))).context
+    assert swapped is not None
+    assert torch.equal(swapped, labels.context[:, [5, 4]])
 
 
 def test_a_constant_input_does_not_explode_elsewhere() -> None:
@@ -91,3 +95,48 @@ def test_one_scene_among_others_that_is_unlike_training_is_named() -> None:
     context[7, labels.context_names.index("turn_angle_deg")] = -1e6
     found = student.encoder.foreign(replace(scene, context=context), labels.context_names)
     assert found == {"turn_angle_deg": f"turn_angle_deg: {said}"}
+
+
+def test_statistics_are_those_of_the_clips_that_have_an_input() -> None:
+    """Context of 1 and 5 and one that is unknown: mean 3, standard deviation 2; numbers are told in these."""
+    labels = left(3)
+    told = torch.tensor([[1.0, 5.0], [torch.nan, 5.0], [5.0, 5.0]])
+    student = built(labels=replace(labels, context=told, context_names=("some", "constant")))
+    encoder = student.encoder
+    assert encoder.get_buffer("context_mean").tolist() == [3.0, 5.0]
+    assert encoder.get_buffer("context_std").tolist() == [2.0, 1.0]  # a constant keeps its own scale
+    asked = encoder._standardised("context", torch.tensor([[7.0, 5.5], [-200.0, torch.nan]]), 2)
+    assert asked[0].tolist() == [2.0, 0.5]
+    assert asked[1].tolist() == [-10.0, 0.0]  # cut off; learned where it is unknown
+
+
+def test_history_enters_as_speeds_less_that_at_t0_and_turns_from_pose_to_pose() -> None:
+    """In standard deviations, however small: a car that turns by 0.01 rad a step turns."""
+    history = torch.zeros(2, 3, 4)
+    history[0, :, 3], history[1, :, 3] = torch.tensor([5.0, 6.0, 8.0]), torch.tensor([9.0, 8.0, 8.0])
+    history[0, :, 2] = torch.tensor([-0.03, -0.02, 0.0])
+    history[..., :2] = 7.0
+    encoder = built(labels=replace(left(2), history=history)).encoder
+    mean, std = encoder.get_buffer("history_mean"), encoder.get_buffer("history_std")
+    torch.testing.assert_close(mean, torch.tensor([-1.0, -1.0, 0.0, 0.005, 0.01]))
+    torch.testing.assert_close(std, torch.tensor([2.0, 1.0, 1.0, 0.005, 0.01]))
+
+
+def test_an_input_that_no_clip_has_leaves_finite_statistics() -> None:
+    labels = left(3)
+    told = torch.tensor([[torch.nan, 1.0], [torch.nan, 1.00005], [torch.nan, 0.99995]])
+    encoder = built(labels=replace(labels, context=told, context_names=("never", "hardly"))).encoder
+    assert encoder.get_buffer("context_mean").tolist() == pytest.approx([0.0, 1.0])
+    assert encoder.get_buffer("context_std").tolist() == [1.0, 1.0]
+
+
+def test_every_manoeuvre_that_training_did_not_show_is_named_and_no_input_that_is_not_looked_at() -> None:
+    labels = left(8)
+    student, scene = built(labels=labels), labels.scene()
+    every = replace(scene, scenario=torch.arange(8))
+    found = student.encoder.foreign(every, labels.context_names)
+    assert list(found) == [f"scenario {one.name}" for one in Scenario if one != Scenario.LEFT]
+    assert student.encoder.foreign(replace(scene, scenario=torch.full((8,), -1)), labels.context_names) == {}
+    blind = built(StudentConfig(inputs=["v0"]), labels).encoder
+    assert scene.context is not None
+    assert blind.foreign(replace(every, context=scene.context + 1e6), labels.context_names) == {}

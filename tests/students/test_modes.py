@@ -12,7 +12,7 @@ from torch import Tensor
 from alpamayo_toy import ActionSpace, Labels, UnicycleRollout
 from alpamayo_toy.kinematics.trajectory import Scene
 from alpamayo_toy.students.config import StudentConfig
-from alpamayo_toy.students.heads.modes import APART, Modes, waves
+from alpamayo_toy.students.heads.modes import Modes, waves
 from alpamayo_toy.students.student import Student, _bend, _raw_of
 
 MIRROR = torch.tensor([1.0, -1.0])
@@ -43,11 +43,15 @@ def test_shapes_and_odds(modes: int, spread: bool, samples: int) -> None:
         assert torch.equal(rolled, prediction.trajectories)
     assert torch.equal(drawn.log_probabilities, drawn.log_probabilities[:1, :1].expand(4, samples))
     assert torch.equal(student(labels.scene(), samples).actions, drawn.actions)  # seeded where nobody gives a seed
+    seeds = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    same, others = (student(labels.scene(), samples, seed).actions for seed in seeds)
+    assert torch.equal(same, drawn.actions)
+    assert not spread or not torch.equal(others, drawn.actions)
 
 
 def test_modes_begin_apart_around_the_mean_action_and_mirror_each_other() -> None:
     raw = Modes(StudentConfig(modes=6), 64)(torch.zeros(1, 6 * 128 + 6)).mean[0]
-    torch.testing.assert_close(raw.norm(dim=-1), torch.full((6, 64), APART))
+    torch.testing.assert_close(raw.norm(dim=-1), torch.full((6, 64), 0.5))  # standard deviations
     torch.testing.assert_close(raw.mean(0), torch.zeros(64, 2), rtol=0, atol=1e-6)
     nearest = (raw.unsqueeze(1) - raw * MIRROR).norm(dim=-1).mean(-1).amin(1)
     assert float(nearest.max()) < 1e-6
@@ -94,12 +98,15 @@ def test_a_spread_is_fitted_to_how_labels_vary() -> None:
     whitening = modes.whitening.clone()
     modes.fit(raw + torch.tensor([3.0, -2.0]))  # what all do is no spread
     torch.testing.assert_close(modes.whitening, whitening, rtol=0, atol=1e-3)
+    modes.fit(raw[:1].expand(9, 64, 2))  # and where all do the same there is next to none, a hundredth
+    torch.testing.assert_close(modes.whitening, 0.01 * torch.eye(16), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("integrator", ["euler", "trapezoid"])
 def test_a_spread_is_fitted_to_numbers_that_give_back_the_actions(integrator: str) -> None:
     draw = torch.Generator().manual_seed(0)
     actions = torch.randn(4, 3, 64, 2, generator=draw, dtype=torch.float64) * torch.tensor([1.0, 0.05])
+    actions[0, 0, 5], actions[0, 0, 6] = torch.tensor([9.7, 0.3]), torch.tensor([-9.7, -0.3])  # near their bounds
     labels = left(4)
     v0 = labels.v0.double() + 10
     driven = UnicycleRollout(labels.dt, integrator)(actions, v0.unsqueeze(-1))
@@ -146,6 +153,12 @@ def test_each_mode_is_drawn_equally_often_and_keeps_its_odds() -> None:
     assert torch.equal(modes.actions, student(labels.scene()).actions)
     apart = (drawn.actions.unflatten(1, (6, 3)) - modes.actions.unsqueeze(2)).abs().amax((-1, -2))
     assert bool((apart > 0).all())
+    output = student.head[-1]
+    assert isinstance(output, torch.nn.Linear)
+    with torch.no_grad():
+        output.weight[-96:], output.bias[-96:] = 0, -60.0  # no width at all: draws are told by their modes
+    firm_modes, near = student.each_mode(labels.scene(), student.noise(len(labels), 3, torch.Generator()))
+    torch.testing.assert_close(near.actions, firm_modes.actions.repeat_interleave(3, 1))
     firm, same = learned(StudentConfig(modes=6))[0].each_mode(labels.scene(), None)
     assert firm is same
 

@@ -11,6 +11,7 @@ from taught import stirred
 
 from alpamayo_toy import Labels, Scenario
 from alpamayo_toy.students.config import StudentConfig
+from alpamayo_toy.students.own_scene import Inputs, scene_of
 from alpamayo_toy.students.student import Student, build_student
 from alpamayo_toy.teachers.config import SyntheticConfig
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
@@ -71,6 +72,39 @@ def with_a(value: float, rows: int, columns: int) -> torch.Tensor:
     return found
 
 
+def turned(yaw: float) -> torch.Tensor:
+    """A history of a car that stood, whose frame is turned."""
+    found = torch.zeros(16, 4)
+    found[:, 2] = yaw
+    return found
+
+
+def test_a_history_in_float32_may_be_a_millimetre_off(asked: tuple[Student, Labels]) -> None:
+    assert asked[0].predict("LEFT", 5.0, turned(0.9e-3))[0].shape == (64, 2)
+
+
+def test_speeds_are_estimated_in_the_students_own_steps() -> None:
+    """A metre in each of three steps of 0.5 s is 2 m/s, of a student that takes the last two poses of four."""
+    inputs = Inputs(history_steps=2, route_points=0, context_names=("limit",), dt=0.5)
+    poses = torch.tensor([[-3.0, 0, 0], [-2, 0, 0], [-1, 0, 0], [0, 0, 0]])
+    several = torch.stack([poses, torch.full((4, 3), torch.nan)])
+    scene, alone = scene_of(inputs, None, history=poses)
+    assert alone
+    assert scene.v0.tolist() == pytest.approx([2.0], abs=1e-3)
+    assert scene.history is not None
+    assert scene.history[0, :, 3].tolist() == pytest.approx([2.0, 2.0], abs=1e-3)
+    assert scene.history[0, :, 0].tolist() == [-1.0, 0.0]
+    both, alone = scene_of(inputs, "LEFT", 3.0, several, limit=[1.0, 2.0])
+    assert not alone
+    assert both.history is not None
+    assert both.history.isnan().flatten(1).all(1).tolist() == [False, True]
+    assert both.v0.tolist() == [3.0, 3.0]
+    with pytest.raises(ValueError, match=r"with H >= 4 \(got \(3, 3\)\)"):  # from fewer no speed is estimated
+        scene_of(inputs, "LEFT", history=poses[1:])
+    slowing = torch.cat([poses, torch.tensor([[9.0], [8.0], [7.0], [6.0]])], -1)
+    assert scene_of(inputs, "LEFT", history=slowing)[0].v0.tolist() == [6.0]  # at t0
+
+
 @pytest.mark.parametrize("v0", [np.arange(4.0)[::-1], np.arange(4).astype(">f4")[::-1], [3, 2, 1, 0]], ids=str)
 def test_arrays_of_any_order_of_bytes_or_rows_are_numbers(v0: Any, asked: tuple[Student, Labels]) -> None:
     """A history that is NaN as a whole is unknown, and a scenario's number may be numpy's or a tensor's."""
@@ -121,6 +155,7 @@ def test_arrays_of_any_order_of_bytes_or_rows_are_numbers(v0: Any, asked: tuple[
         (["LEFT", "LEFT"], {"v0": [1, 2, 3]}, r"all must be of the same number of scenes \(v0 has 3, scenario has 2\)"),
         ("LEFT", {"v0": 5, "history": torch.zeros(3, 4)}, r"history must have shape \(B, H, 3 or 4\) with H >= 16"),
         ("LEFT", {"v0": 5, "history": torch.ones(16, 4)}, "the last pose of a history must be the ego frame's own"),
+        ("LEFT", {"v0": 5, "history": turned(1.1e-3)}, "the last pose of a history must be the ego frame's own"),
         ("LEFT", {"v0": 5, "route": torch.zeros(9, 2)}, r"route must have shape \(B, 20, 2\)"),
     ],
 )

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from altered_checkpoints import silently_wrong, small, some, whole
+from altered_checkpoints import parts, silently_wrong, small, some, whole
 from taught import built
 from torch import nn
 
-from alpamayo_toy import __version__
+from alpamayo_toy import __version__, load_student
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.state import check_training, check_weights
 
@@ -171,3 +172,107 @@ def test_what_is_divided_by_must_be_above_zero(name: str) -> None:
     weights[name][1] = 0
     with pytest.raises(UserError, match=f"{name} holds a number that is not > 0"):
         check_weights(weights, student, "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("keys", "to", "said"),
+    [
+        (("step",), 10**9 + 1, "its step must be a whole number from 0 to 1000000000 (got 1000000001)"),
+        (("step",), -1, "its step must be a whole number"),
+        (("step",), True, "its step must be a whole number from 0 to 1000000000 (got True)"),
+        (("shape", "horizon"), 0, "horizon must be a whole number from 1 to 4096 (got 0)"),
+        (("shape", "horizon"), 4097, "horizon must be a whole number from 1 to 4096 (got 4097)"),
+        (("shape", "horizon"), True, "horizon must be a whole number from 1 to 4096 (got True)"),
+        (("shape", "history_steps"), -1, "history_steps must be a whole number from 0 to 4096 (got -1)"),
+        (("shape", "dt"), 11.0, "dt must be from 0.001 to 10 s (got 11.0)"),
+        (("shape", "dt"), 0.0009, "dt must be from 0.001 to 10 s (got 0.0009)"),
+        (("shape", "dt"), True, "dt must be from 0.001 to 10 s (got True)"),
+        (("shape", "route_points"), 7, "route_points must be 0 or 20 (got 7)"),
+        (("shape", "integrator"), "rk4", "integrator must be euler or trapezoid (got 'rk4')"),
+        (("shape", "context_names"), ["a", "a"], "context_names must be different texts (got ['a', 'a'])"),
+        (("shape", "context_names"), ["a\nb"], "context_names must be different texts"),
+        (("shape", "context_names"), [1], "context_names must be different texts (got [1])"),
+        (("shape", "context_names"), [str(i) for i in range(1025)], "context_names must be different texts"),
+        (("shape", "wings"), 2, "it must have context_names, dt, history_steps, horizon, integrator"),
+        (("training", "averaged", "n_averaged"), torch.tensor(1), "its average is of step 1, all else of step 2"),
+        (("training", "best"), -0.5, "its best validation must be a number >= 0 (got -0.5)"),
+        (("training", "best"), True, "its best validation must be a number >= 0 (got True)"),
+        (("training", "ends"), list(range(2, 5000)), "its learning rates must end at rising steps"),
+        (("training", "ends"), [10**9 + 1], "its learning rates must end at rising steps, 2 or later"),
+        (("training", "optimizer", "param_groups"), [{}, {}], "its optimizer must have one group of parameters"),
+        (("training", "optimizer", "state", 99), {}, "must have its state by the number of the parameter"),
+        (("training", "optimizer", "state", 0, "step"), torch.tensor(0.0), "parameter 0 is of step 0, all else of"),
+        (("training", "optimizer", "param_groups", 0, "eps"), 0, "its optimizer has eps 0, the config makes it 1e-08"),
+        (
+            ("training", "optimizer", "param_groups", 0, "fused"),
+            1,
+            "its optimizer has fused 1, the config makes it True",
+        ),
+        (("training", "optimizer", "param_groups", 0, "lr"), 1e-9, ""),  # it is planned anew
+        (("labels", "trained"), torch.zeros(2, 4, dtype=torch.int32), "another type for trained: torch.int32 in the"),
+    ],
+)
+def test_a_strangers_numbers_are_named(
+    keys: tuple[Any, ...], to: Any, said: str, content: dict[str, Any], tmp_path: Path
+) -> None:
+    found = altered(content, tmp_path, *keys, to=to)
+    assert said in found if said else found == ""
+
+
+def test_the_last_parameter_is_one_and_the_next_is_none(content: dict[str, Any]) -> None:
+    student, training = small()[1], copy.deepcopy(content["training"])
+    last = len(list(student.parameters())) - 1
+    training["optimizer"]["state"][last + 1] = training["optimizer"]["state"][last]
+    with pytest.raises(UserError, match="must have its state by the number of the parameter"):
+        check_training(training, student, 2, "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("0.9.0", "read by"), ("0.10.0", "newer than"), ("0.9", "read by"), ("0.9.0.1", "newer than")],
+)
+def test_versions_are_ordered_by_their_numbers(
+    version: str, said: str, content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "__version__", "0.9.0")
+    torch.save({**content, "version": version, "step": -1, "format": 7}, tmp_path / "x.pt")
+    assert f"written by version {version}, {said} 0.9.0" in used(tmp_path / "x.pt")
+
+
+def test_a_student_is_loaded_to_be_asked_and_its_class_is_its_own(content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    assert not load_student(tmp_path / "x.pt")[0].training
+    with pytest.raises(UserError, match=r"x\.pt holds a student of this project, no Linear$"):
+        load_student(tmp_path / "x.pt", nn.Linear)
+
+
+def test_a_run_goes_on_with_the_labels_that_it_learnt_from(content: dict[str, Any], tmp_path: Path) -> None:
+    """The same clips in another order are others: batches are drawn by their numbers."""
+    torch.save(content, tmp_path / "x.pt")
+    student = small()[1]
+    trained, held = content["labels"]["trained"], content["labels"]["held"]
+    checkpoint.continue_with(student, *parts(student), str(tmp_path / "x.pt"), Fingerprint(trained, held))
+    for other in (trained.flip(0), trained[:2], trained + 1):
+        with pytest.raises(UserError, match=r"x\.pt: its labels changed since it learnt from them: "):
+            checkpoint.continue_with(student, *parts(student), str(tmp_path / "x.pt"), Fingerprint(other, held))
+
+
+def test_what_older_versions_did_not_write_may_be_missing(content: dict[str, Any], tmp_path: Path) -> None:
+    """Which scenarios were seen, and the steps at which learning rates end: then all, and those of its config."""
+    older = copy.deepcopy(content)
+    for weights, name in (
+        (older["weights"], "encoder.seen"),
+        (older["training"]["student"], "encoder.seen"),
+        (older["training"]["averaged"], "module.encoder.seen"),
+        (older["training"], "ends"),
+    ):
+        del weights[name]
+    torch.save(older, tmp_path / "x.pt")
+    assert used(tmp_path / "x.pt") == ""
+    assert bool(load_student(tmp_path / "x.pt")[0].encoder.seen.all())
+    student = small()[1]
+    found = checkpoint.continue_with(student, *parts(student), str(tmp_path / "x.pt"))
+    assert found == (2, 1.0, [older["config"]["trainer"]["steps"]])
+    del older["weights"]["encoder.v0_std"]
+    torch.save(older, tmp_path / "x.pt")
+    assert "encoder.v0_std is missing" in used(tmp_path / "x.pt")

@@ -40,6 +40,14 @@ def test_what_its_numbers_stand_for(output: str) -> None:
     torch.testing.assert_close(raw.var((0, 1), correction=0)[wide], torch.ones(int(wide.sum())), rtol=1e-3, atol=0)
 
 
+def test_speeds_are_those_of_its_own_steps() -> None:
+    """A metre in a step of 0.25 s is 4 m/s; waypoints on the way of a car at 4 m/s are residuals of 0."""
+    raw = torch.zeros(1, 1, 8, 2)
+    made = Waypoints("residuals", 8, 0.25)(raw, torch.tensor([4.0]))
+    assert made[0, 0, :, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert made[0, 0, :, 3].tolist() == [4.0] * 8
+
+
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_it_begins_with_the_mean_or_at_constant_velocity(output: str) -> None:
     labels = left(32)

@@ -106,6 +106,7 @@ def test_one_seed_has_no_interval_and_a_number_that_some_lack_is_counted(
     assert "1.000 ± 0.000 |" in table(one)
     two = run_batch(batch_config("seeds=2"), tmp_path / "two")["summary"]
     assert (two["student.ade"]["count"], two["student.ade"]["mean"]) == (2, 2.0)
+    assert (two["student.ade"]["min"], two["student.ade"]["max"]) == (1.0, 3.0)
     assert (two["extra"]["count"], two["extra"]["mean"]) == (1, 5.0)
 
 
