@@ -25,6 +25,7 @@ from alpamayo_toy.students.student import Student
 
 DEADLINE_S = 0.1  # the contract's
 FIRST_M = 20.0  # of a route, among which the car's place beside it is looked for
+SEEN_S = 2.0  # that are looked back at least, in which a route may have come
 AHEAD_M = 2 * ROUTE_SPACING  # a route that begins farther ahead says nothing of here
 LIMIT = "speed_limit_mps"
 
@@ -120,8 +121,10 @@ def _route(seen: Seen) -> Tensor | None:
     return route_ahead(path, here, along)[:, 0]
 
 
-def seen_in(context: Any) -> Seen | None:
-    """What the session of a DriveContext has seen; None before the first pose, or where its numbers are none."""
+def seen_in(context: Any, seconds: float = SEEN_S) -> Seen | None:
+    """What the session of a DriveContext has seen in so many seconds and a bit; None before the first pose, or where its
+    numbers are none.
+    """
     session = context.session
     with session.lock:
         stamps, poses = list(session.ego_trajectory.timestamps_us), list(session.ego_trajectory.poses)
@@ -129,7 +132,7 @@ def seen_in(context: Any) -> Seen | None:
         route, route_stamp = session.route_waypoints_in_rig[:, :2].copy(), session.route_timestamp_us
     if not stamps:
         return None
-    first = max(0, int(np.searchsorted(stamps, stamps[-1] - 2_000_000)) - 1)  # more than the history reaches back
+    first = max(0, int(np.searchsorted(stamps, stamps[-1] - 1e6 * seconds)) - 1)
     placed = np.array([[*pose.position[:2], pose.yaw] for pose in poses[first:]])
     speeds = np.array(velocities[first:])
     speeds = speeds[:, 0] if speeds.any() else _driven(np.array(stamps[first:]), placed)
@@ -240,7 +243,7 @@ def driver(student: Student) -> Any:
 
         def drive(self, ctx: DriveContext) -> DriveResult:
             start = time.perf_counter()
-            seen = seen_in(ctx)
+            seen = seen_in(ctx, max(SEEN_S, student.history_steps * student.rollout.dt))
             if seen is None:
                 log.warning("session %s: no pose with finite numbers yet; holding", ctx.session.uuid)
                 return DriveResult(Trajectory.empty())

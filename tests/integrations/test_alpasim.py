@@ -282,6 +282,17 @@ def test_a_history_of_a_student_with_longer_steps_reaches_as_far_back() -> None:
     assert history[0, :, 3].tolist() == [5.0] * 9
 
 
+def test_a_long_history_is_asked_for_as_long_as_it_is() -> None:
+    """16 poses every 0.2 s reach back 3 s, longer than what is kept for a route."""
+    student = Pursuer()
+    student.rollout = UnicycleRollout(0.2, "trapezoid")  # type: ignore[misc]
+    poses = np.stack([0.5 * np.arange(40), np.zeros(40), np.zeros(40)], -1)
+    driver(student).drive(session(poses, [k * STEP_US for k in range(40)], [5.0] * 40))
+    history = student.seen[-1].history
+    assert history is not None
+    assert history[0, :, 0].tolist() == pytest.approx([-1.0 * k for k in range(15, -1, -1)], abs=1e-5)
+
+
 def test_what_is_no_number_is_held_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = driver(Pursuer())
     for context in (
