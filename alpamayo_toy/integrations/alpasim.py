@@ -122,7 +122,7 @@ def _route(seen: Seen) -> Tensor | None:
 
 
 def seen_in(context: Any, seconds: float = SEEN_S) -> Seen | None:
-    """What the session of a DriveContext has seen in so many seconds and a bit; None before the first pose, or where its
+    """What the session of a DriveContext has seen in so many seconds; None before the first pose, or where its
     numbers are none.
     """
     session = context.session
