@@ -16,7 +16,7 @@ from places import ROOT
 
 from alpamayo_toy import processes
 from alpamayo_toy.errors import Interrupted, UserError
-from alpamayo_toy.processes import Killed, in_processes
+from alpamayo_toy.processes import Killed, in_processes, signals
 
 pytestmark = [pytest.mark.usefixtures("server"), pytest.mark.slow]
 
@@ -165,3 +165,18 @@ def test_the_fork_server_ends_with_its_parent_before_all_is_imported(tmp_path: P
         server = int(parent.stdout.readline())
         parent.kill()
     assert eventually(lambda: not is_alive(server))
+
+
+def test_a_programs_own_handlers_are_back_after_signals_were_taken() -> None:
+    def own(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, own), signal.getsignal(signal.SIGINT)
+    try:
+        with signals() as received:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert eventually(lambda: list(received) == [signal.SIGTERM])
+        assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGINT) is before[1]
+    finally:
+        signal.signal(signal.SIGTERM, before[0])

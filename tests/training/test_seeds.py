@@ -18,6 +18,7 @@ from composed import composed
 from hydra.errors import ConfigCompositionException
 from places import Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from written import results_json
 
 from alpamayo_toy.config import one_line
 from alpamayo_toy.errors import Interrupted, UserError
@@ -192,6 +193,18 @@ def test_another_configuration_in_the_folder_is_named(one_by_one: Path, tmp_path
     with pytest.raises(UserError, match=r"config.json is not valid JSON; remove .*seed-1 to do it again"):
         run_batch(batch_config("seeds=3"), tmp_path)
     assert not (tmp_path / "seed-0").exists()
+
+
+@pytest.mark.slow
+def test_a_batch_whose_label_file_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Its seeds would be of different labels, one mean of both."""
+    file, out = results_json(tmp_path), tmp_path / "out"
+    options = ("trainer=smoke", "trainer.pictures=0", "student.width=8", "teacher=file", f"teacher.path={file}")
+    run_batch(batch_config("seeds=1", options=options), out)
+    file.write_text(file.read_text().replace("clip-0", "clip-7"))
+    with pytest.raises(UserError, match=r"seed-0: its labels changed since it learnt from them"):
+        run_batch(batch_config("seeds=2", options=options), out)
+    assert not (out / "seed-1").exists()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.ranks import Ranks
 from alpamayo_toy.students import checkpoint
+from alpamayo_toy.students.losses import loss_terms
 from alpamayo_toy.training import loop
 from alpamayo_toy.training.config import TrainConfig
 from alpamayo_toy.training.loop import LossWatch, fit, in_round, schedule
@@ -99,6 +100,26 @@ def test_everything_that_a_step_draws_is_of_the_runs_seed_and_of_the_step(
     fit(small("trainer.steps=3", "seed=5"), tmp_path)
     assert built == [5]
     assert seen == {name: [(5, 0), (5, 1), (5, 2)] for name in seen}
+
+
+@pytest.mark.slow
+def test_a_teachers_actions_are_cut_off_at_the_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A car that creeps may turn on the spot: no student can."""
+    seen: list[torch.Tensor] = []
+
+    def watched(config: Any) -> Any:
+        def terms(space: Any, modes: Any, taught: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
+            seen.append(taught)
+            return loss_terms(config, space, modes, taught, *rest)
+
+        return terms
+
+    monkeypatch.setattr(loop, "build_loss", watched)
+    monkeypatch.setattr(loop, "label_actions", lambda teacher, *_: torch.full_like(teacher[..., :2], -50.0))
+    fit(small("trainer.steps=2"), tmp_path)
+    for taught in seen:
+        torch.testing.assert_close(taught, torch.tensor([-9.8, -0.33]).expand_as(taught))
+    assert len(seen) == 2
 
 
 def test_a_step_lies_in_the_round_that_it_was_given_with() -> None:
