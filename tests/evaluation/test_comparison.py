@@ -134,6 +134,12 @@ def test_batches_are_compared_seed_by_seed(tmp_path: Path) -> None:
     assert second["difference"]["decided"] is True
     assert re.search(r"B - A: \+0\.\d+ \[0\.\d+, 0\.\d+\]  a real difference", text)
     assert content["metrics"]["teacher.ridge.ade"][0]["mean"] is None
+    of_baselines = {name: rows for name, rows in content["metrics"].items() if ".student" not in name}
+    mean = {name: rows[0]["mean"] for name, rows in content["metrics"].items()}
+    for name, rows in of_baselines.items():  # the student less the baseline
+        if mean[name] is not None and name.endswith(".ade"):
+            less = mean["teacher.student.ade"] - mean[name]
+            assert rows[0]["difference"]["mean"] == pytest.approx(less), name
 
 
 def test_of_ten_pairs_of_batches_of_one_method_at_most_one_differs(tmp_path: Path) -> None:

@@ -140,6 +140,11 @@ def test_several_modes_stand_beside_six_anchors_or_it_is_said_why_not(reference:
     best = distance(having.prediction.trajectories.unsqueeze(2), reference.labels.teacher.unsqueeze(1)).mean(-1)
     modes = float(best.amin(1).mean())
     assert scores["student_modes"]["min_ade"]["mean"] == pytest.approx(modes, rel=1e-4)
+    p = having.prediction.probabilities  # as modes that stand for themselves
+    assert float(p.amax(1).min()) > 0.34
+    among = distance(having.prediction.trajectories.unsqueeze(2), having.prediction.trajectories.unsqueeze(1)).mean(-1)
+    energy = (p * best.mean(2)).sum(1) - (p[:, :, None] * p[:, None] * among).sum((1, 2)) / 2
+    assert scores["student_modes"]["energy_score"]["mean"] == pytest.approx(float(energy.mean()), rel=1e-4)
 
 
 def test_what_is_watched_is_what_is_said_in_the_end(reference: Reference, found: Evaluation) -> None:
