@@ -60,7 +60,7 @@ class TrainerConfig:
     )
     pictures: int = 6  # how many times pictures are drawn over a run, the last one included
     device: str = "auto"  # auto, cpu, cuda, cuda:1
-    threads: int = 1  # of PyTorch on a CPU; one is fastest for a student this small
+    threads: int = 1  # of PyTorch on a CPU; two make 1.2 times the steps, and other bits
     bf16: bool = False  # autocast for the student; the rollout stays in float32
     init_from: str | None = None  # a run's folder, a checkpoint or hf://user/name, whose student this run begins with
     processes: int = 1  # that train one student together, each on its share of a batch; of several machines: torchrun
