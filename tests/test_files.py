@@ -50,9 +50,11 @@ def test_of_two_who_write_one_file_the_second_waits_and_then_writes_its_own(tmp_
     """Two evaluations of one checkpoint at once, say: what is there is always one of both, and neither fails."""
     path = tmp_path / "metrics.json"
 
-    def second() -> None:
+    def second() -> bytes:
         with replacing(path) as file:
+            before = path.read_bytes()
             file.write(b"second")
+        return before
 
     with ThreadPoolExecutor(1) as pool:
         with replacing(path) as file:
@@ -61,7 +63,7 @@ def test_of_two_who_write_one_file_the_second_waits_and_then_writes_its_own(tmp_
             waiting = pool.submit(second)
             assert not wait([waiting], timeout=0.2).done
             file.write(b"st")
-        waiting.result()
+        assert waiting.result() == b"first"
     assert path.read_bytes() == b"second"
     assert [found.name for found in tmp_path.iterdir()] == ["metrics.json"]
     partial_of(path).write_bytes(b"what a killed run left, longer than what comes")

@@ -55,6 +55,20 @@ def test_the_tracker_drives_what_the_teacher_drives() -> None:
     assert found.jump.max() < 1.0  # what comes into sight changes a plan's end alone
 
 
+@pytest.mark.parametrize("options", [DriveOptions(seconds=1.0, delay=2), DriveOptions(seconds=1.0, noise=0.5)])
+def test_a_driver_goes_on_from_what_it_asked_for_last_not_from_what_came_of_it(options: DriveOptions) -> None:
+    here, asked, begun = cars(2), list[Tensor](), list[Tensor]()
+
+    def driver(scene: Scene, now: Situation) -> Tensor:
+        begun.append(now.last)
+        asked.append(torch.full((2, 8, 2), 0.01 * (1 + len(asked)), dtype=torch.float64))
+        return asked[-1]
+
+    drive(driver, here, options, "euler", DT)
+    assert len(asked) == 10
+    torch.testing.assert_close(begun, [here.last, *(plan[:, 0] for plan in asked[:-1])])
+
+
 def test_who_waits_waits_less_by_every_step_that_is_driven() -> None:
     here, seen = cars(1), []
 

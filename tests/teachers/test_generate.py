@@ -149,6 +149,15 @@ def test_synthetic_labels_go_on_where_they_stopped(tmp_path: Path, monkeypatch: 
     assert len(set(labels_of_all.v0.tolist())) > 300
 
 
+def test_sets_of_two_seeds_have_no_shard_in_common(tmp_path: Path) -> None:
+    """They are merged, and a killed run takes nothing of another seed's."""
+    for seed in (0, 1):
+        synthetic("LEFT", 20, 1, seed, tmp_path / str(seed), (1, 1))
+    zero, one = ({path.name for path in (tmp_path / seed / "shards").iterdir()} for seed in ("0", "1"))
+    assert zero
+    assert not zero & one
+
+
 def test_clips_without_history_are_not_lost_when_a_run_is_repeated(tmp_path: Path) -> None:
     class Patchy(Recorded):
         def predict(self, clip_id: str, t0_us: int, samples: int, seed: int) -> dict[str, Any]:
