@@ -11,11 +11,9 @@ import torch
 from altered_checkpoints import parts, small, whole
 from composed import train_config
 from places import DATA, Command
-from taught import left
 
 from alpamayo_toy import Scene, load_student
 from alpamayo_toy.errors import UserError
-from alpamayo_toy.labels.fingerprint import Fingerprint
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students import config as students
 from alpamayo_toy.students.config import StudentConfig
@@ -35,18 +33,6 @@ def saved(tmp_path: Path) -> Path:
     config = tiny()
     checkpoint.save(tmp_path / "whole.pt", config, 0, Student(config.student, 64))
     return tmp_path / "whole.pt"
-
-
-def test_labels_in_another_order_are_other_labels_to_who_goes_on(tmp_path: Path) -> None:
-    """What a step sees is by row: batches would be others, and nobody would be told."""
-    labels = left(8)
-    order = torch.arange(8)
-    one, other = (
-        Fingerprint.of(labels.select(rows), labels.select(order[6:])) for rows in (order[:6], order[:6].flip(0))
-    )
-    checkpoint.require_same_labels({"labels": one}, one, "run")
-    with pytest.raises(UserError, match=r"^run: its labels changed since .*: its clips stand in another order; bring"):
-        checkpoint.require_same_labels({"labels": one}, other, "run")
 
 
 def test_a_checkpoint_of_another_shape_is_named(saved: Path, tmp_path: Path) -> None:

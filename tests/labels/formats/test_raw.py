@@ -48,16 +48,6 @@ def test_a_recorded_speed_at_t0_is_the_median_too() -> None:
     assert labels.v0.tolist() == pytest.approx([8.2], abs=1e-3)  # the smoothed one
 
 
-def test_a_history_of_zeros_is_a_failed_download_and_one_that_is_turned_a_parked_car() -> None:
-    raw = sound(3)
-    assert raw.history is not None
-    history, rotation = raw.history.copy(), np.zeros((*raw.history.shape[:2], 3, 3))
-    history[1:] = 0
-    rotation[[0, 2]] = np.eye(3)
-    assert replace(raw, history=history, history_rotation=None).has_history.tolist() == [True, False, False]
-    assert replace(raw, history=history, history_rotation=rotation).has_history.tolist() == [True, False, True]
-
-
 def test_half_a_history_is_no_missing_one() -> None:
     raw = sound(2)
     assert raw.history is not None
