@@ -29,7 +29,7 @@ def require_tensor(name: str, tensor: Any, beside: Tensor | None = None) -> None
         raise TypeError(f"{name} must be a tensor (got {type(tensor).__name__})")
     if tensor.dtype not in DTYPES:
         raise ValueError(f"{name} must be a floating-point tensor of 16, 32 or 64 bits (got {tensor.dtype})")
-    if tensor.layout is not torch.strided or tensor.device.type == "meta" or tensor.is_nested:
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_nested:
         kind = "nested" if tensor.is_nested else tensor.layout
         raise ValueError(f"{name} must be a dense tensor that holds numbers (got {kind} on {tensor.device})")
     if beside is not None and tensor.device != beside.device:

@@ -95,6 +95,8 @@ def _checked(actions: Tensor, v0: Tensor) -> tuple[Tensor, Tensor]:
     if dtype in (torch.bfloat16, torch.float16):
         warnings.warn(f"{dtype} actions are upcast to float32 before integrating", stacklevel=3)
         dtype = torch.float32
+    if actions.dtype == v0.dtype == dtype:
+        return actions, v0
     return actions.to(dtype), v0.to(dtype)
 
 

@@ -11,11 +11,9 @@
 #include "banded.h"
 
 #define REAL double
-#define REACH 1.0
 #define NAME(name) name
 #include "sine.h"
 #undef REAL
-#undef REACH
 #undef NAME
 
 enum { NONE, GUARD, RIDGE }; /* GUARDS of kinematics/inverse.py */

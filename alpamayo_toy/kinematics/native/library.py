@@ -27,6 +27,7 @@ HEADERS = [Path(__file__).with_name(name) for name in ("banded.h", "sine.h")]
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 SECONDS = 60  # for a compiler that hangs
 KINDS = {torch.float32: "float", torch.float64: "double"}
+PLAIN = (Tensor, nn.Parameter)  # and no subclass, which may be anything
 
 
 @lru_cache(maxsize=1)
@@ -114,9 +115,11 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
 
 def serves(*tensors: Tensor) -> bool:
     """True where the library is there and all are plain tensors in a CPU's memory, of one dtype that it knows."""
-    plain = all(type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" for tensor in tensors)
-    known = tensors[0].dtype in KINDS and len({tensor.dtype for tensor in tensors}) == 1
-    return plain and known and all(tensor.numel() for tensor in tensors) and library() is not None
+    dtype = tensors[0].dtype
+    for tensor in tensors:  # asked at every call: no generator, no set
+        if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.dtype != dtype or not tensor.numel():
+            return False
+    return dtype in KINDS and library() is not None
 
 
 def flat(tensor: Tensor) -> Tensor:
@@ -135,13 +138,14 @@ def in_shares(do: Callable[..., None], tensors: list[Tensor | None], rows: int, 
     The first axis of each tensor, or its first few, are those rows; a thread gets at least so many.
     """
 
+    threads = min(torch.get_num_threads(), rows // least)
+    if threads < 2:
+        do(rows, *[None if t is None else t.data_ptr() for t in tensors])
+        return
+
     def share(first: int, count: int) -> None:
         do(count, *(None if t is None else t.data_ptr() + first * (t.nbytes // rows) for t in tensors))
 
-    threads = min(torch.get_num_threads(), rows // least)
-    if threads < 2:
-        share(0, rows)
-        return
     many = -(-rows // threads)
     with ThreadPoolExecutor(threads) as pool:
         starts = range(0, rows, many)

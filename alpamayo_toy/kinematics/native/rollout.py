@@ -6,14 +6,14 @@ from torch import Tensor
 from alpamayo_toy.kinematics.native.library import flat, function, in_shares
 
 SHARE = 2048  # rows that are worth a thread
-TILE = 32  # as in rollout.c
+TILE = 16  # as in rollout.c
 
 
 def rollout(
     actions: Tensor, v0: Tensor, dt: float, clamp: bool, steps: slice, keep: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Actions (..., T, 2), v0 (...) -> S of the T states (..., S, 4) and, to keep for the adjoint, yaw and v at every
-    32nd step (..., T / 32, 2) in float64.
+    16th step (..., T / 16, 2) in float64.
     """
     actions, v0 = flat(actions), flat(v0)
     given = range(actions.shape[-2])[steps]

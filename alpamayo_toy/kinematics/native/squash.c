@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__AVX512F__) && !defined(__clang__) && __GNUC__ >= 8
+#pragma GCC target("prefer-vector-width=512") /* gcc takes half of such a register unless it is told */
+#endif
+
 #define TILE 256 /* numbers at a time, an even number */
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
