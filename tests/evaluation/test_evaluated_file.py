@@ -118,6 +118,23 @@ def test_what_is_said_of_the_labels_is_theirs(reference: Reference, found: Evalu
     assert other["action_std"]["student"] == student.action_space.std.tolist()
 
 
+def test_a_baseline_that_leaves_a_clip_out_has_its_scores_but_no_place_among_the_baselines() -> None:
+    """Its mean is of other clips than the student's."""
+    v0 = clips().v0.float()
+    history = torch.zeros(24, 16, 4)
+    history[..., 0] = v0[:, None] * torch.linspace(-1.5, 0, 16)
+    history[..., 3] = v0[:, None]
+    student = stirred(built(labels=replace(clips(), history=history)))
+    for there in (True, False):
+        history[0] = history[0] if there else torch.nan
+        labels = replace(clips(), history=history)
+        metrics = evaluate(student, file_reference(labels, True, "clip", None)).metrics
+        assert metrics["scores"]["teacher"]["hold_last_action"]["ade"]["clips"] == (24 if there else 23)
+        assert ("hold_last_action" in metrics["baselines"]) == there
+        assert ("hold_last_action" in metrics["horizon_errors"]["teacher"]) == there
+        assert "constant_velocity" in metrics["baselines"]
+
+
 def test_of_one_sample_there_is_no_floor_and_nothing_above_it() -> None:
     labels = clips()
     reference = file_reference(labels.with_teacher(labels.teacher[:, :1]), True, "clip", None)
