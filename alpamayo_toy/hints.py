@@ -227,12 +227,19 @@ def _named(key: str, mine: list[str]) -> list[str]:
 
 
 def _nearly(key: str, mine: list[str]) -> list[str]:
-    """The options of a command that are spelt nearly like an unknown one."""
-    bare = {option.rpartition(".")[2]: option for option in mine} if "." not in key else {}
-    close = get_close_matches(key, [*mine, *bare], n=1, cutoff=CLOSE)
+    """The options of a command that are spelt nearly like an unknown one.
+
+    In a group that there is, by their last names alone: the group's name would make all in it alike.
+    """
+    group, _, last = key.rpartition(".")
+    within = [option for option in mine if group and option.startswith(f"{group}.")]
+    bare = dict.fromkeys(option.rpartition(".")[2] for option in mine)
+    names = [*bare] if within else mine if group else [*mine, *bare]
+    close = get_close_matches(last if within else key, names, n=1, cutoff=CLOSE)
     if close and close[0] in mine:
         return close
-    return [option for option in mine if close and close[0] == option.rpartition(".")[2]]
+    found = [option for option in mine if close and option.rpartition(".")[2] == close[0]]
+    return [option for option in found if option in within] or found
 
 
 def _options(kind: Any, schemas: dict[str, Any]) -> list[str]:

@@ -130,6 +130,7 @@ def test_who_says_nothing_gets_what_the_figures_were_made_with() -> None:
         "lr": 5e-3,
         "weight_decay": 1e-4,
         "warmup_steps": 100,
+        "beta2": 0.999,
         "clip_norm": 1.0,
         "ema_decay": 0.995,
     }
@@ -163,10 +164,11 @@ EXPERIMENTS = {
     "hidden": ("scenario=ALL", "teacher.reveal=speed", "student.modes=6", "student.spread=true"),
     "label_file": (*FROM_A_FILE, "trainer.steps=600", "trainer.val_every=50", "loss.action=0.1"),
     "short": (
-        "trainer.steps=1800",
-        "trainer.val_every=900",
+        "trainer.steps=1600",
+        "trainer.val_every=800",
         "teacher.scenes=16384",
         "optimizer.lr=1e-2",
+        "optimizer.beta2=0.95",
         "student.hide=0.02",
     ),
     "waypoints": (
@@ -265,7 +267,7 @@ def test_whole_numbers_have_two_ends(kind: Any, option: str, least: int, most: i
         (OptimizerConfig, "lr", (1e-300, 1e38), (0.0, 1.1e38)),
         (OptimizerConfig, "weight_decay", (0.0, 1e38), (-1e-300, 1.1e38)),
         (OptimizerConfig, "clip_norm", (1e-300, 1e38), (0.0, 1.1e38)),
-        (OptimizerConfig, "ema_decay", (0.0, 0.9999), (-0.1, 1.0)),
+        *((OptimizerConfig, name, (0.0, 0.9999), (-0.1, 1.0)) for name in ("beta2", "ema_decay")),
         *((kind, "hide", (0.0, 0.9999), (-0.1, 1.0)) for kind in (StudentConfig, OwnStudentConfig)),
         *((LossConfig, name, (0.0, 1e38), (-1e-300, 1.1e38)) for name in ("position", "action", "winner")),
     ],

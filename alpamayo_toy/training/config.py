@@ -31,6 +31,7 @@ class OptimizerConfig:
     lr: float = 5e-3  # the full learning rate
     weight_decay: float = 1e-4  # AdamW's
     warmup_steps: int = 100  # until the full learning rate, which a cosine then takes to 0
+    beta2: float = 0.999  # AdamW's, of the squared gradients
     clip_norm: float = 1.0  # of the gradient
     ema_decay: float = 0.995  # of the averaged weights, which are the ones validated and kept
 
@@ -42,6 +43,7 @@ class OptimizerConfig:
         )
         require(self.warmup_steps >= 0, "optimizer.warmup_steps", ">= 0", self.warmup_steps)
         require(self.warmup_steps <= MOST_STEPS, "optimizer.warmup_steps", f"at most {MOST_STEPS}", self.warmup_steps)
+        require(0 <= self.beta2 < 1, "optimizer.beta2", "in [0, 1)", self.beta2)
         clips = 0 < self.clip_norm <= HUGE
         require(clips, "optimizer.clip_norm", f"> 0 and at most {HUGE:g}", self.clip_norm)
         require(0 <= self.ema_decay < 1, "optimizer.ema_decay", "in [0, 1)", self.ema_decay)

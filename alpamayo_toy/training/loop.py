@@ -87,7 +87,9 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
     ema = cast(Student, averaged.module)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=rate.lr, weight_decay=rate.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        student.parameters(), rate.lr, (0.9, rate.beta2), weight_decay=rate.weight_decay, fused=True
+    )
     resume = trainer.resume
     step, best, ends = 0, math.inf, [trainer.steps]
     if resume:

@@ -43,14 +43,15 @@ def test_what_adamw_is_given_and_what_is_kept_of_its_weights(tmp_path: Path, mon
             super().step(closure)
             weights = [p.detach().clone() for p in group["params"]]
             seen.append({"norm": float(norm), "lr": group["lr"], "decay": group["weight_decay"], "weights": weights})
+            seen[-1]["betas"] = group["betas"]
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
     options = ("trainer.steps=5", "trainer.val_every=2", "trainer.log_every=2", "optimizer.ema_decay=0.75")
-    options += ("optimizer.clip_norm=0.01", "optimizer.weight_decay=0.03", "optimizer.lr=0.02")
+    options += ("optimizer.clip_norm=0.01", "optimizer.weight_decay=0.03", "optimizer.lr=0.02", "optimizer.beta2=0.9")
     fit(small(*options, "optimizer.warmup_steps=3"), tmp_path)
     assert [one["norm"] for one in seen] == pytest.approx([0.01] * 5, rel=1e-3)
     assert [one["lr"] for one in seen] == pytest.approx([0.02 * schedule(step, 5, 3) for step in range(5)])
-    assert {one["decay"] for one in seen} == {0.03}
+    assert {(one["decay"], one["betas"]) for one in seen} == {(0.03, (0.9, 0.9))}
     averages = [seen[0]["weights"]]
     for one in seen[1:]:
         averages.append([0.75 * a + 0.25 * b for a, b in zip(averages[-1], one["weights"], strict=True)])
