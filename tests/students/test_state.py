@@ -126,10 +126,10 @@ def test_what_a_class_of_ones_own_learns_is_finite_and_what_it_keeps_may_be_anyt
 def test_a_newer_version_is_said_to_be_newer(content: dict[str, Any], tmp_path: Path) -> None:
     newer = copy.deepcopy(content)
     newer["version"] = "99.1.0"
-    newer["config"]["optimizer"]["beta2"] = 0.99
+    newer["config"]["optimizer"]["amsgrad"] = True
     torch.save(newer, tmp_path / "x.pt")
     line = used(tmp_path / "x.pt")
-    assert f"there is no option optimizer.beta2; written by version 99.1.0, newer than {__version__}" in line
+    assert f"there is no option optimizer.amsgrad; written by version 99.1.0, newer than {__version__}" in line
     newer["format"] = 3
     torch.save(newer, tmp_path / "x.pt")
     assert f"(got 3, written by version 99.1.0, newer than {__version__})" in used(tmp_path / "x.pt")
