@@ -6,6 +6,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from alpamayo_toy.evaluation.evaluate import evaluate, predicted, scores, yardst
 from alpamayo_toy.evaluation.pictures import DRAWN_SAMPLES, draw
 from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.evaluation.results import sentence, table, write_clips
-from alpamayo_toy.files import write_json
+from alpamayo_toy.files import locked, write_json
 from alpamayo_toy.hints import command_line
 from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
 from alpamayo_toy.kinematics.draws import mixed
@@ -48,6 +49,7 @@ from alpamayo_toy.views.web_page import flat
 
 NEEDS = ("torch._dynamo", "scipy.signal")  # what training imports on its way: AdamW does, and the metrics of comfort
 TIMED = 20  # steps, from which one tells how long all will take
+ORPHANS = 5  # s that the processes of a killed run are waited for, who have 3 to end
 RESULTS = {"ade": "ade", "excess_over_floor": "excess"}  # of a validation, and what it is called of the best one
 WITHOUT_EFFECT = ("name", *(key for key in RESUMABLE if key != "trainer.steps"))  # on what runs are compared by
 
@@ -58,9 +60,17 @@ def fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | Non
     Continues output_dir's own run where config.trainer.resume names it, to the same bits. told is called with the step
     now and then, in place of a progress bar. Of several ranks each learns from its share of a batch, and the first one
     writes and returns; the others return {}. Raises UserError for labels or checkpoints that do not fit and for a loss
-    that is not finite; Interrupted after SIGINT or SIGTERM.
+    that is not finite, and where another process trains in output_dir; Interrupted after SIGINT or SIGTERM.
     """
-    started, ranks = time.monotonic(), launched()
+    ranks = launched()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with locked(output_dir, seconds=ORPHANS) if ranks.leads else nullcontext():
+        return _fit(config, output_dir, told, ranks)
+
+
+def _fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | None, ranks: Ranks) -> dict[str, Any]:
+    """fit() in a folder that no other process writes."""
+    started = time.monotonic()
     check_shares(config.trainer.batch_size, ranks.size)
     trainer, terms_of = config.trainer, build_loss(config.loss)
     own = own_object(config.student.module, "student.module") if isinstance(config.student, OwnStudentConfig) else None

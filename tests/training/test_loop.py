@@ -25,9 +25,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from alpamayo_toy import Scenario, load_student
 from alpamayo_toy.errors import Interrupted, UserError
+from alpamayo_toy.files import locked
 from alpamayo_toy.hints import command_line
 from alpamayo_toy.students import checkpoint
 from alpamayo_toy.students.config import LossConfig
+from alpamayo_toy.training import loop
 from alpamayo_toy.training.config import TrainConfig, from_dict
 from alpamayo_toy.training.loop import fit, schedule
 from alpamayo_toy.views.tensorboard import CURVES
@@ -198,6 +200,18 @@ def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, whole: Path, tmp_p
         steps, expected = ([point.step for point in curve.Scalars(CURVES[tag][0])] for curve in curves)
         assert steps == sorted(set(steps))
         assert set(steps) <= set(expected) | {stopped_at}
+
+
+def test_two_do_not_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would go on to the same bits, with every curve twice; one that has been killed is waited for."""
+    fit(small("trainer.steps=2"), tmp_path)
+    longer = small("trainer.steps=3", f"trainer.resume={tmp_path}")
+    monkeypatch.setattr(loop, "ORPHANS", 0)
+    with locked(tmp_path), pytest.raises(UserError, match="is being written by another process; wait for it"):
+        fit(longer, tmp_path)
+    assert checkpoint.load(tmp_path, "last")["step"] == 2
+    fit(longer, tmp_path)
+    assert checkpoint.load(tmp_path, "last")["step"] == 3
 
 
 @pytest.mark.slow
