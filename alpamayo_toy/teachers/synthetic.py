@@ -25,7 +25,8 @@ AFTER = 1.5  # s after its end until which the others are cut
 OFF_SPEED = 0.3  # standard deviation of the speed 1.5 s before t0, as a share of the course's
 MISJUDGED = 4.0  # times as far as drivers differ, they misjudge before t0 how far it is to another speed
 HIDING = ("none", "speed")  # what of teacher.reveal shows a student no parameter of its scene
-CHUNK = 512  # cars driven at once, so that intermediate tensors stay in the cache
+CHUNK = 512  # cars set down at once, so that intermediate tensors stay in the cache
+DRIVES = 24576  # at once: of fewer the calls take longer than the numbers
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class SyntheticTeacher:
     def _driven(self, cars: Cars, drivers: Tensor) -> Tensor:
         """Where drivers (N, K, 4) of the cars go: (N, K, T, 4)."""
         made = torch.empty(*drivers.shape[:2], self.horizon, 4)
-        for rows in torch.arange(len(drivers)).split(CHUNK):
+        for rows in torch.arange(len(drivers)).split(max(1, DRIVES // drivers.shape[1])):
             made[rows] = self.plans(cars.select(rows), drivers[rows])
         return made
 

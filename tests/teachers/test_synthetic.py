@@ -7,6 +7,7 @@ from taught import made
 
 from alpamayo_toy import Scenario
 from alpamayo_toy.evaluation.groups import PHASES, phase_of
+from alpamayo_toy.teachers import synthetic
 from alpamayo_toy.teachers.config import MixtureConfig, ScenarioConfig, SyntheticConfig
 from alpamayo_toy.teachers.scenarios import CONTEXT, PARAMETERS
 from alpamayo_toy.teachers.synthetic import SyntheticTeacher
@@ -29,6 +30,15 @@ def test_the_same_seed_makes_the_same_labels() -> None:
     teacher = SyntheticTeacher(scenario_config("ALL"))
     assert torch.equal(teacher.labels(50, 2, 7).teacher, teacher.labels(50, 2, 7).teacher)
     assert not torch.equal(teacher.labels(50, 2, 7).teacher, teacher.labels(50, 2, 8).teacher)
+
+
+@pytest.mark.parametrize("scenario", ["ALL", "ROAD"])
+def test_how_many_drive_at_once_changes_nothing(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = SyntheticTeacher(scenario_config(scenario))
+    together = teacher.labels(50, 3, 7).teacher
+    for few in (1, 20):
+        monkeypatch.setattr(synthetic, "DRIVES", few)
+        torch.testing.assert_close(teacher.labels(50, 3, 7).teacher, together, rtol=0, atol=1e-5)
 
 
 def test_nobody_drives_further_off_than_two_and_a_half_standard_deviations() -> None:
