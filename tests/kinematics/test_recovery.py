@@ -137,18 +137,19 @@ def test_a_recorded_track_that_rolls_back_does_not_turn_round() -> None:
     torch.testing.assert_close(smoothed_heading(arc), way / 10, rtol=0, atol=0.08)
 
 
-def test_a_recorded_track_takes_the_speeds_of_the_inverse() -> None:
+@pytest.mark.parametrize("dt", [0.05, 0.1])
+def test_a_recorded_track_takes_the_speeds_of_the_inverse(dt: float) -> None:
     """v and yaw of regularised_states are those between the actions of trajectory_to_actions, whatever holds them."""
     actions, v0 = smooth_actions(30)
-    states = ROLLOUT(actions, v0)
-    held, track = regularised_states(states[..., :2], states[..., 2], v0)
+    states = UnicycleRollout(dt, "trapezoid")(actions, v0)
+    held, track = regularised_states(states[..., :2], states[..., 2], v0, dt)
     assert torch.equal(held, v0)
-    assert (track - states).abs().amax((0, 1)).tolist() == pytest.approx([0, 0, 0, 0], abs=2e-3)
-    found, free = regularised_states(states[..., :2], states[..., 2])
+    assert (track - states).abs().amax((0, 1)).tolist() == pytest.approx([0, 0, 0, 0], abs=2e-4 / dt)
+    found, free = regularised_states(states[..., :2], states[..., 2], dt=dt)
     assert (found - v0).abs().max() < 0.05
     assert (free[..., 3] - states[..., 3]).abs().max() < 0.05
     wrapped = torch.remainder(states[..., 2] + torch.pi, 2 * torch.pi) - torch.pi
-    assert torch.allclose(regularised_states(states[..., :2], wrapped, v0)[1], track)
+    assert torch.allclose(regularised_states(states[..., :2], wrapped, v0, dt)[1], track)
 
 
 @needs_60_clips
