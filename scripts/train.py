@@ -22,10 +22,8 @@ def main(config: Any) -> None:
         metrics = fit_together(checked, folder)
     else:
         metrics = fit(checked, folder)
-    if not ranks.leads:
-        return
-    print(f"{table(metrics)}\n\n{sentence(metrics)}")
-    print(f"run: {folder}\nlook: {curves(folder)}")
+    if ranks.leads:
+        print(f"{table(metrics)}\n\n{sentence(metrics)}\nrun: {folder}\nlook: {curves(folder)}")
 
 
 if __name__ == "__main__":

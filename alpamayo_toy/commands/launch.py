@@ -18,6 +18,7 @@ from alpamayo_toy.commands.options import help_text
 from alpamayo_toy.commands.sweep import Swept, joint_table
 from alpamayo_toy.config import SCHEMAS, foreign, one_line, register
 from alpamayo_toy.errors import Interrupted, UserError, out_of_memory
+from alpamayo_toy.files import locked
 from alpamayo_toy.hints import LATEST, no_flag, program
 from alpamayo_toy.ranks import Ranks, launched
 from alpamayo_toy.training.config import OWN, RESUMABLE, TrainConfig, from_dict, given_again
@@ -166,7 +167,8 @@ def noted(folder: Path) -> Path:
 
     jobs = Path("outputs", HydraConfig.get().job.name).absolute()
     if folder.absolute().is_relative_to(jobs):
-        with (jobs / LATEST).open("a", encoding="utf-8") as file:  # no link: TensorBoard would show the run twice
+        # no link: TensorBoard would show the run twice
+        with locked(jobs, seconds=5), (jobs / LATEST).open("a", encoding="utf-8") as file:
             file.write(f"{folder.absolute().relative_to(jobs)}\n")
     return folder
 
@@ -221,9 +223,10 @@ def _forget(folder: Path) -> None:
         return
     shutil.rmtree(folder)
     for file in (parent / LATEST for parent in folder.parents[:4] if (parent / LATEST).is_file()):
-        lines = file.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if file.parent / line != folder]
-        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8") if kept else file.unlink()
+        with locked(file.parent, seconds=5):  # another run may add its line
+            lines = file.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if file.parent / line != folder]
+            file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8") if kept else file.unlink()
     for parent in folder.absolute().parents[:2]:
         if parent.exists() and not any(parent.iterdir()) and not Path.cwd().is_relative_to(parent):
             parent.rmdir()

@@ -182,6 +182,7 @@ def _report(
         prediction.trajectories[index],
         ground_truth=shown.ground_truth,
         odds=prediction.probabilities[index],
+        dt=labels.dt,
     )
     encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
     with replacing(output_dir / "report.html") as file:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -71,12 +70,16 @@ def drive(driver: Driver, cars: Cars, options: DriveOptions, integrator: str, dt
     now = Situation(cars, state, cars.along, cars.last, cars.wait)
     past = cars.history
     waiting = cars.last.unsqueeze(1).expand(n, options.delay, 2)  # actions that are on their way
-    applied, states, measured, plans = [], [], [], []
+    applied, states, measured, shown, jumps = [], [], [], [], []
+    plans: list[Tensor] = []  # the first and the last: all of all cars would be gigabytes
     for first in range(0, steps, every):
         actions = driver(scene_of(now, past), now)
         if actions.shape[1] < every:
             raise ValueError(f"a plan of {actions.shape[1]} steps cannot be driven for {every}")
-        plans.append(in_world(world(actions, now.state[:, 3]), now.state)[..., :2])
+        plan = in_world(world(actions, now.state[:, 3]), now.state)[..., :2]
+        jumps += [plan_jump(before, plan, every) for before in plans[-1:]]
+        shown.append(plan[:SHOWN].clone())
+        plans = [*plans[:1], plan]
         waiting = torch.cat([waiting, actions[:, :every]], 1)
         count = min(every, steps - first)
         taken, waiting = waiting[:, :count], waiting[:, every:]
@@ -94,10 +97,9 @@ def drive(driver: Driver, cars: Cars, options: DriveOptions, integrator: str, dt
         applied.append(taken)
         states.append(driven)
     along, beside, heading = torch.stack(measured, 1).unbind(-1)
-    shown = torch.stack([plan[:SHOWN] for plan in plans], 1)
-    jumps = [plan_jump(a, b, every) for a, b in pairwise(plans)]
     jump = torch.stack(jumps, -1).nanmean(-1) if jumps else torch.full_like(cars.v0, torch.nan)
-    return Drives(torch.cat(applied, 1), torch.cat(states, 1), along, beside, heading, plans[0], shown, jump)
+    driven, shown_plans = torch.cat(states, 1), torch.stack(shown, 1)
+    return Drives(torch.cat(applied, 1), driven, along, beside, heading, plans[0], shown_plans, jump)
 
 
 def in_world(trajectory: Tensor, state: Tensor) -> Tensor:

@@ -67,11 +67,12 @@ def _tables(run: str) -> dict[int | None, Clips]:
     folders = _folders(run)
     if any(next(folder.glob("seed-*"), None) for folder in folders):
         run = f"{run}/seed-*"
-    if "seed-*" not in run:
+    if "seed-*" not in Path(run).parts:
         return {None: _together(run, folders)}
+    place = Path(run).parts[::-1].index("seed-*")  # from the end: a folder above may be called so too
     seeds: dict[int | None, list[Path]] = {}
     for folder in _folders(run):
-        number = re.search(r"seed-(\d+)", str(folder))
+        number = re.fullmatch(r"seed-(\d+)", folder.parts[-1 - place])
         if number and (folder / "clips.csv").exists():  # a seed that failed has none
             seeds.setdefault(int(number[1]), []).append(folder)
     if not seeds:

@@ -27,7 +27,8 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
     titles = [f"{name}, v0 = {float(v):.1f} m/s" for name, v in zip(names, shown.v0, strict=True)]
     paths = [folder / "birds_eye.png", folder / "profiles.png"]
     center, drivers = None if student.several else reference.center[index], shown.teacher[:, :DRAWN_SAMPLES]
-    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=found.probabilities, columns=2)
+    odds = found.probabilities
+    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=odds, columns=2, dt=labels.dt)
     few = slice(PROFILED)
     figures.profiles(
         paths[1],

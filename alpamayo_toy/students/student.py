@@ -73,12 +73,15 @@ class Student(nn.Module):
         return self.route_points > 0 and (self.own is not None or "route" in self.encoder.inputs)
 
     def forward(self, scene: Scene, samples: int | None = None, generator: torch.Generator | None = None) -> Prediction:
-        """Its modes; or so many samples, drawn from them independently and equally likely, seeded with 0 by default."""
+        """Its modes; or so many samples, drawn from them independently and equally likely, seeded with 0 by default.
+
+        A class of one's own that answers with its modes all the same has its samples drawn from them.
+        """
         if samples is not None and samples < 1:
             raise ValueError(f"samples must be >= 1 (got {samples})")
         if self.own is not None:
             answer: Prediction = self.own(scene, samples)
-            return answer
+            return answer if samples is None else _as_samples(answer, samples, generator)
         if samples is None:
             mixture = self._mixture(scene)
             return self._rolled(mixture.mean, mixture.log_probabilities, scene)
@@ -92,8 +95,7 @@ class Student(nn.Module):
         """
         mixture = self._mixture(scene)
         share = share.to(scene.v0)
-        below = mixture.log_probabilities.exp().cumsum(-1)[:, None, :-1]
-        which = (below <= share.unsqueeze(-1)).sum(-1)
+        which = _mode_at(mixture.log_probabilities, share)
         alike = torch.full_like(share, -math.log(share.shape[1]))
         return self._rolled(self.modes.moved(mixture.select(which), noise), alike, scene)
 
@@ -195,6 +197,24 @@ class Student(nn.Module):
         found = self(scene).likeliest()
         actions, trajectories = found.actions[:, 0], found.trajectories[:, 0]
         return (actions[0], trajectories[0]) if alone else (actions, trajectories)
+
+
+def _mode_at(log_probabilities: Tensor, share: Tensor) -> Tensor:
+    """The mode of (B, K) that each share (B, M), uniform in [0, 1), falls to: int64 (B, M)."""
+    below = log_probabilities.exp().cumsum(-1)[:, None, :-1]
+    return (below <= share.unsqueeze(-1)).sum(-1)
+
+
+def _as_samples(answer: Prediction, samples: int, generator: torch.Generator | None) -> Prediction:
+    """The answer where it is so many equally likely trajectories; else samples that are drawn from its modes."""
+    likely = answer.log_probabilities
+    alike = likely.new_full((len(likely), samples), -math.log(samples))
+    if likely.shape == alike.shape and torch.allclose(likely, alike, atol=1e-4):
+        return answer
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    which = _mode_at(likely, torch.rand(len(likely), samples, generator=generator).to(likely))
+    rows = torch.arange(len(likely), device=likely.device).unsqueeze(-1)
+    return Prediction(answer.actions[rows, which], answer.trajectories[rows, which], alike)
 
 
 def _bend(v0: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from alpamayo_toy.evaluation.reference import Reference, build_reference
 from alpamayo_toy.evaluation.results import sentence, table, write_clips
 from alpamayo_toy.files import locked, write_json
 from alpamayo_toy.hints import command_line
-from alpamayo_toy.kinematics.device import choose_device, keep_freed_memory
+from alpamayo_toy.kinematics.device import choose_device, device_name, keep_freed_memory
 from alpamayo_toy.kinematics.draws import mixed
 from alpamayo_toy.kinematics.recovery import label_actions
 from alpamayo_toy.kinematics.trajectory import Labels, Prediction, Scene
@@ -96,7 +96,7 @@ def _fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | No
         checkpoint.begin_with(student, begun, begins)
     averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(config.optimizer.ema_decay))
     rate = config.optimizer
-    ema = cast(Student, averaged.module)
+    ema = cast(Student, averaged.module).eval()  # a class of one's own may behave otherwise while it learns
     optimizer = torch.optim.AdamW(
         student.parameters(), rate.lr, (0.9, rate.beta2), weight_decay=rate.weight_decay, fused=True
     )
@@ -104,8 +104,9 @@ def _fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | No
     step, best, ends = 0, math.inf, [trainer.steps]
     if resume:
         step, best, ends = checkpoint.continue_with(student, averaged, optimizer, resume, fingerprint)
-        reached = f"at least the {step} that {resume} has reached"
-        require(trainer.steps >= step, "trainer.steps", reached, trainer.steps)
+        known = best < math.inf  # a run that was stopped before its first validation needs one
+        reached = f"{'at least' if known else 'more than'} the {step} that {resume} has reached"
+        require(trainer.steps >= step + (not known), "trainer.steps", reached, trainer.steps)
         ends += [trainer.steps] if trainer.steps > ends[-1] else []
     steps = counted_steps(config.loss, student.several)
     clips, clips_at = _clips(teacher, labels, scene, student, device, (steps, counted_columns(config.loss)))
@@ -322,11 +323,11 @@ def _learner(student: Student, ranks: Ranks, steps: slice) -> nn.Module:
     learner = Learner(student, steps)
     if ranks.alone:
         return learner
-    # statistics, its buffers, are the same everywhere; a class of one's own may leave some of its weights aside
-    partly = student.own is not None
+    # statistics, its buffers, are the same everywhere; a class of one's own may change them, and leave weights aside
+    own = student.own is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of a name that older versions of PyTorch do not know
-        return DistributedDataParallel(learner, broadcast_buffers=False, find_unused_parameters=partly)
+        return DistributedDataParallel(learner, broadcast_buffers=own, find_unused_parameters=own)
 
 
 def _roads(config: TrainConfig, teacher: Teacher, student: Student, device: torch.device, ranks: Ranks) -> Cars | None:
@@ -399,11 +400,10 @@ def _picture_steps(steps: int, pictures: int) -> set[int]:
 
 def _run_facts(device: torch.device, seconds: float) -> dict[str, Any]:
     """What belongs to this run and no other: when, how long, on what, with which versions."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": round(seconds, 1),
-        "device": f"{device.type}: {name}",
+        "device": f"{device.type}: {device_name(device)}",
         "versions": {
             "alpamayo_toy": __version__,
             "python": platform.python_version(),

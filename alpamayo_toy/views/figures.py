@@ -31,6 +31,7 @@ def birds_eye(
     ends: bool = False,
     odds: Tensor | None = None,
     columns: int = 4,
+    dt: float = 0.1,
 ) -> None:
     """One panel a scene, metres, equal axes, x forward and y left as in the ego frame, driving up the page.
 
@@ -39,7 +40,8 @@ def birds_eye(
     teacher (N, K, T, 4); student (N, M, T, 4), the likelier by odds (N, M) the broader; ground_truth (N, T, 4); center
     (N, T, 2), the median of the teacher's samples. With ends a dot marks where each sample stops.
     """
-    columns = min(columns, len(titles))
+    columns, steps = min(columns, len(titles)), max(1, round(1 / dt))
+    second = slice(steps - 1, None, steps)
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(3.4 * columns, 3.5 * rows + 0.7), layout="constrained", dpi=110)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
@@ -58,7 +60,7 @@ def birds_eye(
             for j, mode in enumerate(student[i]):
                 width = 0.6 + 1.6 * float(likely[j]) / float(likely.max())
                 _path(axis, mode, color=STUDENT, linewidth=width, label="student" if j == 0 else None)
-                dots = axis.plot(-mode[9::10, 1], mode[9::10, 0], "o", color=STUDENT, markersize=1.8 * width)
+                dots = axis.plot(-mode[second, 1], mode[second, 0], "o", color=STUDENT, markersize=1.8 * width)
                 dots[0].set_label("a second each" if j == 0 else None)
         axis.plot(0, 0, "k^", markersize=7, linestyle="none", label="the car at t0")
         axis.set_title(title, fontsize=10, parse_math=False)

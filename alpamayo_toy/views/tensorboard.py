@@ -30,7 +30,7 @@ CURVES = {
     ),
     "drive/left_corridor": ("roads/left the corridor", "Share of 64 roads on which a 2 m corridor was left."),
     "drive/lateral_rms": ("roads/lateral rms [m]", "How far beside the path, on 64 roads of 10 s."),
-    "drive/progress": ("roads/progress", "Distance along the path, as a share of the tracker's."),
+    "drive/progress": ("roads/progress [m]", "Distance along the path, on 64 roads of 10 s."),
     "train/gradient_norm": ("train/gradient_norm", "Before it is clipped to optimizer.clip_norm."),
     "train/learning_rate": ("train/learning_rate", "AdamW's step size: warm-up, then half a cosine."),
     "train/steps_per_second": ("train/steps_per_second", "Validation and pictures left out."),

@@ -107,6 +107,13 @@ def batch(folder: Path, shift: float, seeds: range, noise: float = 0.05, of: int
     return str(folder)
 
 
+def test_a_seed_is_that_of_its_own_folder(tmp_path: Path) -> None:
+    """Whatever a folder above it is called."""
+    plain, odd = (batch(folder, 0.0, range(4)) for folder in (tmp_path / "a", tmp_path / "seed-1-sweep" / "a"))
+    content = found(plain, odd, out=tmp_path / "out")[1]
+    assert (content["over"], content["units"]) == ("seeds", 4)
+
+
 def found(*runs: str, out: Path) -> tuple[str, dict[str, Any]]:
     text = compare(list(runs), out)
     return text, json.loads((out / "comparison.json").read_text())

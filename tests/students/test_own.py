@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 from command_line import run_script
+from composed import train_config
 from taught import left
 
 from alpamayo_toy import load_student
@@ -17,6 +18,7 @@ from alpamayo_toy.students.losses import build_loss
 from alpamayo_toy.students.own import own_object
 from alpamayo_toy.students.student import build_student
 from alpamayo_toy.training.config import TrainConfig, from_dict, to_dict
+from alpamayo_toy.training.loop import fit
 
 MINE = """
 import pathlib
@@ -60,6 +62,17 @@ class Short(Mine):
     def forward(self, scene, samples=None):
         found = super().forward(scene)
         return Prediction(found.actions[:, :, 1:], found.trajectories, found.log_probabilities)
+
+
+class Noisy(Mine):
+    def fit(self, labels, scene):
+        super().fit(labels, scene)
+        self.noise = nn.Dropout(0.5)
+
+    def forward(self, scene, samples=None):
+        if self.training and int(self.clips) and not torch.is_grad_enabled():
+            raise AssertionError("it is validated as it is trained")
+        return super().forward(scene)
 
 
 class Other(nn.Module):
@@ -123,6 +136,38 @@ def test_it_learns_what_it_wants_of_the_labels_and_gives_what_it_has(
         student.action_space, modes, labels.teacher, labels.teacher, drawn
     )
     assert list(terms) == ["end"]
+
+
+def test_it_is_validated_as_it_is_used(mine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without dropout, and with the statistics of what it was trained on."""
+    monkeypatch.chdir(mine.parent)
+    fit(train_config(*FEW, *SMALL, "student=custom", f"student.module={mine}:Noisy"), tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_samples_are_drawn_of_what_answers_with_its_modes(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine.parent)
+    labels = left(4)
+    student = build_student(
+        OwnStudentConfig(), labels, labels.scene(), "euler", 0, own_object(f"{mine}:Mine", "student.module")
+    )
+    assert student.own is not None
+    actions, logits = (student.own.get_parameter(name).data for name in ("actions", "logits"))
+    actions[1] += 1
+    logits.copy_(torch.tensor([0.99, 0.01]).log())
+    with torch.no_grad():
+        found = student(labels.scene(), 4000)
+        again = student(labels.scene(), 4000, torch.Generator().manual_seed(1))
+    assert found.probabilities.unique().tolist() == pytest.approx([1 / 4000])
+    second = found.actions[..., 0, 0] == 1
+    assert second.float().mean() == pytest.approx(0.01, abs=0.004)
+    rolled = student.rollout(found.actions, labels.v0.float().unsqueeze(-1))
+    assert torch.equal(found.trajectories, rolled)  # each with its own actions
+    assert not torch.equal(second, again.actions[..., 0, 0] == 1)
+    logits.zero_()
+    with torch.no_grad():
+        alike = student(labels.scene(), 2)
+    assert torch.equal(alike.actions, student(labels.scene()).actions)  # two draws, as it says itself
 
 
 def test_a_saved_config_says_what_it_was_and_brings_nothing_back(mine: Path) -> None:

@@ -202,6 +202,19 @@ def test_a_run_resumes_to_the_same_bits(kind: signal.Signals, whole: Path, tmp_p
         assert set(steps) <= set(expected) | {stopped_at}
 
 
+def test_a_run_that_was_never_validated_takes_a_step_more(tmp_path: Path) -> None:
+    """Stopped before its first validation, it has no best checkpoint that it could end with."""
+    fit(small("trainer.steps=4", "trainer.val_every=4"), tmp_path)
+    content = checkpoint.load(tmp_path, "last")
+    content["training"]["best"] = float("inf")
+    torch.save(content, tmp_path / "checkpoints" / "last.pt")
+    (tmp_path / "checkpoints" / "best.pt").unlink()
+    with pytest.raises(UserError, match=r"trainer\.steps must be more than the 4 that .* has reached \(got 4\)"):
+        fit(small("trainer.steps=4", "trainer.val_every=4", f"trainer.resume={tmp_path}"), tmp_path)
+    fit(small("trainer.steps=5", "trainer.val_every=5", f"trainer.resume={tmp_path}"), tmp_path)
+    assert checkpoint.load(tmp_path, "best")["step"] == 5
+
+
 def test_two_do_not_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would go on to the same bits, with every curve twice; one that has been killed is waited for."""
     fit(small("trainer.steps=2"), tmp_path)

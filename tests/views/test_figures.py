@@ -67,16 +67,19 @@ def test_a_row_has_the_scale_of_its_largest_scene(tmp_path: Path, drawn: list[Fi
     assert limits[0][1] - limits[0][0] == pytest.approx(limits[1][1] - limits[1][0])
 
 
-def test_the_likelier_of_two_is_broader_and_has_a_dot_a_second(tmp_path: Path, drawn: list[Figure]) -> None:
+@pytest.mark.parametrize(("dt", "steps"), [(0.1, 10), (0.2, 5), (10.0, 1)])
+def test_the_likelier_of_two_is_broader_and_has_a_dot_a_second(
+    tmp_path: Path, drawn: list[Figure], dt: float, steps: int
+) -> None:
     bent = torch.tensor([0.0, 0.02]).expand(1, 2, 64, 2)
     student = UnicycleRollout()(bent, torch.tensor([[2.0, 5.0]]))
     odds = torch.tensor([[0.25, 0.75]])
-    figures.birds_eye(tmp_path / "odds.png", ["odds"], student[:, :1] * 0, student, odds=odds)
+    figures.birds_eye(tmp_path / "odds.png", ["odds"], student[:, :1] * 0, student, odds=odds, dt=dt)
     mine = [line for line in drawn[0].axes[0].lines if line.get_color() == figures.STUDENT]
     ways, dots = ([line for line in mine if (line.get_marker() == "o") is is_dot] for is_dot in (False, True))
     assert [way.get_linewidth() for way in ways] == pytest.approx([0.6 + 1.6 / 3, 2.2])
     for mode, dot in zip(student[0], dots, strict=True):
-        seconds = mode[torch.arange(1, 7) * 10 - 1]
+        seconds = mode[torch.arange(1, 64 // steps + 1) * steps - 1]
         assert dot.get_ydata() == pytest.approx(seconds[:, 0].tolist())  # forward is up, left is left
         assert dot.get_xdata() == pytest.approx((-seconds[:, 1]).tolist())
 

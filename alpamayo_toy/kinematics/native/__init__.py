@@ -1,1 +1,1 @@
-"""The rollout in C, for plain tensors on a CPU: the same numbers to rounding, several times as fast."""
+"""What a step computes in C, for plain tensors on a CPU: the same numbers to rounding, several times as fast."""
