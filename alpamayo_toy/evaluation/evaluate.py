@@ -126,7 +126,8 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
     clips = clips_of(labels, v0, groups, scored)
     own = scored["teacher"]["student"].per_clip["ade"] - reference.floor.mean(-1)  # what could have been done better
     ranked = own.argsort(descending=True, stable=True)
-    middle = max(0, (len(ranked) - TYPICAL) // 2)
+    worst = min(WORST, -(-len(ranked) // 3))  # of a few clips a third, so that the typical ones are others
+    middle = max(worst, (len(ranked) - TYPICAL) // 2)
     student_errors, floor = scored["teacher"]["student"].per_step, float(reference.floor.mean())
     ade, excess = float(student_errors.mean()), float(distance(trajectory, reference.center).mean())
     first = {"teacher_first_sample": labels.teacher[:, 0]}
@@ -188,7 +189,7 @@ def evaluate(student: Student, reference: Reference) -> Evaluation:
                 }
                 for i in chosen.tolist()
             ]
-            for name, chosen in (("worst", ranked[:WORST]), ("typical", ranked[middle : middle + TYPICAL]))
+            for name, chosen in (("worst", ranked[:worst]), ("typical", ranked[middle : middle + TYPICAL]))
         },
     }
     return Evaluation(metrics, clips, prediction)

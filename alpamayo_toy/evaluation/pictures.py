@@ -28,7 +28,8 @@ def draw(folder: Path, student: Student, reference: Reference) -> list[Path]:
     paths = [folder / "birds_eye.png", folder / "profiles.png"]
     center, drivers = None if student.several else reference.center[index], shown.teacher[:, :DRAWN_SAMPLES]
     odds = found.probabilities
-    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, odds=odds, columns=2, dt=labels.dt)
+    driven = shown.ground_truth
+    figures.birds_eye(paths[0], titles, drivers, found.trajectories, center, driven, odds=odds, columns=2, dt=labels.dt)
     few = slice(PROFILED)
     figures.profiles(
         paths[1],

@@ -100,6 +100,8 @@ def table(metrics: dict[str, Any]) -> str:
         lines.append(f"the student keeps its own action statistics: std {spreads[0]}; these labels have {spreads[1]}")
     failed = [name for name, passed in metrics["checks"].items() if passed is False]
     lines.append(f"checks: {'failed: ' + ', '.join(failed) if failed else 'passed'}")
+    if None in metrics["checks"].values():
+        lines[-1] += " (not whether speeds are negative, which its integrator allows)"
     return "\n".join(lines)
 
 

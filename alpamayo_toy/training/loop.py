@@ -126,6 +126,8 @@ def _fit(config: TrainConfig, output_dir: Path, told: Callable[[int], None] | No
         write_json(output_dir / "config.json", to_dict(config))
         beside, taken = yardsticks(reference), _taken(student, reference)
     pictured = _picture_steps(trainer.steps, trainer.pictures) if ranks.leads else set()
+    if step == trainer.steps and not quiet:
+        print(f"{resume} has all of its {step} steps: it is scored again; trainer.steps=N goes on", flush=True)
     bar = Bar(trainer.steps, "step", done=step, hidden=quiet)
     clock, logged, first, facts = time.monotonic(), step, step, dict[str, float]()
     kept: dict[str, float] = {}  # the validation of the best checkpoint, where this process saw it

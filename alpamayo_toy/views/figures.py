@@ -108,15 +108,15 @@ def profiles(
         sets.append((ground_truth.unsqueeze(1), TRUTH, OF_TRUTH, 1.6, "ground truth"))
     if student is not None:
         sets.append((student.unsqueeze(1), STUDENT, OF_STUDENT, 2.0, "student"))
-    time = np.arange(teacher.shape[2]) * dt
+    time = np.arange(teacher.shape[2] + 1) * dt
     for trajectories, color, dashes, width, name in sets:
         actions = label_actions(trajectories, v0.unsqueeze(-1).expand(trajectories.shape[:2]), dt, integrator)
-        speeds = torch.cat([v0[:, None, None].expand(*trajectories.shape[:2], 1), trajectories[..., :-1, 3]], -1)
+        speeds = torch.cat([v0[:, None, None].expand(*trajectories.shape[:2], 1), trajectories[..., 3]], -1)
         acceleration, curvature = actions.unbind(-1)
-        quantities = (acceleration, curvature, speeds, acceleration.diff(dim=-1) / dt)
-        for row, values in enumerate(quantities):
+        jerk = acceleration.diff(dim=-1) / dt
+        for row, (values, first) in enumerate(((acceleration, 0), (curvature, 0), (speeds, 0), (jerk, 1))):
             for i in range(columns):
-                times = time[-values.shape[-1] :]
+                times = time[first : first + values.shape[-1]]
                 lines = axes[row][i].plot(times, values[i].T, color=color, linestyle=dashes, linewidth=width)
                 if row == 0 and i == 0:
                     lines[0].set_label(name)

@@ -97,6 +97,15 @@ def test_the_worst_are_furthest_above_the_floor_and_the_typical_ones_in_the_midd
         assert [entry["v0"] for entry in entries] == pytest.approx(reference.scene.v0[rows].tolist())
 
 
+@pytest.mark.parametrize(("n", "worst", "typical"), [(1, 1, 0), (5, 2, 3), (11, 4, 4), (24, 8, 4)])
+def test_of_a_few_clips_none_is_among_the_worst_and_typical(n: int, worst: int, typical: int) -> None:
+    labels = clips().select(torch.arange(n))
+    metrics = evaluate(stirred(built(labels=clips())), file_reference(labels, True, "clip", None)).metrics
+    places = [[(clip["clip_id"], clip["t0_us"]) for clip in metrics[name]] for name in ("worst", "typical")]
+    assert [len(each) for each in places] == [worst, typical]
+    assert not set(places[0]) & set(places[1])
+
+
 def test_what_is_said_of_the_labels_is_theirs(reference: Reference, found: Evaluation) -> None:
     metrics, labels = found.metrics, reference.labels
     assert metrics["breakdown_against"] == "ground_truth"

@@ -267,7 +267,9 @@ def test_too_few_units_and_missing_predictors_are_told() -> None:
 
 def test_every_share_stands_beside_its_clips_and_without_an_interval() -> None:
     text = cells(page(metrics_of(), {}))
-    shares = re.findall(r"\d+\.\d %( of \d+)?", text[text.index("misses, share of clips") : text.index("ADE by group")])
+    shares = re.findall(
+        r"\d+\.\d %( \d+ clips)?", text[text.index("misses, share of clips") : text.index("ADE by group")]
+    )
     assert len(shares) > 30
     assert all(shares)
     assert "Comfortable, share of 57 clips" in text

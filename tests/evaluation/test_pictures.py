@@ -38,8 +38,8 @@ def test_each_scenario_is_drawn_first_and_then_the_rest(
         draw(tmp_path, student, reference)
         rows = torch.tensor([4, 6, 2, 0, 1, 3, 5, 7])  # -1, 0, 1 and 3 first
         expected = student(reference.scene.select(rows))
-    path, titles, teacher, predicted, center, named = drawn["above"]
-    assert (path, named["columns"]) == (tmp_path / "birds_eye.png", 2)
+    path, titles, teacher, predicted, center, driven, named = drawn["above"]
+    assert (path, named["columns"], named["dt"]) == (tmp_path / "birds_eye.png", 2, 0.1)
     names = ["unknown", "STRAIGHT", "LEFT", "STOP", "STOP", "STOP", "LEFT", "STRAIGHT"]
     assert titles == [f"{name}, v0 = {row}.0 m/s" for name, row in zip(names, rows.tolist(), strict=True)]
     assert torch.equal(teacher, reference.labels.teacher[rows, :12])
@@ -52,4 +52,5 @@ def test_each_scenario_is_drawn_first_and_then_the_rest(
     assert v0.tolist() == [4.0, 6.0]
     assert torch.equal(one, expected.likeliest().trajectories[:2, 0])
     assert reference.labels.ground_truth is not None
+    assert torch.equal(driven, reference.labels.ground_truth[rows])
     assert torch.equal(truth, reference.labels.ground_truth[rows[:2]].float())

@@ -80,7 +80,7 @@ def test_the_table_says_when_there_is_too_little_to_say() -> None:
         told = table({**metrics, "action_std": {"student": [1.0, 1.0], "labels": theirs}})
         assert (apart in told) == said, theirs
     unknown = table({**metrics, "checks": {"finite": True, "speed_non_negative": None}})
-    assert unknown.endswith("checks: passed")  # of what nobody can tell there is no complaint
+    assert unknown.endswith("checks: passed (not whether speeds are negative, which its integrator allows)")
 
 
 def test_several_trajectories_are_judged_as_a_distribution_first() -> None:

@@ -215,6 +215,13 @@ def test_a_run_that_was_never_validated_takes_a_step_more(tmp_path: Path) -> Non
     assert checkpoint.load(tmp_path, "best")["step"] == 5
 
 
+def test_a_run_that_has_all_of_its_steps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(small("trainer.steps=2"), tmp_path)
+    capsys.readouterr()
+    fit(small("trainer.steps=2", f"trainer.resume={tmp_path}"), tmp_path)
+    assert f"{tmp_path} has all of its 2 steps: it is scored again; trainer.steps=N goes on" in capsys.readouterr().out
+
+
 def test_two_do_not_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would go on to the same bits, with every curve twice; one that has been killed is waited for."""
     fit(small("trainer.steps=2"), tmp_path)

@@ -198,9 +198,7 @@ def test_rows_have_scales_of_their_own_and_outer_axes_have_the_names(tmp_path: P
     assert [bool(axis.get_ylabel()) for axis in axes] == [True, False, True, False]
 
 
-def test_a_profile_has_speeds_at_the_beginning_of_each_step_and_each_column_its_scene(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_a_profile_has_speeds_from_t0_to_the_end_and_each_column_its_scene(tmp_path: Path, drawn: list[Figure]) -> None:
     actions, v0 = torch.zeros(2, 1, 6, 2), torch.tensor([3.0, 5.0])
     actions[0, ..., 0], actions[1, ..., 0] = 1.0, 2.0
     teacher = UnicycleRollout(0.2, "euler")(actions, v0[:, None])
@@ -208,8 +206,9 @@ def test_a_profile_has_speeds_at_the_beginning_of_each_step_and_each_column_its_
     for i, (start, a) in enumerate(((3.0, 1.0), (5.0, 2.0))):
         acceleration, _, speeds, _ = (drawn[0].axes[2 * row + i] for row in range(4))
         assert acceleration.lines[0].get_ydata() == pytest.approx([a] * 6, abs=1e-4)
-        assert speeds.lines[0].get_ydata() == pytest.approx([start + a * 0.2 * k for k in range(6)], abs=1e-5)
-        assert speeds.lines[0].get_xdata() == pytest.approx([0.2 * k for k in range(6)])
+        assert speeds.lines[0].get_ydata() == pytest.approx([start + a * 0.2 * k for k in range(7)], abs=1e-5)
+        assert speeds.lines[0].get_xdata() == pytest.approx([0.2 * k for k in range(7)])
+        assert acceleration.lines[0].get_xdata() == pytest.approx([0.2 * k for k in range(6)])
         colors = [line.get_color() for line in speeds.lines]
         assert colors == [figures.TEACHER, figures.TRUTH, figures.STUDENT]
 
