@@ -27,6 +27,7 @@ OTHER_WORDS = {
     "gpu": ("trainer.device", "device"),
     "labels": ("teacher.path",),
     "learning_rate": ("optimizer.lr",),
+    "output": ("name",),
     "plot": ("trainer.pictures=0",),
     "steps": ("horizon",),
 }
@@ -100,6 +101,7 @@ def unknown_option(key: str, command: str, schemas: dict[str, Any]) -> str:
     meant = _named(key, mine)
     owners = [command_name(name) for name in commands if key in options[name]]
     if owners:
+        meant = meant if "." in key else _elsewhere(key, mine)  # student.output is no place to write to
         said += f" in {command_name(command)}; {_all_of(owners)} {'has' if len(owners) == 1 else 'have'} it"
         return f"{said}; here it is {_listed(meant)}" if meant else said
     if meant := meant or _nearly(key, mine):
@@ -223,7 +225,12 @@ def _named(key: str, mine: list[str]) -> list[str]:
     """The options of a command that have an unknown one's last name, or are called so elsewhere."""
     last = key.rpartition(".")[2]
     same = [option for option in mine if option.rpartition(".")[2] == last]
-    return same or [option for option in OTHER_WORDS.get(last, ()) if option.partition("=")[0] in mine]
+    return same or _elsewhere(last, mine)
+
+
+def _elsewhere(word: str, mine: list[str]) -> list[str]:
+    """The options of a command that are called so elsewhere."""
+    return [option for option in OTHER_WORDS.get(word, ()) if option.partition("=")[0] in mine]
 
 
 def _nearly(key: str, mine: list[str]) -> list[str]:

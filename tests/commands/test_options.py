@@ -22,6 +22,7 @@ QUOTED = "cannot be read; a list or a text with spaces stands in quotes"
 MISTAKES = {
     "train plot=false": "have it; here it is trainer.pictures=0",
     "train checkpoint=x": "have it; here it is trainer.resume or trainer.init_from",
+    "train output=foo": "drive.py and export.py have it; here it is name",
     "train epochs=5": "there is no option epochs; did you mean trainer.steps?",
     "train batch=64": "there is no option batch; did you mean trainer.batch_size?",
     "train nothing_like_it=1": "there is no option nothing_like_it; train.py --help shows all",
