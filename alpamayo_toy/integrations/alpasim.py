@@ -5,6 +5,7 @@ poses in that frame, which the package puts into the contract's. Extra `alpasim`
 """
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.config import latest_run
-from alpamayo_toy.errors import UserError, require
+from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.hints import LATEST, unknown_option
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Prediction, Scene
@@ -276,8 +277,8 @@ def parsed(words: list[str]) -> AlpasimConfig:
             raise UserError(f"options are written as option=value (got {word!r}); there are {', '.join(known)}")
         if key not in known:
             raise UserError(unknown_option(key, "alpasim", {"alpasim": AlpasimConfig}))
-        if known[key] is int and not value.lstrip("-").isdigit():
-            raise UserError(f"{key} must be a whole number (got {value!r})")
+        if known[key] is int and not re.fullmatch("-?[0-9]{1,18}", value):
+            raise UserError(f"{key} must be a whole number (got {shortened(value)})")
         given[key] = int(value) if known[key] is int else value
     return AlpasimConfig(**given)
 

@@ -365,6 +365,11 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "checkpoint must be a run's folder"),
         (["checkpoint=x", "prt=1"], "there is no option prt; did you mean port"),
         (["checkpoint=x", "port=abc"], r"port must be a whole number \(got 'abc'\)"),
+        *(
+            (["checkpoint=x", f"port={no}"], f"port must be a whole number .*{no[:3]}")
+            for no in ("²", "٣", "--5", "9" * 5000)
+        ),
+        (["checkpoint=x", "port=-5"], r"port must be between 0 and 65535 \(got -5\)"),
         (["checkpoint=x", "port=70000"], "port must be between 0 and 65535"),
         (["checkpoint=x", "mode=nuplan"], "mode must be alpasim or carla"),
         (["run"], r"options are written as option=value \(got 'run'\)"),
