@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -33,6 +34,23 @@ class Killed(UserError):
     """Something ended a job's process before the job was done."""
 
 
+class _Raised:
+    """What a job raised, on its way from its process: many an exception cannot be pickled, or not be made anew."""
+
+    def __init__(self, error: Exception) -> None:
+        self.said, self.lines, self.pickled = repr(error), traceback.format_exc(), b""
+        with suppress(Exception):
+            self.pickled = pickle.dumps(error)
+
+    def anew(self) -> Exception:
+        made = None
+        with suppress(Exception):
+            made = pickle.loads(self.pickled)
+        error = made if isinstance(made, Exception) else RuntimeError(self.said)
+        error.add_note(self.lines)
+        return error
+
+
 def in_processes(
     do: Callable[..., Result],
     jobs: Sequence[tuple[Any, ...]],
@@ -46,7 +64,7 @@ def in_processes(
     that do will import, beside its own. A process does one job after another; one that dies costs its job, which is
     Killed, and another takes its place. SIGINT and SIGTERM reach the processes as SIGTERM and are Interrupted once all
     have ended; a second one kills them. No process outlives this one by more than SAVING seconds. do is a function of
-    an importable module; it, jobs and results are pickled.
+    an importable module; it, jobs and results are pickled. An exception that cannot be is a RuntimeError that says it.
     """
     # not ProcessPoolExecutor: where one of its processes dies, it ends the others too and cannot say whose job it was
     context = prepared(do.__module__, *needs)
@@ -83,7 +101,7 @@ def in_processes(
             if done:
                 del busy[link]
                 free.append((link, process))
-                found[number] = value
+                found[number] = value.anew() if isinstance(value, _Raised) else value
             elif told is not None:
                 told(number, value)
 
@@ -174,8 +192,7 @@ def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
             try:
                 outcome = do(*job, **told)
             except Exception as error:
-                error.add_note(traceback.format_exc())
-                outcome = error
+                outcome = _Raised(error)
             link.send((True, outcome))
 
 

@@ -11,6 +11,13 @@ from alpamayo_toy.errors import UserError
 from alpamayo_toy.processes import signals
 
 
+class Odd(Exception):
+    """Two arguments to make it, of which pickle is given one."""
+
+    def __init__(self, one: object, two: object) -> None:
+        super().__init__(one)
+
+
 def act(what: str, value: Any = None, told: Callable[[Any], None] = lambda _: None) -> Any:
     match what:
         case "wait":  # some seconds
@@ -19,6 +26,10 @@ def act(what: str, value: Any = None, told: Callable[[Any], None] = lambda _: No
             raise UserError(value)
         case "break":
             raise KeyError(value)
+        case "odd":
+            raise Odd(value, value)
+        case "local":
+            raise type("Local", (ValueError,), {})(value)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":

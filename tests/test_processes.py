@@ -56,6 +56,13 @@ def test_what_a_job_raises_takes_its_place_with_the_lines_where_it_was_raised() 
     assert done[0] == "wait"
 
 
+def test_an_exception_that_cannot_be_pickled_is_said_and_costs_its_own_job() -> None:
+    odd, local, done = in_processes(act, [("odd", 1), ("local", 2), ("wait", 0)], 2)
+    assert (type(odd), str(odd), type(local), str(local)) == (RuntimeError, "Odd(1)", RuntimeError, "Local(2)")
+    assert all("jobs.py" in error.__notes__[0] for error in (odd, local))
+    assert done[0] == "wait"
+
+
 def test_a_process_that_dies_costs_its_own_job() -> None:
     jobs = [("wait", 0.5), ("die",), ("wait", 0.0), ("exit", 3), ("wait", 0.0)]
     found = list(in_processes(act, jobs, 2))

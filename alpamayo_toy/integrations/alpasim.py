@@ -5,6 +5,7 @@ poses in that frame, which the package puts into the contract's. Extra `alpasim`
 """
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.config import latest_run
-from alpamayo_toy.errors import UserError, require
+from alpamayo_toy.errors import UserError, require, shortened
 from alpamayo_toy.hints import LATEST, unknown_option
 from alpamayo_toy.kinematics.route import ROUTE_SPACING, Path, route_ahead, states_in_frame
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Prediction, Scene
@@ -24,8 +25,8 @@ from alpamayo_toy.students.checkpoint import load_student
 from alpamayo_toy.students.student import Student
 
 DEADLINE_S = 0.1  # the contract's
-FIRST_M = 20.0  # of a route, among which the car's place beside it is looked for
-SEEN_S = 2.0  # that are looked back at least, in which a route may have come
+FIRST_M = 20.0  # of a route beyond what was driven since it came, among which the car's place beside it is looked for
+SEEN_S = 2.0  # that are looked back at least
 AHEAD_M = 2 * ROUTE_SPACING  # a route that begins farther ahead says nothing of here
 LIMIT = "speed_limit_mps"
 
@@ -66,7 +67,8 @@ def scene_of(student: Student, seen: Seen) -> Scene:
     """The scene at the newest pose, in its frame; what is not known is missing, never zero.
 
     A history that does not reach back far enough is missing as a whole, as training hides it. A route is cut anew, 20
-    points from beside the car on; one that is older than the newest pose is moved along with the car.
+    points from beside the car on; one that is older than the newest pose is moved along with the car, and one that is
+    older than all poses is none.
     """
     steps, dt = student.history_steps, student.rollout.dt
     nothing = torch.full((1, len(student.context_names)), torch.nan)
@@ -103,15 +105,18 @@ def _route(seen: Seen) -> Tensor | None:
     points = torch.from_numpy(seen.route[known].astype(np.float64))
     if len(points) > 1:
         points = points[torch.cat([torch.ones(1, dtype=torch.bool), points.diff(dim=0).norm(dim=-1) > 1e-3])]
-    if len(points) < 2:
+    if len(points) < 2 or seen.route_stamp < seen.stamps[0]:
         return None
-    if seen.stamps[0] <= seen.route_stamp < seen.stamps[-1]:
+    chord = driven = 0.0  # m since the route came, as the crow flies and as it went: the least and most it came along
+    if seen.route_stamp < seen.stamps[-1]:
         then = _states(seen, np.array([seen.route_stamp]))[0, 0]
         cos, sin = then[2].cos(), then[2].sin()
         points = points @ torch.stack([torch.stack([cos, sin]), torch.stack([-sin, cos])]) + then[:2]
+        steps = np.diff(seen.poses[seen.stamps >= seen.route_stamp, :2], axis=0)
+        chord, driven = float(then[:2].norm()), float(np.linalg.norm(steps, axis=-1).sum())
     here = torch.zeros(1, 1, 3, dtype=torch.float64)
     path = Path.of(points[None])
-    along = path.locate(here[..., :2], here[..., 0], (2.0, FIRST_M))[0]
+    along = path.locate(here[..., :2], here[..., 0] + chord, (FIRST_M, max(driven - chord, 0.0) + FIRST_M))[0]
     if float(along) < -AHEAD_M:
         return None
     if float(along) < 0:  # the first segment reaches back straight
@@ -122,8 +127,8 @@ def _route(seen: Seen) -> Tensor | None:
 
 
 def seen_in(context: Any, seconds: float = SEEN_S) -> Seen | None:
-    """What the session of a DriveContext has seen in so many seconds; None before the first pose, or where its
-    numbers are none.
+    """What the session of a DriveContext has seen in so many seconds, and since its route came; None before the first
+    pose, or where its numbers are none.
     """
     session = context.session
     with session.lock:
@@ -132,7 +137,10 @@ def seen_in(context: Any, seconds: float = SEEN_S) -> Seen | None:
         route, route_stamp = session.route_waypoints_in_rig[:, :2].copy(), session.route_timestamp_us
     if not stamps:
         return None
-    first = max(0, int(np.searchsorted(stamps, stamps[-1] - 1e6 * seconds)) - 1)
+    since = stamps[-1] - 1e6 * seconds
+    if len(route):
+        since = min(since, route_stamp)
+    first = max(0, int(np.searchsorted(stamps, since)) - 1)
     placed = np.array([[*pose.position[:2], pose.yaw] for pose in poses[first:]])
     speeds = np.array(velocities[first:])
     speeds = speeds[:, 0] if speeds.any() else _driven(np.array(stamps[first:]), placed)
@@ -276,8 +284,8 @@ def parsed(words: list[str]) -> AlpasimConfig:
             raise UserError(f"options are written as option=value (got {word!r}); there are {', '.join(known)}")
         if key not in known:
             raise UserError(unknown_option(key, "alpasim", {"alpasim": AlpasimConfig}))
-        if known[key] is int and not value.lstrip("-").isdigit():
-            raise UserError(f"{key} must be a whole number (got {value!r})")
+        if known[key] is int and not re.fullmatch("-?[0-9]{1,18}", value):
+            raise UserError(f"{key} must be a whole number (got {shortened(value)})")
         given[key] = int(value) if known[key] is int else value
     return AlpasimConfig(**given)
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.kinematics.manoeuvres import Scenario
 from alpamayo_toy.kinematics.trajectory import UNKNOWN_SCENARIO, Prediction, Scene
-from alpamayo_toy.students.heads.modes import COSINES
 from alpamayo_toy.students.student import Student
 
 OPSET = 18
@@ -69,7 +68,7 @@ class Flat(nn.Module):
         if self.samples is not None:
             known["share"] = torch.rand(n, self.samples, generator=draw)
             if student.spread:
-                known["noise"] = torch.randn(n, self.samples, 2 * COSINES, generator=draw)
+                known["noise"] = torch.randn(n, self.samples, student.modes.coefficients, generator=draw)
         return known
 
 

@@ -6,6 +6,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def export(config: ExportConfig, aside: Path) -> str:
         hub.client()  # missed before the work, not after it
     if not (config.output or config.navsim):
         said = _pushed(Path(config.checkpoint), config.push)
-        aside.rmdir()
+        with suppress(UserError), locked(aside):  # or else another export is at work in it
+            shutil.rmtree(aside)  # Hydra's, with what a killed export left in it
         return said
     option, output = ("output", Path(config.output)) if config.output else ("navsim", Path(config.navsim))
     if output.exists():
@@ -82,8 +84,12 @@ def _pushed(folder: Path, name: str) -> str:
     """Put a released folder on the hub; what is said of it."""
     if not released.is_released(folder):
         raise UserError(f"push={name}: {folder} is no released folder; write one first: output=released")
+    try:
+        text = (folder / released.CARD).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"push={name}: {folder / released.CARD}, its card, cannot be read: {error.strerror}") from None
     said = f"pushed: {hub.push(folder, name)}"
-    if UNLICENSED in (folder / released.CARD).read_text(encoding="utf-8", errors="replace"):
+    if UNLICENSED in text:
         again = command_line("export", checkpoint=folder, push=name)
         said += f"\nits card has no licence: fill it in in {folder / released.CARD} and push again: {again}"
     return said

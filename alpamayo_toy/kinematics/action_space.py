@@ -101,7 +101,12 @@ class ActionSpace(nn.Module):
         """Alpamayo's tokens: (..., T, 2) -> int64 (..., 2 T), a and kappa interleaved.
 
         round((z + 10) / 20 * 2999), clipped to 0..2999; count_clipped says how often that loses something.
+        Raises ValueError for NaN, which has no token, but under functorch, torch.compile and tracers, which see no
+        values.
         """
+        if not seen_through() and bool(actions.isnan().any()):
+            bad = actions.isnan().nonzero()[0].tolist()
+            raise ValueError(f"actions hold a NaN at index {tuple(bad)} of {tuple(actions.shape)}: it has no token")
         share = (self.normalize(actions) + TOKEN_RANGE) / (2 * TOKEN_RANGE)
         return (share * (TOKEN_BINS - 1)).round().clamp(0, TOKEN_BINS - 1).long().flatten(-2)
 

@@ -1,5 +1,7 @@
 """What rollout and inverse are given, at their boundary: ValueError or TypeError that names the argument."""
 
+import math
+import warnings
 from numbers import Real
 from typing import Any
 
@@ -7,9 +9,11 @@ import torch
 from torch import Tensor
 
 from alpamayo_toy.errors import shortened
+from alpamayo_toy.kinematics.device import seen_through
 from alpamayo_toy.teachers.config import DT_S
 
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+HALVES = (torch.bfloat16, torch.float16)
+DTYPES = (torch.float32, torch.float64, *HALVES)
 
 
 def require_dt(dt: Any) -> None:
@@ -34,3 +38,25 @@ def require_tensor(name: str, tensor: Any, beside: Tensor | None = None) -> None
         raise ValueError(f"{name} must be a dense tensor that holds numbers (got {kind} on {tensor.device})")
     if beside is not None and tensor.device != beside.device:
         raise ValueError(f"{name} must be on the device of the others, {beside.device} (got {tensor.device})")
+
+
+def common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
+    """The dtype to answer in; warns of half precision; ValueError, with check, for NaN or infinity."""
+    visible = not seen_through()
+    dtype = torch.float32
+    for name, tensor in tensors.items():
+        dtype = torch.promote_types(dtype, tensor.dtype)
+        columns = tensor.detach().unbind(-1) if tensor.shape[-1:] == (2,) else (tensor.detach(),)  # a slice sums slowly
+        if check and visible and not all(math.isfinite(c.sum()) for c in columns) and not bool(tensor.isfinite().all()):
+            bad = (~tensor.isfinite()).nonzero()[0].tolist()
+            raise ValueError(f"{name} holds a NaN or infinite value at index {tuple(bad)} of {tuple(tensor.shape)}")
+    halves = [name for name, tensor in tensors.items() if tensor.numel() and tensor.dtype in HALVES]
+    if halves and visible:
+        first = tensors[halves[0]]
+        grid = torch.finfo(first.dtype).eps * float(first.abs().max())
+        warnings.warn(
+            f"{halves[0]} in {first.dtype} lies on a grid of {grid:.2g} at its largest value; actions are its second"
+            " differences and mostly noise",
+            stacklevel=3,
+        )
+    return dtype

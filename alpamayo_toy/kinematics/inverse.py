@@ -1,7 +1,6 @@
 """Alpamayo's inverse: from trajectories to actions by regularised least squares, and speeds at t0 from the past."""
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from alpamayo_toy.kinematics.action_space import BOUNDS, MOVING
-from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
+from alpamayo_toy.kinematics.arguments import common_dtype, require_dt, require_tensor
 from alpamayo_toy.kinematics.banded import solve_banded
 from alpamayo_toy.kinematics.device import asked_again, kept, plain_gradients, seen_through
 from alpamayo_toy.kinematics.native import inverse as native
@@ -80,7 +79,7 @@ def trajectory_to_actions(
         raise ValueError(f"waypoints must have shape (..., T, 2) with T >= 4 (got {tuple(waypoints.shape)})")
     batch, horizon = waypoints.shape[:-2], waypoints.shape[-2]
     _require_shapes(batch, {"yaw": (yaw, (*batch, horizon)), "v0": (v0, batch)})
-    dtype = _common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
+    dtype = common_dtype({"waypoints": waypoints, "yaw": yaw, "v0": v0}, check)
     if waypoints.numel() == 0:  # PyTorch 2.6 pads no empty batch
         return waypoints.to(dtype)
     tracks = (waypoints.reshape(-1, horizon, 2).to(dtype), yaw.reshape(-1, horizon).to(dtype), v0.reshape(-1).to(dtype))
@@ -169,7 +168,7 @@ def estimate_speeds(history_waypoints: Tensor, history_yaw: Tensor, dt: float = 
         raise ValueError(f"history_waypoints must have shape (..., H, 2) with H >= 4 (got {shape})")
     batch, poses = history_waypoints.shape[:-2], history_waypoints.shape[-2]
     _require_shapes(batch, {"history_yaw": (history_yaw, (*batch, poses))})
-    dtype = _common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
+    dtype = common_dtype({"history_waypoints": history_waypoints, "history_yaw": history_yaw}, True)
     speeds = _free_speeds(history_waypoints.reshape(-1, poses, 2), history_yaw.reshape(-1, poses), dt)
     return speeds.mT.reshape(*batch, poses).to(dtype, copy=True)  # an own one: the solution is kept for backward
 
@@ -353,25 +352,3 @@ def _require_shapes(batch: torch.Size, wanted: dict[str, tuple[Tensor, tuple[int
     for name, (tensor, shape) in wanted.items():
         if tuple(tensor.shape) != tuple(shape):
             raise ValueError(f"{name} must have shape {tuple(shape)} (got {tuple(tensor.shape)})")
-
-
-def _common_dtype(tensors: dict[str, Tensor], check: bool) -> torch.dtype:
-    """The dtype to answer in; warns of half precision; ValueError, with check, for NaN or infinity."""
-    visible = not seen_through()
-    dtype = torch.float32
-    for name, tensor in tensors.items():
-        dtype = torch.promote_types(dtype, tensor.dtype)
-        columns = tensor.detach().unbind(-1) if tensor.shape[-1:] == (2,) else (tensor.detach(),)  # a slice sums slowly
-        if check and visible and not all(math.isfinite(c.sum()) for c in columns) and not bool(tensor.isfinite().all()):
-            bad = (~tensor.isfinite()).nonzero()[0].tolist()
-            raise ValueError(f"{name} holds a NaN or infinite value at index {tuple(bad)} of {tuple(tensor.shape)}")
-    halves = [name for name, tensor in tensors.items() if tensor.dtype in (torch.bfloat16, torch.float16)]
-    if halves and visible:
-        first = tensors[halves[0]]
-        grid = torch.finfo(first.dtype).eps * float(first.abs().max())
-        warnings.warn(
-            f"{halves[0]} in {first.dtype} lies on a grid of {grid:.2g} at its largest value; actions are its second"
-            " differences and mostly noise",
-            stacklevel=3,
-        )
-    return dtype

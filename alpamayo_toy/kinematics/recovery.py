@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from alpamayo_toy.kinematics.arguments import require_dt, require_tensor
+from alpamayo_toy.kinematics.arguments import common_dtype, require_dt, require_tensor
 from alpamayo_toy.kinematics.running import running_maximum
 from alpamayo_toy.kinematics.trajectory import DT
 
@@ -34,12 +34,14 @@ def recover_v0(waypoints: Tensor, dt: float = DT) -> tuple[Tensor, Tensor]:
 
     A trapezoid rollout obeys V[k+1] = 2 d[k] / dt - V[k], V the velocity vectors, d the steps, V[0] = (v0, 0). A wrong
     v0 returns as an error (-1)^k in every V: v0 is the one that leaves the least alternation, by least squares on
-    fourth differences. Valid for exact rollouts only: alternation() tells.
+    fourth differences. Valid for exact rollouts only: alternation() tells. bfloat16 and float16 are upcast with a
+    warning.
     """
     require_dt(dt)
     require_tensor("waypoints", waypoints)
     if waypoints.dim() < 2 or waypoints.shape[-1] != 2:
         raise ValueError(f"waypoints must have shape (..., T, 2) (got {tuple(waypoints.shape)})")
+    waypoints = waypoints.to(common_dtype({"waypoints": waypoints}, False))
     v0 = _least_alternating(waypoints, dt)
     return v0, recover_states(waypoints, v0, dt)[..., 2]
 

@@ -1,6 +1,8 @@
 """own_object(): a class or function of the user's own, from a file that was named on the command line."""
 
 import importlib.util
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,19 @@ def own_object(module: str, option: str) -> Any:
         )
     if not Path(path).is_file():
         raise UserError(f"{option}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    called = re.sub(r"\W", "_", f"_own_{Path(path).resolve()}")
+    spec = importlib.util.spec_from_file_location(called, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{option}: {path} is no Python file")
     made = importlib.util.module_from_spec(spec)
+    sys.modules[called] = made  # dataclasses look there for the names in their annotations
     try:
         spec.loader.exec_module(made)
-    except SyntaxError as error:
-        raise UserError(f"{option}: {path}, line {error.lineno}: {error.msg}") from None
+    except BaseException as error:
+        del sys.modules[called]
+        if isinstance(error, SyntaxError):
+            raise UserError(f"{option}: {path}, line {error.lineno}: {error.msg}") from None
+        raise
     if not hasattr(made, name):
         known = ", ".join(sorted(key for key in vars(made) if not key.startswith("_")))
         raise UserError(f"{option}: {path} has no {name}; it has {known}")

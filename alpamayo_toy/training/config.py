@@ -205,7 +205,7 @@ def from_dict(saved: dict[str, Any]) -> TrainConfig:
     made = dict(_of_today(saved))
     groups = [field.name for field in fields(TrainConfig) if _schemas(field.name)]
     for name in groups:
-        if made.get(name) != MISSING:
+        if name not in ("scenario", "teacher") or made.get(name) != MISSING:
             _require_plain(made.get(name), name)
             made[name] = _restored(name, made[name])
     plain = {name: value for name, value in made.items() if name not in groups}
@@ -270,14 +270,15 @@ def _restored(group: str, saved: dict[str, Any]) -> Any:
         return MixtureConfig(
             {name: ScenarioConfig(**_typed(ScenarioConfig, parts[name], f"scenario.parts.{name}.")) for name in parts}
         )
-    options = {name: "" if name == "module" else value for name, value in saved.items() if name != "schema"}
+    options = {name: value for name, value in saved.items() if name != "schema"}
     kinds, named = _schemas(group), saved.get("schema")
     if named is not None:
         require(isinstance(named, str) and named in kinds, f"{group}.schema", " or ".join(kinds), shortened(named))
         kinds = {named: kinds[named]}
     # the first that knows them all, or else as many as any
     kind = max(kinds.values(), key=lambda kind: sum(name in _hints(kind) for name in options))
-    return kind(**_typed(kind, options, f"{group}."))
+    typed = _typed(kind, options, f"{group}.")
+    return kind(**{name: "" if name == "module" else value for name, value in typed.items()})
 
 
 def _hints(kind: type[Any]) -> dict[str, Any]:

@@ -244,6 +244,41 @@ def test_a_late_route_is_moved_along_with_the_car(aside: float) -> None:
     torch.testing.assert_close(route[0], torch.tensor(wanted).float(), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("age", [0.0, 1.0, 3.0, 5.0])  # s, of a route that turns left at a right angle 60 m ahead
+def test_a_route_of_long_ago_is_as_many_metres_nearer(age: float) -> None:
+    """At 10 m/s the corner is 60 - 10 age ahead."""
+    poses = np.stack([1.0 * np.arange(51), np.zeros(51), np.zeros(51)], -1)
+    context = session(poses, [k * STEP_US for k in range(51)], [10.0] * 51, [[0, 0, 0], [60, 0, 0], [60, 200, 0]])
+    context.session.route_timestamp_us -= round(1e6 * age)
+    route = scene_of(Pursuer(), known(context)).route
+    assert route is not None
+    steps, corner = torch.arange(20) * ROUTE_SPACING, 60 - 10 * age
+    wanted = torch.stack([steps.clamp(max=corner), (steps - corner).clamp(min=0)], -1)
+    torch.testing.assert_close(route[0], wanted, rtol=0, atol=1e-4)
+
+
+def test_a_route_that_is_older_than_all_poses_is_none() -> None:
+    context = session(np.zeros((20, 3)), [k * STEP_US for k in range(1, 21)], [10.0] * 20, [[0, 0, 0], [90, 0, 0]])
+    context.session.route_timestamp_us = STEP_US
+    assert scene_of(Pursuer(), known(context)).route is not None
+    context.session.route_timestamp_us = STEP_US - 1
+    assert scene_of(Pursuer(), known(context)).route is None
+
+
+def test_a_route_is_looked_for_as_far_along_as_was_driven() -> None:
+    """Round a square of 40 m, 150 m along and 10 m from where it began: straight on there."""
+    corners = np.array([[0, 0, 0], [40, 0, 0], [40, 40, 0], [0, 40, 0], [0, -80, 0]], dtype=float)
+    way, legs = np.arange(151.0), np.array([0.0, 40, 80, 120, 160])
+    x, y = np.interp(way, legs, [0, 40, 40, 0, 0]), np.interp(way, legs, [0, 0, 40, 40, 0])
+    poses = np.stack([x, y, way // 40 * np.pi / 2], -1)
+    context = session(poses, [k * STEP_US for k in range(151)], [10.0] * 151, corners)
+    context.session.route_timestamp_us = 0
+    route = scene_of(Pursuer(), known(context)).route
+    assert route is not None
+    wanted = torch.stack([torch.arange(20) * ROUTE_SPACING, torch.zeros(20)], -1)
+    torch.testing.assert_close(route[0], wanted, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(("ahead", "known_here"), [(2 * 80 / 19 - 0.1, True), (2 * 80 / 19 + 0.1, False)])
 def test_a_route_that_begins_two_points_ahead_says_nothing_of_here(ahead: float, known_here: bool) -> None:
     line = np.stack([2.0 * np.arange(60) + ahead, np.zeros(60), np.zeros(60)], -1)
@@ -283,7 +318,7 @@ def test_a_history_of_a_student_with_longer_steps_reaches_as_far_back() -> None:
 
 
 def test_a_long_history_is_asked_for_as_long_as_it_is() -> None:
-    """16 poses every 0.2 s reach back 3 s, longer than what is kept for a route."""
+    """16 poses every 0.2 s reach back 3 s, longer than what is looked back at least."""
     student = Pursuer()
     student.rollout = UnicycleRollout(0.2, "trapezoid")  # type: ignore[misc]
     poses = np.stack([0.5 * np.arange(40), np.zeros(40), np.zeros(40)], -1)
@@ -365,6 +400,11 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "checkpoint must be a run's folder"),
         (["checkpoint=x", "prt=1"], "there is no option prt; did you mean port"),
         (["checkpoint=x", "port=abc"], r"port must be a whole number \(got 'abc'\)"),
+        *(
+            (["checkpoint=x", f"port={no}"], f"port must be a whole number .*{no[:3]}")
+            for no in ("²", "٣", "--5", "9" * 5000)
+        ),
+        (["checkpoint=x", "port=-5"], r"port must be between 0 and 65535 \(got -5\)"),
         (["checkpoint=x", "port=70000"], "port must be between 0 and 65535"),
         (["checkpoint=x", "mode=nuplan"], "mode must be alpasim or carla"),
         (["run"], r"options are written as option=value \(got 'run'\)"),

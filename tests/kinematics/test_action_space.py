@@ -42,6 +42,17 @@ def test_tokens_beyond_either_end_are_the_last_ones() -> None:
     assert ActionSpace().count_clipped(far).item() == 2
 
 
+def test_what_is_no_number_has_no_token() -> None:
+    space, actions = ActionSpace(), torch.zeros(3, 4, 2)
+    actions[2, 1] = torch.tensor([torch.inf, torch.nan])
+    with pytest.raises(ValueError, match=r"^actions hold a NaN at index \(2, 1, 1\) of \(3, 4, 2\): it has no token$"):
+        space.encode(actions)
+    assert space.encode(actions[2, :, :1].expand(-1, 2))[2:4].tolist() == [2999, 2999]
+    compiled = torch.compile(space.encode, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(actions[:2]), space.encode(actions[:2]))
+    assert torch.vmap(space.encode)(actions[:2]).shape == (2, 8)
+
+
 @given(raw=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=2))
 def test_squash_stays_inside_the_bounds(raw: list[float]) -> None:
     space = ActionSpace.alpamayo()

@@ -1,5 +1,6 @@
 """Alpamayo's inverse: against a dense oracle, its released numbers, its own forward, and what breaks others."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from served import by_both
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels, trajectory_to_actions
+from alpamayo_toy import ActionSpace, UnicycleRollout, estimate_v0, load_labels, recover_v0, trajectory_to_actions
 from alpamayo_toy.commands.benchmark import dense_oracle
 from alpamayo_toy.kinematics import inverse
 from alpamayo_toy.kinematics.banded import FEW
@@ -354,6 +355,15 @@ def test_half_precision_is_upcast_with_one_warning_that_names_the_grid(dtype: to
         actions = trajectory_to_actions(waypoints.to(dtype), yaw.to(dtype), v0.to(dtype))
     assert len(caught) == 1
     assert actions.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_nothing_lies_on_no_grid(dtype: torch.dtype) -> None:
+    w, yaw = torch.zeros(0, 8, 2, dtype=dtype), torch.zeros(0, 8, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert trajectory_to_actions(w, yaw, yaw[:, 0]).shape == (0, 8, 2)
+        assert estimate_v0(w, yaw).shape == recover_v0(w)[0].shape == (0,)
 
 
 @pytest.mark.parametrize(

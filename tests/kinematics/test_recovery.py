@@ -89,6 +89,16 @@ def test_recovery_is_differentiable() -> None:
     assert torch.autograd.gradcheck(lambda w: recover_v0(w), (waypoints,))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_upcast_with_a_warning(dtype: torch.dtype) -> None:
+    actions, v0 = smooth_actions(2)
+    rounded = ROLLOUT(actions, v0)[..., :2].to(dtype)
+    with pytest.warns(UserWarning, match=r"waypoints in torch\.\w+ lies on a grid of ") as caught:
+        found = recover_v0(rounded)
+    assert len(caught) == 1
+    assert all(torch.equal(one, other) for one, other in zip(found, recover_v0(rounded.float()), strict=True))
+
+
 def test_too_few_waypoints_are_refused() -> None:
     with pytest.raises(ValueError, match="4 waypoints or more"):
         recover_v0(torch.zeros(3, 2))

@@ -88,6 +88,23 @@ def test_a_config_with_options_of_another_version_is_named(saved: Path, tmp_path
             load_student(tmp_path / "newer.pt")
 
 
+def test_a_group_that_was_never_filled_is_named(saved: Path, tmp_path: Path) -> None:
+    for group in ("scenario", "teacher", "student", "loss", "optimizer", "trainer"):
+        content = {**checkpoint.load(saved), "format": 1}
+        content["config"][group] = "???"
+        torch.save(content, tmp_path / "open.pt")
+        with pytest.raises(UserError, match=rf"open\.pt: its config is not of this version: {group} must be "):
+            load_student(tmp_path / "open.pt")
+
+
+def test_a_student_of_ones_own_that_was_no_text_is_named(saved: Path, tmp_path: Path) -> None:
+    content = checkpoint.load(saved)
+    content["config"]["student"] = {"module": 5}
+    torch.save(content, tmp_path / "number.pt")
+    with pytest.raises(UserError, match=r"number\.pt: its config is not .*: student\.module must be a text \(got 5\)"):
+        load_student(tmp_path / "number.pt")
+
+
 @pytest.mark.slow
 def test_config_survives_the_checkpoint() -> None:
     for config in (tiny(), train_config("scenario=ALL"), train_config("teacher=file", "teacher.path=x.json")):

@@ -18,6 +18,7 @@ from releases import released as made
 
 from alpamayo_toy import load_student
 from alpamayo_toy.errors import UserError
+from alpamayo_toy.files import locked
 from alpamayo_toy.integrations import release
 from alpamayo_toy.integrations.config import ExportConfig
 from alpamayo_toy.integrations.release import export
@@ -47,6 +48,7 @@ def test_what_is_pushed_is_loaded_to_the_bit(student: Path, online: Any, tmp_pat
 
     def pushed() -> str:
         aside.mkdir()
+        (aside / "left by a killed export").touch()
         return export(ExportConfig(str(folder), push=NAME), aside)
 
     said = pushed().splitlines()
@@ -59,6 +61,14 @@ def test_what_is_pushed_is_loaded_to_the_bit(student: Path, online: Any, tmp_pat
     (folder / "README.md").write_text(card.replace("license_name: fill-in", "license_name: mine"))
     assert pushed() == f"pushed: hf://{NAME}@1"
     assert not aside.exists()
+    aside.mkdir()
+    with locked(aside):  # by another export
+        assert export(ExportConfig(str(folder), push=NAME), aside) == f"pushed: hf://{NAME}@2"
+    assert aside.exists()
+    (folder / "README.md").unlink()
+    with pytest.raises(UserError, match=rf"^push={NAME}: {folder}/README\.md, its card, cannot be read: No such file"):
+        export(ExportConfig(str(folder), push=NAME), aside)
+    assert len(list((tmp_path / "hub" / NAME).iterdir())) == 3
 
     theirs, trained = load_student(student)
     for name in (f"hf://{NAME}", f"hf://{NAME}@0"):

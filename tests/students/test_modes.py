@@ -77,29 +77,33 @@ def _mirrored_too(raw: Tensor) -> Tensor:
     return torch.cat([raw, raw * MIRROR])
 
 
-def test_waves_are_orthonormal_and_keep_a_and_kappa_apart() -> None:
-    found = waves(8, 64)
-    torch.testing.assert_close(found @ found.mT / 64, torch.eye(16), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("horizon", [1, 4, 7, 8, 64])
+def test_waves_are_orthonormal_and_keep_a_and_kappa_apart(horizon: int) -> None:
+    found = Modes(SPREAD, horizon).smooth
+    assert torch.equal(found, waves(min(8, horizon), horizon))
+    torch.testing.assert_close(found @ found.mT / horizon, torch.eye(2 * min(8, horizon)), rtol=0, atol=1e-5)
     assert not found[::2, 1::2].any()
     assert not found[1::2, ::2].any()
 
 
-def test_a_spread_is_fitted_to_how_labels_vary() -> None:
+@pytest.mark.parametrize("horizon", [4, 64])
+def test_a_spread_is_fitted_to_how_labels_vary(horizon: int) -> None:
     """With widths of exactly one, draws vary as the raw actions did that were fitted, as far as cosines go."""
     generator = torch.Generator().manual_seed(0)
-    modes = Modes(StudentConfig(spread=True), 64)
-    mixing = torch.randn(16, 16, generator=generator)
-    raw = (torch.randn(4000, 16, generator=generator) @ mixing @ modes.smooth).unflatten(-1, (64, 2))
+    modes = Modes(StudentConfig(spread=True), horizon)
+    n = modes.coefficients
+    mixing = torch.randn(n, n, generator=generator)
+    raw = (torch.randn(4000, n, generator=generator) @ mixing @ modes.smooth).unflatten(-1, (horizon, 2))
     modes.fit(raw)
-    mixture = modes(torch.cat([torch.zeros(4000, 128), torch.full((4000, 16), 2.0)], -1))  # NARROW + 2 is 0
+    mixture = modes(torch.cat([torch.zeros(4000, 2 * horizon), torch.full((4000, n), 2.0)], -1))  # NARROW + 2 is 0
     drawn = modes.moved(mixture, modes.noise(4000, 1, generator))[:, 0]
     of = [torch.cov(x.flatten(1).mT) for x in (raw, drawn)]
     assert float((of[0] - of[1]).norm() / of[0].norm()) < 0.1
     whitening = modes.whitening.clone()
     modes.fit(raw + torch.tensor([3.0, -2.0]))  # what all do is no spread
     torch.testing.assert_close(modes.whitening, whitening, rtol=0, atol=1e-3)
-    modes.fit(raw[:1].expand(9, 64, 2))  # and where all do the same there is next to none, a hundredth
-    torch.testing.assert_close(modes.whitening, 0.01 * torch.eye(16), rtol=1e-3, atol=1e-5)
+    modes.fit(raw[:1].expand(9, horizon, 2))  # and where all do the same there is next to none, a hundredth
+    torch.testing.assert_close(modes.whitening, 0.01 * torch.eye(n), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("integrator", ["euler", "trapezoid"])

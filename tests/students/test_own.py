@@ -1,9 +1,11 @@
 """A student and a loss of one's own: on the command line, from run to checkpoint to score, and refused in one line."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -178,6 +180,37 @@ def test_a_saved_config_says_what_it_was_and_brings_nothing_back(mine: Path) -> 
     assert (back.student.module, back.loss.module) == ("", "")
     assert isinstance(back.student, OwnStudentConfig)
     assert isinstance(back.loss, OwnLossConfig)
+
+
+@pytest.mark.parametrize("own", ["student", "loss"])
+def test_what_a_saved_config_says_it_was_must_be_a_text(own: str) -> None:
+    saved = to_dict(TrainConfig(student=OwnStudentConfig(), loss=OwnLossConfig()))
+    saved[own]["module"] = 5
+    with pytest.raises(UserError, match=rf"^{own}\.module must be a text \(got 5\)$"):
+        from_dict(saved)
+
+
+DATACLASS = """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Options:
+    width: int = 8
+"""
+
+
+def test_a_file_of_ones_own_may_have_dataclasses_and_is_known_by_a_private_name(tmp_path: Path) -> None:
+    for name in ("options", "json"):
+        (tmp_path / f"{name}.py").write_text(DATACLASS)
+        made = own_object(f"{tmp_path}/{name}.py:Options", "student.module")
+        assert made() == made(8)
+        assert get_type_hints(made) == {"width": int}
+    assert sys.modules["json"] is json
+    (tmp_path / "broken.py").write_text("import sys\nsys.modules[__name__]\nraise EOFError\n")
+    before = set(sys.modules)
+    with pytest.raises(EOFError):
+        own_object(f"{tmp_path}/broken.py:Options", "student.module")
+    assert set(sys.modules) == before
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from alpamayo_toy.students.config import StudentConfig
 
-COSINES = 8  # that a spread is made of, for a and for kappa each
+COSINES = 8  # that a spread is made of, for a and for kappa each; of T where the horizon is shorter
 APART = 0.5  # standard deviations of actions between which modes begin around the mean
 NARROW = -2.0  # logarithm of the spread that modes begin with, in whitened coefficients
 WIDEST = 1.0  # and of the widest
@@ -41,7 +41,8 @@ class Modes(nn.Module):
 
     raw = mean_k + C L (exp(widths_k) eps), eps 16 standard normal numbers, C eight cosines each of a and of kappa over
     the horizon, L the Cholesky factor of their covariance over the training labels. So whatever is drawn is smooth, and
-    wide where drivers differ. Modes begin APART on a circle in (a, kappa), the mirror image of itself.
+    wide where drivers differ. Over T < 8 steps there are T cosines, and 2 T for 16. Modes begin APART on a circle in
+    (a, kappa), the mirror image of itself.
     """
 
     apart: Tensor
@@ -51,13 +52,15 @@ class Modes(nn.Module):
     def __init__(self, config: StudentConfig, horizon: int) -> None:
         super().__init__()
         self.count, self.spread = count, spread = config.modes, config.spread
-        self.sizes = (count * horizon * 2, count if count > 1 else 0, count * 2 * COSINES if spread else 0)
+        cosines = min(COSINES, horizon)
+        self.coefficients = 2 * cosines if spread else 0
+        self.sizes = (count * horizon * 2, count if count > 1 else 0, count * self.coefficients)
         angle = 2 * math.pi / count * torch.arange(count)
         circle = APART * torch.stack([angle.cos(), angle.sin()], -1) * (count > 1)
         self.register_buffer("apart", circle[:, None].repeat(1, horizon, 1), persistent=False)  # rows are added faster
         if spread:
-            self.register_buffer("smooth", waves(COSINES, horizon), persistent=False)
-            self.register_buffer("whitening", torch.eye(2 * COSINES))
+            self.register_buffer("smooth", waves(cosines, horizon), persistent=False)
+            self.register_buffer("whitening", torch.eye(self.coefficients))
 
     @property
     def numbers(self) -> int:
@@ -75,7 +78,7 @@ class Modes(nn.Module):
 
     def noise(self, scenes: int, draws: int, generator: torch.Generator) -> Tensor | None:
         """What moved() takes for so many draws of each scene, (B, M, 16) standard normal; None without a spread."""
-        return torch.randn(scenes, draws, 2 * COSINES, generator=generator) if self.spread else None
+        return torch.randn(scenes, draws, self.coefficients, generator=generator) if self.spread else None
 
     def moved(self, mixture: Mixture, noise: Tensor | None) -> Tensor:
         """Raw actions (B, K m, T, 2), m drawn of each of the K modes of a mixture by noise (B, K m, 16), one mode after
@@ -101,7 +104,9 @@ class Modes(nn.Module):
 
 
 def waves(count: int, horizon: int) -> Tensor:
-    """The first cosines of the DCT-II over the steps, of mean square 1, for a and kappa in turn: (2 count, 2 T)."""
+    """The first cosines, at most T, of the DCT-II over the steps, for a and kappa in turn: (2 count, 2 T), of mean
+    square 1.
+    """
     phase = math.pi * (torch.arange(horizon) + 0.5) / horizon
     cosines = (torch.arange(count).unsqueeze(-1) * phase).cos() * math.sqrt(2)
     cosines[0] = 1.0
