@@ -36,7 +36,7 @@ def own_object(module: str, option: str) -> Any:
     try:
         spec.loader.exec_module(made)
     except BaseException as error:
-        del sys.modules[called]
+        sys.modules.pop(called, None)
         if isinstance(error, SyntaxError):
             raise UserError(f"{option}: {path}, line {error.lineno}: {error.msg}") from None
         raise
