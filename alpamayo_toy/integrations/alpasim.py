@@ -137,6 +137,8 @@ def seen_in(context: Any, seconds: float = SEEN_S) -> Seen | None:
         route, route_stamp = session.route_waypoints_in_rig[:, :2].copy(), session.route_timestamp_us
     if not stamps:
         return None
+    if route_stamp == 0 < stamps[0]:  # protobuf's for what is not said: such a runtime's route is of now
+        route_stamp = stamps[-1]
     since = stamps[-1] - 1e6 * seconds
     if len(route):
         since = min(since, route_stamp)

@@ -257,6 +257,16 @@ def test_a_route_of_long_ago_is_as_many_metres_nearer(age: float) -> None:
     torch.testing.assert_close(route[0], wanted, rtol=0, atol=1e-4)
 
 
+def test_a_route_without_a_stamp_is_of_now() -> None:
+    context = session(np.zeros((20, 3)), [k * STEP_US for k in range(1, 21)], [10.0] * 20, [[0, 0, 0], [90, 0, 0]])
+    stamped = scene_of(Pursuer(), known(context)).route
+    context.session.route_timestamp_us = 0
+    found = scene_of(Pursuer(), known(context)).route
+    assert stamped is not None
+    assert found is not None
+    assert torch.equal(found, stamped)
+
+
 def test_a_route_that_is_older_than_all_poses_is_none() -> None:
     context = session(np.zeros((20, 3)), [k * STEP_US for k in range(1, 21)], [10.0] * 20, [[0, 0, 0], [90, 0, 0]])
     context.session.route_timestamp_us = STEP_US
