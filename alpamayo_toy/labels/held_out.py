@@ -8,7 +8,7 @@ import torch
 
 from alpamayo_toy.kinematics.trajectory import Labels
 
-PAST_S = 1.5  # s, of history that a window shows before t0
+PAST_S = 1.5  # s, of history that a window shows before t0 where its clips say no other
 
 
 def split(labels: Labels, val_fraction: float, fold: int = 0) -> tuple[Labels, Labels]:
@@ -30,9 +30,10 @@ def fits(clip_id: str, pattern: str) -> bool:
 def split_by_time(labels: Labels, val_fraction: float) -> tuple[Labels, Labels]:
     """(train, validation) where hashing leaves a side empty: the last share of each drive's time is held out.
 
-    Windows that share a moment with a held-out one, 1.5 s of history and the horizon included, are left out.
+    Windows that share a moment with a held-out one, their history and the horizon included, are left out.
     """
-    reach = int((labels.horizon * labels.dt + PAST_S) * 1e6)
+    past = PAST_S if labels.history is None else (labels.history.shape[1] - 1) * labels.dt
+    reach = round((labels.horizon * labels.dt + past) * 1e6)
     times = labels.t0_us.numpy()
     train, held = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=bool)
     for clip in np.unique(labels.clip_id):

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def listed(path: Path) -> list[Clip]:
         words = line.split()
         if not words or line.startswith("#"):
             continue
-        if len(words) > 2 or (len(words) == 2 and not words[1].isdecimal()):
+        if len(words) > 2 or (len(words) == 2 and not re.fullmatch("[0-9]{1,18}", words[1])):
             raise UserError(f"{path}, line {number}: must be 'clip_id' or 'clip_id t0_us' (got {line[:60]!r})")
         found.append((words[0], int(words[1]) if len(words) == 2 else 5_100_000))
     found = list(dict.fromkeys(found))

@@ -49,6 +49,16 @@ def test_a_window_on_the_border_of_time_is_not_held_out() -> None:
     assert train.t0_us.tolist() == [second * 1_000_000 for second in range(8)]
 
 
+def test_what_a_longer_history_shows_is_not_trained_on() -> None:
+    """16 poses every 0.2 s: 3 s before t0, and 12.8 s after it."""
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(24))
+    drive = replace(labels, clip_id=np.full(24, "a"), t0_us=torch.arange(24) * 1_000_000, dt=0.2)
+    train, held = split_by_time(replace(drive, history=torch.zeros(24, 16, 4)), 0.25)
+    assert held.t0_us.min() == 18_000_000  # the border is at 17.25 s
+    assert train.t0_us.tolist() == [0, 1_000_000]  # 17.25 - 15.8
+    assert split_by_time(drive, 0.25)[0].t0_us.tolist() == [0, 1_000_000, 2_000_000]  # without one 1.5 s
+
+
 def test_the_place_of_a_clip_is_that_of_its_digest() -> None:
     """SHA-256 of "a" begins with ca978112ca1bbdca."""
     assert split_hash("a") == 0xCA978112CA1BBDCA / 2**64

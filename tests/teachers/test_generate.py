@@ -212,7 +212,7 @@ def test_a_list_names_each_clip_once_in_two_words_at_most(tmp_path: Path) -> Non
     path = tmp_path / "clips.txt"
     path.write_text("# my clips\na\n\nb 7\na 5100000\nb 8\n")
     assert listed(path) == [("a", 5_100_000), ("b", 7), ("b", 8)]
-    for line, number in (("a 1 2", 1), ("\na 1.5", 2), ("a -1", 1)):
+    for line, number in (("a 1 2", 1), ("\na 1.5", 2), ("a -1", 1), (f"a {'1' * 5000}", 1)):
         path.write_text(f"{line}\n")
         with pytest.raises(UserError, match=f"line {number}: must be 'clip_id' or 'clip_id t0_us'"):
             listed(path)

@@ -163,9 +163,9 @@ def _referred(content: Any, path: Path) -> Any:
     arrays: dict[str, Any] = {}
     for file in sorted(path.parent.glob("*.npz")):
         arrays.update(read_npz(file))
-    for row in listed:
+    for row in (row for row in listed if isinstance(row, dict)):
         for key in [key for key in row if str(key).endswith(KEY_SUFFIX)]:
-            if row[key] in arrays:
+            if isinstance(row[key], str) and row[key] in arrays:
                 row[key.removesuffix(KEY_SUFFIX)] = arrays[row[key]]
                 del row[key]
     return content

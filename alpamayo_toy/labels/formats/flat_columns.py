@@ -18,8 +18,9 @@ from alpamayo_toy.labels.formats.fields import (
     Names,
     tokens,
 )
-from alpamayo_toy.labels.untrusted.parquet_file import opened
+from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 
+KEYS_AT_ONCE = 250_000  # rows
 KEYS = ("clip_id", "t0_us", "sample_idx")
 NEEDED = (*KEYS, "pred_xyz")
 PAIRS = (("pred_xyz", "pred_rot"), ("gt_xyz", "gt_rot"), ("hist_xyz", "hist_rot"))
@@ -83,9 +84,11 @@ def keys_of(path: Path, names: Names) -> set[tuple[str, str]]:
         if not matches(file.schema_arrow.names, names):
             return set()
         named = named_here(file.schema_arrow.names, names)
-        keys = file.read(columns=[named["clip_id"], named["t0_us"]])
-        clips, times = (keys.column(named[name]).to_pylist() for name in KEYS[:2])
-        return set(zip(map(str, clips), map(str, times), strict=True))
+        found: set[tuple[str, str]] = set()
+        for keys in batches(path, file, KEYS_AT_ONCE, [named["clip_id"], named["t0_us"]]):
+            clips, times = (keys.column(named[name]).to_pylist() for name in KEYS[:2])
+            found |= set(zip(map(str, clips), map(str, times), strict=True))
+        return found
 
 
 def refuse_passed_over(path: Path, schema: Any, names: Names) -> None:

@@ -18,6 +18,7 @@ from alpamayo_toy.kinematics.trajectory import DT, HORIZON
 from alpamayo_toy.labels.formats.fields import NAMES, Names
 from alpamayo_toy.labels.formats.flat_columns import (
     KEYS,
+    KEYS_AT_ONCE,
     NEEDED,
     PAIRS,
     PER_CLIP,
@@ -36,7 +37,6 @@ from alpamayo_toy.labels.untrusted.parquet_file import batches, opened
 from alpamayo_toy.labels.untrusted.texts import flat_text
 
 CLIPS_AT_ONCE = 1024
-KEYS_AT_ONCE = 250_000  # rows
 SORTED_HERE = 2_000_000  # rows, from that many on a file must come sorted
 
 
@@ -340,7 +340,7 @@ def _steps(path: Path, heads: Any, names: np.ndarray) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         raise UserError(f"{path}: dt of clip {names[row]} must be a number of seconds above 0 (got {dt[row]})")
-    return dt
+    return dt.round(6)  # 0.1 as float32 is 0.1
 
 
 def _sources(path: Path, heads: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The project's own one-file form, labels.npz: the fields of Labels as arrays. README of labels, "The label file"."""
 
 import math
+import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from alpamayo_toy.kinematics.route import wrapped
 from alpamayo_toy.kinematics.trajectory import DT, Labels
 from alpamayo_toy.labels.formats.raw import RawClips, check_finite, check_labels, check_step, labels_of
 from alpamayo_toy.labels.untrusted.arrays import integers, names, seconds
-from alpamayo_toy.labels.untrusted.memory import check_shape
+from alpamayo_toy.labels.untrusted.memory import ALWAYS, TIMES, check_shape
 from alpamayo_toy.labels.untrusted.texts import check_length
 
 NUMBERS = ("v0", "teacher", "ground_truth", "history", "context", "route")
@@ -180,7 +181,7 @@ def _recovered(path: Path, clip_id: np.ndarray, teacher: Tensor, rest: dict[str,
 
 
 def write(labels: Labels, path: Path) -> None:
-    """The label set as one compressed file; read() gives it back."""
+    """The label set as one file, compressed unless read() would refuse what that unpacks to; read() gives it back."""
     arrays: dict[str, Any] = {
         name: value.numpy() if isinstance(value, Tensor) else value.astype(str) if name == "text" else value
         for name, value in vars(labels.listed()).items()
@@ -192,6 +193,11 @@ def write(labels: Labels, path: Path) -> None:
         arrays["context_names"] = np.array(labels.context_names)
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
+        numbers = sum(array.size * max(array.itemsize, 8) for array in map(np.asarray, arrays.values()))
+        if numbers > max(ALWAYS, TIMES * file.seek(0, os.SEEK_END)):
+            file.seek(0)
+            file.truncate()
+            np.savez(file, **arrays)
 
 
 def _float(path: Path, name: str, array: np.ndarray) -> Tensor:

@@ -18,6 +18,7 @@ from alpamayo_toy.kinematics.trajectory import Labels
 from alpamayo_toy.labels.soundness.check import ROUTES
 from alpamayo_toy.labels.soundness.report_page import ADE, PERCENTILES, QUANTITIES, VALUES, page
 from alpamayo_toy.metrics.displacement import distance, horizons, min_ade
+from alpamayo_toy.metrics.distribution import medoid
 from alpamayo_toy.views.web_page import written
 
 FORMAT = 1  # of report.json
@@ -238,13 +239,13 @@ def _apart(samples: Tensor, dt: float) -> dict[str, Tensor]:
     The medoid is the sample with the least mean distance to the others, over all steps.
     """
     k, step = samples.shape[1], round(SIDE_SECONDS / dt)
-    pairwise = distance(samples.unsqueeze(2), samples.unsqueeze(1))
-    ends = pairwise[..., -1].flatten(1)
+    last = samples[..., -1, :]
+    ends = distance(last.unsqueeze(2), last.unsqueeze(1)).flatten(1)
     found = {
         "from_mean": distance(samples, samples.mean(1, keepdim=True)).mean(1),
         "ends_mean": ends.sum(1) / (k * max(k - 1, 1)),
         "ends_max": ends.amax(1),
-        "medoid": pairwise.mean(-1).sum(-1).argmin(1),
+        "medoid": medoid(samples),
     }
     if step <= samples.shape[2]:
         y = samples[:, :, step - 1, 1]

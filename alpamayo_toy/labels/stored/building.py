@@ -196,7 +196,8 @@ def finish(
 def clip_digests(names: Iterable[str], t0_us: np.ndarray) -> np.ndarray:
     """64 bits (N,) uint64 for each (clip_id, t0_us)."""
     pairs = zip(names, t0_us.tolist(), strict=True)
-    joined = b"".join(hashlib.blake2b(f"{name}\0{t0}".encode(), digest_size=8).digest() for name, t0 in pairs)
+    said = (f"{name}\0{t0}".encode(errors="backslashreplace") for name, t0 in pairs)
+    joined = b"".join(hashlib.blake2b(each, digest_size=8).digest() for each in said)
     return np.frombuffer(joined, dtype="<u8")
 
 

@@ -27,6 +27,14 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
         load_labels(tmp_path)
 
 
+@pytest.mark.parametrize("rows", [[{"pred_xyz_npz_key": "a"}, 5], [{"pred_xyz_npz_key": ["a"]}]])
+def test_rows_that_name_no_arrays_are_one_line(rows: list[object], tmp_path: Path) -> None:
+    np.savez(tmp_path / "beside.npz", a=np.zeros(3))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=r"rows\.json"):
+        load_labels(tmp_path / "rows.json")
+
+
 def test_json_says_the_same_whoever_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN is no strict JSON, and a number of 20 digits is more than 64 bits hold."""
     long = "98765432109876543210"

@@ -9,6 +9,8 @@ from parquet_files import pa, read, rows, saved
 
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats import flat_parquet
+from alpamayo_toy.labels.formats.fields import NAMES
+from alpamayo_toy.labels.formats.flat_columns import keys_of
 from alpamayo_toy.labels.formats.raw import RawClips, labels_of
 
 
@@ -25,6 +27,23 @@ def test_clips_are_whole_wherever_batches_end(
     assert [name for raw in found for name in raw.clip_id] == [f"c{i}" for i in range(20)]
     expected = np.array(content["pred_xyz"]).reshape(20, 3, 8, 3)
     assert np.array_equal(np.concatenate([raw.teacher for raw in found]), expected)
+
+
+def test_a_step_in_float32_is_what_it_was_written_as(path: Path) -> None:
+    content = rows(2)
+    steps = pa.array(np.full(len(content["clip_id"]), 0.1, dtype=np.float32))
+    (raw,) = read(saved(path, {**content, "dt": steps}))
+    assert set(np.atleast_1d(raw.dt).tolist()) == {0.1}
+
+
+def test_keys_that_unpack_to_far_more_than_their_file_are_refused(path: Path) -> None:
+    """As rows are: the keys of every file of a folder are looked at first."""
+    content = rows(1, 1)
+    many = {name: [values[0]] * 20_000 for name, values in content.items()}
+    many["clip_id"] = pa.array(["x" * 100_000] * 20_000).dictionary_encode()
+    saved(path, many)
+    with pytest.raises(UserError, match="unpacks to"):
+        keys_of(path, NAMES)
 
 
 def test_samples_and_steps_may_vary(path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ def test_our_own_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
         other = getattr(again, name)
         assert torch.equal(value, other) if isinstance(value, torch.Tensor) else np.array_equal(value, other), name
     assert [p.name for p in tmp_path.iterdir()] == ["again.npz"]
+
+
+def test_what_would_unpack_to_far_more_than_its_size_is_written_unpacked(tmp_path: Path) -> None:
+    """One long text widens the column of all; what is read must not be refused as such a file."""
+    labels = load_labels(DATA / "labels.npz").select(torch.arange(24).repeat(20))
+    ids = np.array([f"clip-{i}" for i in range(len(labels))])
+    labels = replace(labels, clip_id=ids, text=np.array(["x" * 20_000, *[""] * (len(labels) - 1)], dtype=object))
+    write(labels, tmp_path / "wide.npz")
+    again = load_labels(tmp_path / "wide.npz")
+    assert again.text is not None
+    assert again.text.tolist() == labels.text.tolist()
+    assert torch.equal(again.teacher, labels.teacher)
 
 
 def test_ten_lines_of_numpy_are_a_label_file(tmp_path: Path) -> None:

@@ -12,9 +12,14 @@ from label_sets import odd_clips, pieces, stored
 from alpamayo_toy import Labels, load_labels
 from alpamayo_toy.errors import UserError
 from alpamayo_toy.labels.formats.labels_npz import write
-from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, finish, merge
+from alpamayo_toy.labels.stored.building import Builder, at_work, claimed, clip_digests, finish, merge
 from alpamayo_toy.labels.stored.convert import convert
 from alpamayo_toy.labels.stored.splitting import ByHash, split_set
+
+
+def test_a_clip_id_may_hold_half_a_character() -> None:
+    found = clip_digests(["a\ud800", "a", "a\ud800"], np.array([0, 0, 1]))
+    assert len(set(found.tolist())) == 3
 
 
 def test_shares_are_merged_into_the_whole_without_copying(
