@@ -14,6 +14,7 @@ from alpamayo_toy.commands.parser import Layouts, Parser
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_name
 
+NO_FOLDER = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".npy", ".pt", ".zip")  # none is meant
 SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
 
@@ -193,6 +194,8 @@ def _require_folder(out: Path) -> None:
         raise UserError(f"{out} must be a folder; convert makes one file of a set")
     if out.is_file():
         raise UserError(f"{out} is a file that is there; name a folder for a set, or FILE.npz or FILE.parquet")
+    if out.suffix.lower() in NO_FOLDER and not out.is_dir():
+        raise UserError(f"{out} would be a folder; one file is FILE.npz or FILE.parquet")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -286,8 +289,9 @@ def _report(options: argparse.Namespace) -> int:
     from alpamayo_toy.labels.soundness.checking import sampled
     from alpamayo_toy.labels.soundness.report import report, summary
 
-    labels, total = sampled(options.path, options.told, SAMPLED)
     out = options.out or Path("outputs") / "report" / options.path.stem
+    _require_folder(out)
+    labels, total = sampled(options.path, options.told, SAMPLED)
     learning = ("ridge", "ridge_route")
     simple = {name: made for name, made in baselines(labels, None).items() if name not in learning}
     print(summary(report(labels, simple, out, options.path.name, total)))

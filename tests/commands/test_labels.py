@@ -240,6 +240,8 @@ def test_split_and_report(tmp_path: Path, labels: Labels) -> None:
         ),
         (["check", "teacher.path=here"], "there is no label file teacher.path=here; did you mean here?"),
         (["convert", "here", "labels.json"], "labels.json is a file that is there; name a folder for a set"),
+        (["convert", "here", "out.csv"], "out.csv would be a folder; one file is FILE.npz or FILE.parquet"),
+        (["report", "here", "labels.json"], "labels.json is a file that is there; name a folder for a set"),
         (["chek", "here"], "invalid choice: 'chek'"),
     ],
 )

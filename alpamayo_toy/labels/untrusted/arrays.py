@@ -43,13 +43,6 @@ def numbers(where: str, value: object) -> np.ndarray:
     return array if array.dtype == np.float32 else array.astype(np.float64)
 
 
-def without_leading_ones(array: np.ndarray, dims: int) -> np.ndarray:
-    """NVIDIA's loader puts axes of length 1 in front: those beyond so many dimensions are taken off."""
-    while array.ndim > dims and array.shape[0] == 1:
-        array = array[0]
-    return array
-
-
 def integer(where: str, value: object) -> int:
     """A whole number that fits 64 bits. Raises UserError."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and np.size(value) == 1:
