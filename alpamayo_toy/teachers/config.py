@@ -10,7 +10,6 @@ LONGEST = 4096  # steps of a horizon or a history
 DT_S = (0.001, 10.0)  # s that a step may take
 MOST_STATES = 2**28  # of a synthetic teacher's labels in training, 4 GiB
 MISSING = "???"  # OmegaConf's mark of a value that must be given
-SCENARIOS = ("STRAIGHT", "LEFT", "RIGHT", "STOP", "START", "LANE_CHANGE_LEFT", "LANE_CHANGE_RIGHT", "U_TURN")
 TAKEN = ("ALL", "ROAD", "FILE", "UNKNOWN")  # names that mean something else
 
 WITHIN = {
