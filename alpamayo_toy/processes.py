@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -32,23 +31,6 @@ if sys.platform == "linux" and sys.orig_argv[-1].startswith("from multiprocessin
 
 class Killed(UserError):
     """Something ended a job's process before the job was done."""
-
-
-class _Raised:
-    """What a job raised, on its way from its process: many an exception cannot be pickled, or not be made anew."""
-
-    def __init__(self, error: Exception) -> None:
-        self.said, self.lines, self.pickled = repr(error), traceback.format_exc(), b""
-        with suppress(Exception):
-            self.pickled = pickle.dumps(error)
-
-    def anew(self) -> Exception:
-        made = None
-        with suppress(Exception):
-            made = pickle.loads(self.pickled)
-        error = made if isinstance(made, Exception) else RuntimeError(self.said)
-        error.add_note(self.lines)
-        return error
 
 
 def in_processes(
@@ -92,18 +74,19 @@ def in_processes(
         for link in cast(list[Connection], wait(list(busy))):
             process, number = busy[link]
             try:
-                done, value = link.recv()
+                what, value = link.recv()
             except (EOFError, OSError):
                 process.join()
                 del busy[link]
                 found[number] = Killed(_how_it_ended(process.exitcode))
                 continue
-            if done:
-                del busy[link]
-                free.append((link, process))
-                found[number] = value.anew() if isinstance(value, _Raised) else value
-            elif told is not None:
-                told(number, value)
+            if what == "told":
+                if told is not None:
+                    told(number, value)
+                continue
+            found[number] = _raised(link, *value) if what == "raised" else value
+            del busy[link]
+            free.append((link, process))
 
     with signals(stop) as stopped:
         try:
@@ -185,15 +168,28 @@ def _work(link: Connection, do: Callable[..., Any], tells: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
     end_with_parent()
-    told = {"told": lambda value: link.send((False, value))} if tells else {}
+    told = {"told": lambda value: link.send(("told", value))} if tells else {}
     with suppress(EOFError, OSError):
         while True:
             job = link.recv()
             try:
-                outcome = do(*job, **told)
+                link.send(("done", do(*job, **told)))
             except Exception as error:
-                outcome = _Raised(error)
-            link.send((True, outcome))
+                link.send(("raised", (repr(error), traceback.format_exc())))
+                try:
+                    link.send(error)
+                except Exception:  # it cannot be pickled, and nothing was sent
+                    link.send(None)
+
+
+def _raised(link: Connection, said: str, lines: str) -> Exception:
+    """What a job raised, which comes behind its words; a RuntimeError of them where it cannot be sent or made anew."""
+    error = None
+    with suppress(Exception):
+        error = link.recv()
+    error = error if isinstance(error, Exception) else RuntimeError(said)
+    error.add_note(lines)
+    return error
 
 
 def start_method() -> str:
