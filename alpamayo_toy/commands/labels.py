@@ -13,8 +13,9 @@ from alpamayo_toy.commands.ending import ending
 from alpamayo_toy.commands.parser import Layouts, Parser
 from alpamayo_toy.errors import Interrupted, UserError
 from alpamayo_toy.hints import command_name
+from alpamayo_toy.labels.formats.layouts import SUFFIXES
 
-NO_FOLDER = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".npy", ".pt", ".zip")  # none is meant
+NO_FOLDER = (*SUFFIXES, ".csv", ".tsv", ".txt", ".xlsx")  # none is meant by such a name
 SAMPLED = 20_000  # clips that a report looks at
 UNREADABLE = 5  # files that are named
 

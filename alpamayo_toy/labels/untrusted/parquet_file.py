@@ -34,11 +34,11 @@ def batches(path: Path, file: Any, rows: int, columns: list[str], weight: int = 
     """
     pa, _ = pyarrow(path)
     if file.metadata.num_rows:  # one row before many
-        first = next(file.iter_batches(1, columns=columns))
+        first = _spelt_out(pa, next(file.iter_batches(1, columns=columns)))
         check_unpacked(path, weight * first.nbytes)
     step = min(rows, max(16, path.stat().st_size // STEP_BYTES))
     unpacked, gathered, waiting = 0, [], 0
-    for batch in file.iter_batches(step, columns=columns):
+    for batch in (_spelt_out(pa, packed) for packed in file.iter_batches(step, columns=columns)):
         unpacked += weight * batch.nbytes
         check_unpacked(path, unpacked)
         gathered.append(batch)
@@ -48,6 +48,12 @@ def batches(path: Path, file: Any, rows: int, columns: list[str], weight: int = 
             gathered, waiting = [], 0
     if gathered:
         yield pa.Table.from_batches(gathered)
+
+
+def _spelt_out(pa: Any, batch: Any) -> Any:
+    """A batch whose columns are no dictionaries, of which each row is as long as its entry."""
+    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def columns(path: Path) -> dict[str, str]:
